@@ -1,0 +1,71 @@
+#include "common/program/elf_patch.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include <unistd.h>
+
+#include "common/base/check.h"
+
+namespace knee::program {
+namespace {
+
+// On little-endian machines, the only ones shipped to, the bytes of a number are its memory.
+template <class Number>
+ElfPatch number_patch(std::uint64_t offset, Number number) {
+  ElfPatch patch{offset, std::vector<std::byte>(sizeof number)};
+  std::memcpy(patch.bytes.data(), &number, sizeof number);
+  return patch;
+}
+
+// How many characters of a library's name to skip so that none before it is a slash.
+std::uint64_t folder_length(const ElfName& name) {
+  const auto slash = name.text.rfind('/');
+  return slash == std::string::npos ? 0 : slash + 1;
+}
+
+bool has(const ElfFile& elf, std::int64_t tag) {
+  return std::any_of(elf.names.begin(), elf.names.end(),
+                     [tag](const ElfFile::Dynamic& entry) { return entry.tag == tag; });
+}
+
+}  // namespace
+
+std::vector<ElfPatch> search_patches(const ElfFile& elf) {
+  std::vector<ElfPatch> patches;
+  // Beside a DT_RUNPATH the loader ignores DT_RPATH already.
+  const bool rpath_counts = !has(elf, DT_RUNPATH);
+  for (const ElfFile::Dynamic& entry : elf.names) {
+    if (entry.tag == DT_RPATH && rpath_counts)
+      patches.push_back(number_patch(entry.offset, std::int64_t{DT_RUNPATH}));
+    if (entry.tag == DT_NEEDED && folder_length(entry.name) > 0)
+      patches.push_back(
+          number_patch(entry.name.field, entry.name.value + folder_length(entry.name)));
+  }
+  // A required version names its library as DT_NEEDED does, and the loader compares the two.
+  for (const ElfName& name : elf.version_files)
+    if (folder_length(name) > 0)
+      patches.push_back(
+          number_patch(name.field, static_cast<std::uint32_t>(name.value + folder_length(name))));
+  return patches;
+}
+
+std::optional<ElfPatch> interpreter_patch(const ElfFile& elf, std::string_view path) {
+  const ElfFile::Interpreter& present = elf.interpreter.value();
+  if (path.size() + 1 > present.capacity) return std::nullopt;
+  ElfPatch patch{present.offset, std::vector<std::byte>(present.capacity)};
+  std::memcpy(patch.bytes.data(), path.data(), path.size());
+  return patch;
+}
+
+void apply(const std::vector<ElfPatch>& patches, int fd) {
+  for (const ElfPatch& patch : patches) {
+    const auto count =
+        ::pwrite(fd, patch.bytes.data(), patch.bytes.size(), static_cast<off_t>(patch.offset));
+    if (count == static_cast<ssize_t>(patch.bytes.size())) continue;
+    throw_errno("cannot patch the copy of a program", count < 0 ? errno : EIO);
+  }
+}
+
+}  // namespace knee::program
