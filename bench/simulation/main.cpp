@@ -1,0 +1,74 @@
+// Simulates a bag on many slaves and prints how well and how fast it was scheduled.
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+
+#include "bench/simulation/simulation.h"
+
+namespace {
+
+void print_steps(std::uint64_t tasks, std::uint32_t slaves) {
+  const auto cost = knee::simulation::measure_steps(tasks, slaves);
+  const double per = 1e9 / static_cast<double>(tasks);
+  std::printf(
+      "%llu no-op tasks on %u slaves: submit %.0f ns, take %.0f ns, finish %.0f ns, "
+      "together %.0f ns per task\n",
+      static_cast<unsigned long long>(tasks), slaves, cost.submit * per, cost.take * per,
+      cost.finish * per, (cost.submit + cost.take + cost.finish) * per);
+}
+
+void print(const knee::simulation::Options& options, const knee::simulation::Result& result) {
+  const auto count = [](std::uint64_t n) { return static_cast<unsigned long long>(n); };
+  std::printf("slaves %u, tasks %llu, seed %llu\n", options.slaves, count(options.tasks),
+              count(options.seed));
+  std::printf("makespan %.3f s, ideal %.3f s, efficiency %.2f %%\n", result.makespan, result.ideal,
+              100 * result.efficiency());
+  std::printf("attempts %llu, twins %llu, lost with their slave %llu, failed for good %llu\n",
+              count(result.attempts), count(result.twins), count(result.lost),
+              count(result.failed));
+  std::printf("messages to slaves %llu, %.2f tasks each\n", count(result.messages),
+              static_cast<double>(result.attempts) / static_cast<double>(result.messages));
+  std::printf("scheduler %.2f s, %.0f ns per decision (clock reading included)\n", result.scheduler,
+              1e9 * result.scheduler / static_cast<double>(result.decisions));
+  std::printf("memory with everything queued %.1f MB, %.1f bytes per task\n",
+              static_cast<double>(result.bytes) / 1e6,
+              static_cast<double>(result.bytes) / static_cast<double>(options.tasks));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  knee::simulation::Options options;
+  bool quick = false;
+  double least = 0;
+  CLI::App app("Simulates the driver's scheduler");
+  app.add_option("--slaves", options.slaves, "How many slaves, of 1 to 8 slots and speed 0.3 to 3")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--tasks", options.tasks, "How many tasks")->check(CLI::PositiveNumber);
+  app.add_option("--seed", options.seed, "Of all that is random");
+  app.add_option("--mean", options.mean, "Mean run time of a task in seconds");
+  app.add_option("--sigma", options.sigma, "Spread of the logarithm of run times");
+  app.add_option("--latency", options.latency, "One way to a slave in seconds");
+  app.add_option("--lifetime", options.lifetime, "Mean life of a slave in seconds, 0: for ever");
+  app.add_option("--laggards", options.laggards, "Part of attempts that take 100 times as long");
+  app.add_flag("--repeatable", options.repeatable, "Give stragglers a twin");
+  app.add_option("--least-efficiency", least, "Fail below this percentage");
+  app.add_flag("--quick", quick, "A small run that fails if efficiency is below 90 %");
+  CLI11_PARSE(app, argc, argv);
+  if (quick) {
+    options.slaves = 300;
+    options.tasks = 100'000;
+    options.lifetime = 200;
+    least = 90;
+  }
+  try {
+    print_steps(options.tasks, options.slaves);
+    const auto result = knee::simulation::run(options);
+    print(options, result);
+    return 100 * result.efficiency() >= least ? 0 : 1;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "simulation failed: %s\n", error.what());
+    return 2;
+  }
+}
