@@ -1,0 +1,89 @@
+#include <knee/detail/bytes.h>
+
+#include <catch2/catch.hpp>
+#include <string>
+#include <string_view>
+#include <utility>
+
+using knee::detail::Bytes;
+
+namespace {
+
+std::string_view text_of(const Bytes& bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+bool is_inside(const Bytes& bytes) {
+  const auto* const object = reinterpret_cast<const std::byte*>(&bytes);
+  return bytes.data() >= object && bytes.data() < object + sizeof bytes;
+}
+
+Bytes bytes_of(std::string_view text) {
+  return Bytes(std::as_bytes(std::span(text)));
+}
+
+}  // namespace
+
+TEST_CASE("24 bytes live in the object, 25 on the heap") {
+  Bytes bytes;
+  bytes.append(std::string(Bytes::kInline, 'x').data(), Bytes::kInline);
+  REQUIRE(is_inside(bytes));
+  bytes.append("y", 1);
+  REQUIRE_FALSE(is_inside(bytes));
+  REQUIRE(text_of(bytes) == std::string(24, 'x') + "y");
+}
+
+TEST_CASE("bytes grow across many appends without losing any") {
+  Bytes bytes;
+  std::string expected;
+  for (int i = 0; i < 10'000; ++i) {
+    const std::string piece = std::to_string(i);
+    bytes.append(piece.data(), piece.size());
+    expected += piece;
+  }
+  REQUIRE(text_of(bytes) == expected);
+}
+
+TEST_CASE("one large append allocates what it needs, no more") {
+  Bytes bytes;
+  const std::string megabyte(1 << 20, 'm');
+  bytes.append(megabyte.data(), megabyte.size());
+  REQUIRE(bytes.capacity() == megabyte.size());
+}
+
+TEST_CASE("moved bytes leave an empty, usable object") {
+  for (const std::string& text : {std::string("short"), std::string(100, 'l')}) {
+    Bytes from = bytes_of(text);
+    Bytes to(std::move(from));
+    REQUIRE(text_of(to) == text);
+    REQUIRE(from.empty());
+    from.append("again", 5);
+    REQUIRE(text_of(from) == "again");
+    REQUIRE(text_of(to) == text);
+    to = std::move(from);
+    REQUIRE(text_of(to) == "again");
+  }
+}
+
+TEST_CASE("assigning bytes to themselves keeps them") {
+  Bytes bytes = bytes_of("self");
+  Bytes& same = bytes;
+  bytes = std::move(same);
+  REQUIRE(text_of(bytes) == "self");
+}
+
+TEST_CASE("growing beyond the address space is refused and changes nothing") {
+  Bytes bytes = bytes_of("kept");
+  REQUIRE_THROWS_AS(bytes.extend(std::size_t{1} << 63), std::bad_alloc);
+  REQUIRE(text_of(bytes) == "kept");
+}
+
+TEST_CASE("clear keeps the capacity, truncate keeps the front") {
+  Bytes bytes = bytes_of(std::string(100, 'a'));
+  const std::size_t capacity = bytes.capacity();
+  bytes.truncate(3);
+  REQUIRE(text_of(bytes) == "aaa");
+  bytes.clear();
+  REQUIRE(bytes.empty());
+  REQUIRE(bytes.capacity() == capacity);
+}
