@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -35,6 +36,7 @@ struct BlobWriter::Incoming {
   Incoming(Shelf& shelf, const EntryKey& key, std::uint64_t size);
   ~Incoming();
 
+  void drop() noexcept;
   bool allocate();
   BlobPin store(const UniqueFd& reader);
 
@@ -52,8 +54,14 @@ BlobWriter::Incoming::Incoming(Shelf& shelf, const EntryKey& key, std::uint64_t 
     : shelf(shelf), key(key), size(size) {}
 
 BlobWriter::Incoming::~Incoming() {
+  drop();
+}
+
+/// Removes the file, unless it was moved into the store, and gives its room back.
+void BlobWriter::Incoming::drop() noexcept {
   if (!path.empty()) unlink(path.c_str());
-  if (reserved) shelf.release(disk_bytes_of(size));
+  path.clear();
+  if (std::exchange(reserved, false)) shelf.release(disk_bytes_of(size));
 }
 
 /// Takes the room on the disk now, so that a full disk shows before anything was sent.
@@ -127,11 +135,13 @@ BlobPin BlobWriter::commit() {
 
 BlobPin BlobWriter::Incoming::store(const UniqueFd& reader) {
   const Shelf::Held held(shelf);
-  if (shelf.is_good_blob(held, key)) return shelf.pin(held, key);
+  if (shelf.is_good_blob(held, key)) {
+    drop();  // now: a blob must not count twice while its pin lives
+    return shelf.pin(held, key);
+  }
   shelf.adopt(held, key, path, disk_bytes_of(size));
   path.clear();
-  shelf.release(disk_bytes_of(size));
-  reserved = false;
+  drop();
   struct stat status;  // after the rename, which changes ctime
   if (fstat(reader.get(), &status) != 0) throw_write_error(shelf, key, size);
   shelf.seal(held, key, seal_of(status), disk_bytes_of(size));

@@ -106,6 +106,19 @@ TEST_CASE("of two writers of the same blob the second one's commit is a success 
   CHECK(store.statistics().blobs == 1);
 }
 
+TEST_CASE("a second writer of a blob gives its room back when it commits") {
+  TempFolder temp;
+  BlobStore store(temp / "store", 2 * kBlock);
+  BlobWriter one = store.begin(digest_of_text("same"), 4);
+  BlobWriter two = store.begin(digest_of_text("same"), 4);
+  one.write(bytes_of("same"));
+  two.write(bytes_of("same"));
+  const BlobPin first = one.commit();
+  const BlobPin second = two.commit();
+  put(store, "other");  // fits although both writers and both pins still live
+  CHECK(store.statistics().bytes == 2 * kBlock);
+}
+
 TEST_CASE("threads put, pin and evict the same few blobs at once and never see a bad one") {
   TempFolder temp;
   BlobStore store(temp / "store", 8 * kBlock);
