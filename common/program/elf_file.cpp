@@ -20,6 +20,7 @@ constexpr std::uint64_t kMostDynamicBytes = 1 << 20;
 constexpr std::uint64_t kMostNoteBytes = 1 << 20;
 constexpr std::uint64_t kMostSegments = 4096;
 constexpr std::uint64_t kMostVersionFiles = 65536;
+constexpr std::uint64_t kMostStringBytes = 64 << 20;
 constexpr std::uint64_t kLongestString = 4096;  // PATH_MAX; a longer RPATH is cut by nobody else
 
 #if defined(__x86_64__)
@@ -54,6 +55,15 @@ std::string machine_name(std::uint16_t machine) {
       return "ELF machine " + std::to_string(machine);
   }
 }
+
+// Weak symbols that gcc's start files mention and nothing defines: but for transactional memory
+// (libitm) the first, which only position independent programs have, and but for a profiled program
+// (which has it defined in itself) the second. That a name of the program's own ends like one of
+// them, and shares its end, is not looked at.
+constexpr std::array<std::string_view, 2> kFreeNames{
+    std::string_view("\0_ITM_deregisterTMCloneTable\0", 29),
+    std::string_view("\0__gmon_start__\0", 16)};
+constexpr const char* kDefinesFreeName = "libitm";
 
 // The bytes of one file, checked against its size.
 class FileReader {
@@ -164,8 +174,9 @@ class ElfReader {
   ElfReader(const FileReader& file, ElfFile& elf) : file_(file), elf_(elf) {}
 
   void read() {
-    for (const Elf64_Phdr& segment : elf_.segments) {
+    for (const Elf64_Phdr& segment : elf_.segments)
       if (segment.p_type == PT_INTERP && !elf_.interpreter) read_interpreter(segment);
+    for (const Elf64_Phdr& segment : elf_.segments) {
       if (segment.p_type == PT_NOTE && elf_.build_id.empty()) read_notes(segment);
       if (segment.p_type == PT_DYNAMIC && elf_.names.empty()) read_dynamic(segment);
     }
@@ -193,6 +204,7 @@ class ElfReader {
     for (std::size_t i = 0; i < table.size() && table[i].d_tag != DT_NULL; ++i)
       if (names_a_string(table[i].d_tag))
         add_name(segment.p_offset + i * sizeof(Elf64_Dyn), table[i]);
+    if (elf_.interpreter) find_room(segment.p_offset, table);
     if (const auto versions = value_of(table, DT_VERNEED))
       read_versions(offset_of(*versions), value_of(table, DT_VERNEEDNUM).value_or(0));
   }
@@ -215,6 +227,31 @@ class ElfReader {
         {offset,
          entry.d_tag,
          {offset + offsetof(Elf64_Dyn, d_un), entry.d_un.d_val, string_at(entry.d_un.d_val)}});
+  }
+
+  void find_room(std::uint64_t offset, const std::vector<Elf64_Dyn>& table) {
+    const auto end = std::find_if(table.begin(), table.end(),
+                                  [](const Elf64_Dyn& entry) { return entry.d_tag == DT_NULL; });
+    // One end mark must remain.
+    if (table.end() - end >= 2 && end[1].d_tag == DT_NULL)
+      elf_.free_entry = offset + static_cast<std::uint64_t>(end - table.begin()) * sizeof *end;
+    for (const ElfFile::Dynamic& entry : elf_.names)
+      if (entry.name.text.find(kDefinesFreeName) != std::string::npos) return;
+    if (strings_) find_free_name(value_of(table, DT_STRSZ).value_or(0));
+  }
+
+  void find_free_name(std::uint64_t size) {
+    if (size == 0 || size > kMostStringBytes) return;
+    const std::uint64_t offset = offset_of(*strings_);
+    const auto raw = file_.bytes(offset, size, "string table");
+    const std::string_view text(reinterpret_cast<const char*>(raw.data()), raw.size());
+    for (const std::string_view name : kFreeNames) {
+      const auto found = text.find(name);
+      if (found == std::string_view::npos) continue;
+      elf_.free_name =
+          ElfName{offset + found + 1, found + 1, std::string(name.substr(1, name.size() - 2))};
+      return;
+    }
   }
 
   void read_versions(std::uint64_t offset, std::uint64_t count) {

@@ -45,6 +45,13 @@ struct ElfFile {
   std::vector<ElfName> version_files;      ///< the libraries of which versions are required
   std::vector<std::byte> build_id;         ///< empty: none
 
+  /// Of an executable: the offset of an unused entry of the dynamic section (linkers leave a few).
+  std::optional<std::uint64_t> free_entry;
+
+  /// Of an executable: a string of the string table that may be overwritten, since it names a weak
+  /// symbol that nothing defines. `field` is the string's own offset in the file.
+  std::optional<ElfName> free_name;
+
   /// The string of the first entry with `tag` (DT_SONAME ...), empty if there is none.
   std::string first_name(std::int64_t tag) const;
 };

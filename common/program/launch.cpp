@@ -28,6 +28,8 @@ static_assert(Launch::kInterpreterDescriptor == 999);
 constexpr const char* kExecutableFolder = "bin";
 constexpr const char* kLibraryFolder = "lib";
 
+constexpr const char* kLibrariesFromExecutable = "$ORIGIN/../lib";
+
 constexpr mode_t kProgramMode = 0755;
 constexpr mode_t kDataMode = 0644;
 
@@ -212,7 +214,10 @@ class Unpacking {
     const auto patch = interpreter_patch(elf, kInterpreterPath);
     launch_.through_loader = !patch || ::access("/proc/self/fd", X_OK) != 0;
     patches_ = search_patches(elf);
-    if (!launch_.through_loader) patches_.push_back(*patch);
+    if (launch_.through_loader) return;
+    patches_.push_back(*patch);
+    for (ElfPatch& more : folder_patches(elf, kLibrariesFromExecutable))
+      patches_.push_back(std::move(more));
   }
 
   void place_executable(const ShippedFile& file, const std::string& path) const {

@@ -24,9 +24,14 @@ struct ShippedFile {
 /// number, or dup2 fails.
 ///
 /// The kernel opens the interpreter before it closes descriptors, so close-on-exec at
-/// kInterpreterDescriptor is enough for a program that never starts itself again. For one that
-/// does (execv("/proc/self/exe")), the descriptor must stay open, since the copy's interpreter is
-/// named by it: then open it without close-on-exec.
+/// kInterpreterDescriptor is enough to start. But the copy's interpreter is named by that
+/// descriptor: for a program that starts itself again (execv("/proc/self/exe"), which else fails
+/// with ENOENT) it must stay open, without close-on-exec; what the program starts then inherits it.
+/// The libraries are found again without LD_LIBRARY_PATH, by a DT_RPATH in the copy, in programs
+/// that have room for it: those of GNU ld and gold, not of lld.
+///
+/// execve may fail with ETXTBSY for a moment after materialize(): a child that another thread
+/// forked meanwhile holds the copy open for writing until it execs. Then try again.
 struct Launch {
   /// High, since gdb opens low ones of its own and a low number in the copy makes it hang.
   static constexpr int kInterpreterDescriptor = 999;

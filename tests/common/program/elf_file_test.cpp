@@ -47,6 +47,8 @@ void use(const std::string& text) {
   try {
     const ElfFile elf = read(text);
     auto patches = knee::program::search_patches(elf);
+    for (ElfPatch& patch : knee::program::folder_patches(elf, "$ORIGIN/../lib"))
+      patches.push_back(std::move(patch));
     if (elf.interpreter)
       if (auto patch = interpreter_patch(elf, "/proc/self/fd/999")) patches.push_back(*patch);
     for (const ElfPatch& patch : patches) {

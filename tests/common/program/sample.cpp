@@ -99,7 +99,8 @@ Run driver(const std::string& name, const std::vector<std::string>& commands,
 std::vector<std::string> dynamic_drivers() {
   std::vector<std::string> names{"sample_pie", "sample_no_pie", "sample_stripped",
                                  "sample_lto", "sample_asan",   "sample_no_id"};
-  if (fs::exists(file("sample_gold_icf"))) names.push_back("sample_gold_icf");
+  for (const char* name : {"sample_gold_icf", "sample_lld"})
+    if (fs::exists(file(name))) names.emplace_back(name);
   return names;
 }
 
