@@ -17,7 +17,8 @@ struct DeathRecord {
   /// The signal that ended the worker, 0 if it exited.
   int signal = 0;
   bool core_dumped = false;
-  /// `signal` is one the slave had asked for, or the whole tree was to be killed.
+  /// `signal` is one the slave had asked for before the worker began to end. (Without /proc: before
+  /// the keeper saw the end, so a request made on seeing a worker's sockets close may count.)
   bool killed_on_request = false;
 
   /// From the fork to the end of the worker process itself.
