@@ -15,7 +15,7 @@ namespace knee {
 namespace {
 
 // Large enough that system calls cost nothing, small enough to stay in the second-level cache.
-constexpr std::size_t kReadSize = 256 * 1024;
+constexpr std::size_t kReadSize = std::size_t{256} * 1024;
 
 int hex_value(char digit) {
   if (digit >= '0' && digit <= '9') return digit - '0';

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "common/program/loaded_module.h"
+#include "common/program/memory.h"
 
 namespace knee::program {
 namespace {
@@ -52,7 +53,7 @@ const void* resolve(const FunctionAddress& address) {
   const auto modules = loaded_modules();
   const LoadedModule& module = module_named(modules, address.module);
   const std::uintptr_t place = module.bias + address.offset;
-  if (is_code(module, place)) return reinterpret_cast<const void*>(place);
+  if (is_code(module, place)) return memory_at<void>(place);
   throw std::runtime_error("cannot find a function: offset " + std::to_string(address.offset) +
                            " of " + display_name(address.module) + " is not code");
 }

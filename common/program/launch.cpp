@@ -71,7 +71,7 @@ void copy_content(int from, int to, const std::string& path) {
     if (count == 0) return;
     copied = true;
   }
-  std::vector<char> buffer(256 * 1024);
+  std::vector<char> buffer(std::size_t{256} * 1024);
   for (;;) {
     const ssize_t count = ::read(from, buffer.data(), buffer.size());
     if (count < 0 && errno == EINTR) continue;

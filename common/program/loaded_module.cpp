@@ -13,6 +13,7 @@
 
 #include "common/program/elf_file.h"
 #include "common/program/file_name.h"
+#include "common/program/memory.h"
 
 namespace knee::program {
 namespace {
@@ -32,14 +33,14 @@ class MemoryReader {
   std::span<const std::byte> bytes(std::uintptr_t address, std::size_t size) const {
     for (const AddressRange& range : module_.ranges)
       if (address >= range.begin && address < range.end && size <= range.end - address)
-        return {reinterpret_cast<const std::byte*>(address), size};
+        return {memory_at<std::byte>(address), size};
     return {};
   }
 
   std::string text(std::uintptr_t address) const {
     for (const AddressRange& range : module_.ranges)
       if (address >= range.begin && address < range.end) {
-        const auto* start = reinterpret_cast<const char*>(address);
+        const auto* start = memory_at<char>(address);
         return {start, ::strnlen(start, range.end - address)};
       }
     return {};
@@ -104,7 +105,7 @@ void read_names(LoadedModule& module) {
 std::uintptr_t loader_by_its_own_word(const LoadedModule& executable) {
   for (const auto& entry : dynamic_of(executable))
     if (entry.d_tag == DT_DEBUG && entry.d_un.d_ptr != 0)
-      return reinterpret_cast<const r_debug*>(entry.d_un.d_ptr)->r_ldbase;
+      return memory_at<r_debug>(entry.d_un.d_ptr)->r_ldbase;
   return 0;
 }
 

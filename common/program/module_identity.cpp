@@ -8,11 +8,12 @@
 #include <unistd.h>
 
 #include "common/base/check.h"
+#include "common/program/memory.h"
 
 namespace knee::program {
 namespace {
 
-constexpr std::size_t kPiece = 64 * 1024;
+constexpr std::size_t kPiece = std::size_t{64} * 1024;
 
 bool debugger_attached() {
   static constexpr std::string_view kField = "TracerPid:";
@@ -26,7 +27,7 @@ bool has_text_relocations(const LoadedModule& module) {
   const auto* segments = static_cast<const Elf64_Phdr*>(module.program_headers);
   for (std::size_t i = 0; i < module.program_header_count; ++i) {
     if (segments[i].p_type != PT_DYNAMIC) continue;
-    const auto* entry = reinterpret_cast<const Elf64_Dyn*>(module.bias + segments[i].p_vaddr);
+    const auto* entry = memory_at<Elf64_Dyn>(module.bias + segments[i].p_vaddr);
     for (; entry->d_tag != DT_NULL; ++entry)
       if (entry->d_tag == DT_TEXTREL ||
           (entry->d_tag == DT_FLAGS && (entry->d_un.d_val & DF_TEXTREL)))
@@ -57,7 +58,7 @@ bool same_segments(const LoadedModule& module, const ElfFile& elf, int fd) {
   return std::all_of(elf.segments.begin(), elf.segments.end(), [&](const Elf64_Phdr& segment) {
     const bool compared = segment.p_type == PT_LOAD && (segment.p_flags & PF_R) &&
                           !(segment.p_flags & PF_W) && (compare_code || !(segment.p_flags & PF_X));
-    const auto* memory = reinterpret_cast<const std::byte*>(module.bias + segment.p_vaddr);
+    const auto* memory = memory_at<std::byte>(module.bias + segment.p_vaddr);
     return !compared || same_content(memory, fd, segment.p_offset, segment.p_filesz);
   });
 }
