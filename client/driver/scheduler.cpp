@@ -11,9 +11,12 @@ namespace {
 
 constexpr std::uint32_t kMaxSlaves = 1u << 20;
 // The first task of a slave may wait for a program to be shipped: that is no turnaround.
-constexpr float kLongestTurnaround = 0.25F;
-// A slave that has used this part of its credit is topped up: messages stay worth their price.
-constexpr double kTopUpBelow = 0.75;
+constexpr double kLongestTurnaround = 0.25;
+constexpr double kClearlyLonger = 1.5;
+constexpr float kTurnaroundDecay = 0.9995F;
+// A slave is topped up when it has less than this part of `ahead` left beyond its turnaround:
+// messages stay worth their price, and the new tasks arrive before the old ones are done.
+constexpr double kTopUpBelow = 0.5;
 constexpr float kSlowest = 64;
 
 bool is_final(AttemptEnd end, const TaskRecord& task) {
@@ -173,8 +176,9 @@ bool Scheduler::has_credit(const Slave& slave) const {
   if (slave.slots == 0 || slave.resting || slave.dry || slave.health.suspended()) return false;
   if (slave.health.on_trial()) return slave.held_tasks == 0;
   if (slave.held_cores < 2 * slave.slots) return true;
-  const double credit = slave.slots * (to_seconds(options_.ahead) + slave.turnaround);
-  return slave.held_tasks < 2 * slave.results && slave.work < kTopUpBelow * credit;
+  const double enough =
+      kTopUpBelow * to_seconds(options_.ahead) + static_cast<double>(slave.turnaround);
+  return slave.held_tasks < 2 * slave.results && slave.work < slave.slots * enough;
 }
 
 // ---- tasks --------------------------------------------------------------------------------
@@ -285,15 +289,24 @@ void Scheduler::learn(Slave& slave, const TaskRecord& task, std::uint32_t index,
       static_cast<float>(std::max(seconds, DurationEstimate::kLeast) / duration.mean());
   slave.slowness += weight * (std::min(ratio, kSlowest) - slave.slowness);
   slave.slowness = std::clamp(slave.slowness, 1 / kSlowest, kSlowest);
-  if (slave.probe == index) {
-    const auto sample = static_cast<float>(to_seconds(now - slave.probe_sent) - seconds);
-    const float bounded = std::clamp(sample, 0.0F, kLongestTurnaround);
-    const bool learn_fast = bounded < slave.turnaround || slave.turnaround == 0;
-    if (slave.results > 0) {
-      slave.turnaround += (bounded - slave.turnaround) / (learn_fast ? 1 : 8);
-    }
-  }
+  if (slave.probe == index && slave.results > 0) learn_turnaround(slave, seconds, now);
   ++slave.results;
+}
+
+/// A task returns after the turnaround or after those before it, whichever is later. So a task
+/// that took clearly longer than the others explain shows the turnaround, and any task bounds it.
+/// The slow decay undoes what an estimate that was wrong has added.
+void Scheduler::learn_turnaround(Slave& slave, double run_time, Time now) {
+  const double away = to_seconds(now - slave.probe_sent) - run_time;
+  const auto sample = static_cast<float>(std::clamp(away, 0.0, kLongestTurnaround));
+  const bool starved = away > kClearlyLonger * slave.probe_wait;
+  if (sample < slave.turnaround || (starved && slave.turnaround == 0)) {
+    slave.turnaround = sample;
+  } else if (starved) {
+    slave.turnaround += (sample - slave.turnaround) / 8;
+  } else {
+    slave.turnaround *= kTurnaroundDecay;
+  }
 }
 
 /// What becomes of a task after one of its attempts ended.
@@ -417,7 +430,8 @@ std::optional<Time> Scheduler::next_deadline(Time now) const {
   if (queued_unpinned_ > 0 && !dry_.empty()) {
     consider(dry_stale_ ? next_wake_ : next_wake_ + std::chrono::seconds(1));
   }
-  if (wants_stragglers()) consider(next_scan_);
+  const bool someone_idle = idle_ready_ > 0 || !dry_.empty();
+  if (queued_unpinned_ == 0 && someone_idle && repeatable_sent_ > 0) consider(next_scan_);
   if (at_the_tail() && excess_ > 0) consider(next_take_back_);
   if (next) next = std::max(*next, now);
   return next;

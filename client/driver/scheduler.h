@@ -108,8 +108,9 @@ class Scheduler {
     float slowness = 1;    // run times here / average run times
     float turnaround = 0;  // seconds
     std::uint64_t results = 0;
-    std::uint32_t probe = kNone;  // a task sent while it was idle measures the turnaround
+    std::uint32_t probe = kNone;  // one task at a time measures the turnaround
     Time probe_sent{};
+    double probe_wait = 0;  // seconds it was expected to wait behind others
 
     TaskList held;
     TaskList pinned;
@@ -164,6 +165,7 @@ class Scheduler {
   std::optional<Attempt> end_attempt(TaskRecord& task, std::uint32_t index, Slave& slave);
   void learn(Slave& slave, const TaskRecord& task, std::uint32_t index, Duration run_time,
              Time now);
+  void learn_turnaround(Slave& slave, double run_time, Time now);
   Verdict settle(TaskRecord& task, std::uint32_t index, SlaveId slave, AttemptEnd end);
   Verdict deliver(TaskRecord& task, std::uint32_t index, AttemptEnd end);
   void charge(TaskRecord& task, SlaveId slave, AttemptEnd end);
@@ -186,11 +188,11 @@ class Scheduler {
   std::optional<SlaveId> next_pinned();
   std::uint32_t best_for_queue() const;
   bool wake_dry(Time now);
+  void wake_all_dry(Time now);
   Fit fit(const Slave& slave, const TaskRecord& task, const Intake& intake) const;
   bool outlasts(const Slave& slave, const TaskRecord& task, Time now) const;
-  bool may_retry_on(const Slave& slave, const TaskRecord& task, Time now) const;
+  bool may_run_on(const Slave& slave, const TaskRecord& task, Time now) const;
   void take_from(TaskList& list, Slave& slave, Intake& intake);
-  void take_retries(Slave& slave, Intake& intake);
   void take_lines(Slave& slave, Intake& intake);
   void take_twins(Slave& slave, Intake& intake);
   Line* first_line(const Slave& slave);

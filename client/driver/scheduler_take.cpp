@@ -12,6 +12,8 @@ constexpr std::uint32_t kIdleLevels = 0xffff;
 constexpr std::uint32_t kEmptyLevels = 0x5555;  // slaves that do nothing at all
 // A message costs about 20 us: short tasks are not spread thinner than this.
 constexpr double kWorthAMessage = 100e-6;
+// Behind more work than this (in seconds) a task says nothing about the turnaround.
+constexpr double kLongestProbe = 0.5;
 // How many tasks that it may not run a slave looks past.
 constexpr int kLookAhead = 64;
 // Asking a slave again that found nothing costs a look past kLookAhead tasks: at most 5 % of the
@@ -28,6 +30,8 @@ std::optional<SlaveId> Scheduler::next_ready(Time now) {
     if (const auto slave = next_pinned()) return slave;
   }
   if (queued_unpinned_ == 0) {
+    // Idle slaves that found nothing suitable must count as idle again.
+    if (!dry_.empty() && (stragglers_.empty() || now >= next_scan_)) wake_all_dry(now);
     if (wants_stragglers() && now >= next_scan_) find_stragglers(now);
     if (stragglers_.empty()) return std::nullopt;
     const std::uint32_t index = ready_.best(0, kIdleLevels);
@@ -68,6 +72,11 @@ std::uint32_t Scheduler::best_for_queue() const {
 bool Scheduler::wake_dry(Time now) {
   if (dry_.empty()) return false;
   if (now < (dry_stale_ ? next_wake_ : next_wake_ + std::chrono::seconds(1))) return false;
+  wake_all_dry(now);
+  return true;
+}
+
+void Scheduler::wake_all_dry(Time now) {
   next_wake_ = now + kWakeCost * static_cast<std::int64_t>(dry_.size());
   dry_stale_ = false;
   std::vector<std::uint32_t> woken;
@@ -79,7 +88,6 @@ bool Scheduler::wake_dry(Time now) {
     slave.dry = false;
     refile(slave);
   }
-  return true;
 }
 
 // ---- what ---------------------------------------------------------------------------------
@@ -91,7 +99,7 @@ void Scheduler::take(SlaveId id, Time now, std::vector<TaskId>& out) {
   set_share(intake, *slave);
   const std::size_t before = out.size();
   if (slave->pinned_queued > 0) take_from(slave->pinned, *slave, intake);
-  if (!intake.full && retries_queued_ > 0) take_retries(*slave, intake);
+  if (!intake.full && retries_queued_ > 0) take_from(retries_, *slave, intake);
   if (!intake.full && queued_unpinned_ > 0) take_lines(*slave, intake);
   if (queued_unpinned_ == 0 && !stragglers_.empty()) take_twins(*slave, intake);
 
@@ -165,7 +173,8 @@ bool Scheduler::outlasts(const Slave& slave, const TaskRecord& task, Time now) c
 }
 
 /// Not where it failed, unless there is no other.
-bool Scheduler::may_retry_on(const Slave& slave, const TaskRecord& task, Time now) const {
+bool Scheduler::may_run_on(const Slave& slave, const TaskRecord& task, Time now) const {
+  if (!task.retried || task.pinned != kNoSlave) return true;
   const TaskHistory* history = tasks_.find_history(task);
   if (!history || !history->has_failed_on(slave.id)) return true;
   return std::none_of(slaves_.begin(), slaves_.end(), [&](const Slave& other) {
@@ -184,26 +193,7 @@ void Scheduler::take_from(TaskList& list, Slave& slave, Intake& intake) {
       intake.full = true;
       return;
     }
-    if (answer == Fit::yes) {
-      assign(index, slave, intake);
-    } else {
-      ++passed_over;
-    }
-    index = next;
-  }
-}
-
-void Scheduler::take_retries(Slave& slave, Intake& intake) {
-  int passed_over = 0;
-  for (std::uint32_t index = retries_.head; index != kNone && passed_over < kLookAhead;) {
-    const TaskRecord& task = tasks_[index];
-    const std::uint32_t next = task.next;
-    const Fit answer = fit(slave, task, intake);
-    if (answer == Fit::full) {
-      intake.full = true;
-      return;
-    }
-    if (answer == Fit::yes && may_retry_on(slave, task, intake.now)) {
+    if (answer == Fit::yes && may_run_on(slave, task, intake.now)) {
       assign(index, slave, intake);
     } else {
       ++passed_over;
@@ -279,11 +269,13 @@ void Scheduler::take_twins(Slave& slave, Intake& intake) {
 void Scheduler::assign(std::uint32_t index, Slave& slave, Intake& intake) {
   dequeue(index);
   TaskRecord& task = tasks_[index];
-  if (slave.held_tasks == 0) {
+  const bool beyond_slots = slave.held_cores + task.cores > slave.slots;
+  const double wait = beyond_slots ? slave.work / slave.slots : 0;
+  if (slave.probe == kNone && wait < kLongestProbe) {
     slave.probe = index;
     slave.probe_sent = intake.now;
+    slave.probe_wait = wait;
   }
-  const bool beyond_slots = slave.held_cores + task.cores > slave.slots;
   if (beyond_slots && task.pinned == kNoSlave && intake.ahead_left > 0) --intake.ahead_left;
   task.state = State::sent;
   task.holder = slave.id;

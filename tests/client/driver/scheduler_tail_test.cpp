@@ -231,6 +231,55 @@ TEST_CASE("the scheduler asks to be called for stragglers") {
   CHECK(bed.holds(bed.idle, bed.task));
 }
 
+TEST_CASE("a slave that may not run one straggler gets the next one") {
+  Bed bed;
+  bed.teach(0, 1s);
+  const SlaveId first = bed.slave(2);
+  const TaskId own = bed.submit_one(StragglerBed::repeatable());
+  bed.turn();
+  bed.scheduler.started(own, first, bed.now);
+  bed.now += 5s;
+  CHECK(bed.turn() == 0);  // its own straggler: no use
+  const SlaveId second = bed.slave(1);
+  TaskFacts pinned;
+  pinned.pinned = second;
+  bed.submit_one(pinned);  // keeps the second one busy
+  bed.turn();
+  const SlaveId third = bed.slave(1);
+  bed.turn();
+  REQUIRE(bed.holds(third, own));
+  bed.finish(third, own, AttemptEnd::exception);
+  bed.finish(first, own, AttemptEnd::cancelled);
+  const TaskId wide_apart = bed.submit_one(StragglerBed::repeatable());
+  bed.turn();
+  const SlaveId holder = bed.holds(first, wide_apart) ? first : third;
+  const SlaveId other = holder == first ? third : first;
+  bed.scheduler.started(wide_apart, holder, bed.now);
+  bed.now += 5s;
+  bed.turn();
+  CHECK(bed.holds(other, wide_apart));
+}
+
+TEST_CASE("an idle slave that found nothing suitable still has tasks taken back for it") {
+  Bed bed;
+  bed.teach(0, 10s);
+  const SlaveId idle = bed.slave(1);
+  const TaskId task = bed.submit_one();
+  bed.turn();
+  const SlaveId busy = bed.slave(1);
+  bed.submit(2);
+  bed.turn();
+  REQUIRE(bed.holds(busy) == 2);
+  bed.finish(idle, task, AttemptEnd::crashed);
+  CHECK(bed.turn() == 0);  // the retry waits for the other slave
+  bed.finish_next(busy, AttemptEnd::value, 10s);
+  bed.turn();
+  REQUIRE(bed.holds(busy, task));
+  bed.now += 1s;
+  bed.turn();
+  CHECK(bed.take_backs().size() == 1);
+}
+
 TEST_CASE("no twin while tasks are queued") {
   StragglerBed bed;
   bed.submit(10);
