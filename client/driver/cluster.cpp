@@ -1,0 +1,111 @@
+#include <knee/cluster.h>
+
+#include "client/config/cluster_options.h"
+#include "client/driver/bag_state.h"
+#include "client/driver/driver.h"
+#include "client/driver/task_access.h"
+
+namespace knee {
+
+// --- Cluster
+
+Cluster::Cluster(int& argc, char** argv) {
+  serve_if_worker();
+  try {
+    driver_ = std::make_unique<driver::Driver>(config::cluster_options(argc, argv));
+  } catch (const Error& error) {
+    config::refuse(error);
+  }
+}
+
+Cluster::Cluster(ClusterOptions options)
+    : driver_(std::make_unique<driver::Driver>(std::move(options))) {}
+
+Cluster::~Cluster() = default;
+
+Bag Cluster::bag(BagOptions options) { return Bag(*driver_, std::move(options)); }
+
+Slave Cluster::slave(const std::string& name) {
+  auto place = site();
+  place.pinned = driver_->slave_index(name);
+  return Slave(place, name);
+}
+
+std::vector<std::string> Cluster::slaves() const { return driver_->slave_names(); }
+unsigned Cluster::slots() const { return driver_->slots(); }
+
+detail::CallSite Cluster::site() const {
+  detail::CallSite site;
+  site.driver = driver_.get();
+  return site;
+}
+
+// --- Bag
+
+Bag::Bag(driver::Driver& driver, BagOptions options)
+    : driver_(&driver), state_(new detail::BagState(std::move(options))) {}
+
+Bag::Bag(Bag&& other) noexcept
+    : driver_(std::exchange(other.driver_, nullptr)), state_(std::exchange(other.state_, nullptr)) {}
+
+Bag::~Bag() {
+  if (state_ == nullptr) return;
+  if (state_->outstanding.load(std::memory_order_acquire) != 0) {
+    cancel();
+    while (!state_->wait_for(std::chrono::hours(1))) {
+    }
+  }
+  state_->drop_reference();
+}
+
+void Bag::wait() { driver_->wait(*state_); }
+void Bag::cancel() { driver_->cancel(*state_); }
+
+Bag::Counts Bag::counts() const {
+  return {state_->done.load(), state_->failed.load(), state_->outstanding.load()};
+}
+
+detail::CallSite Bag::site() const {
+  detail::CallSite site;
+  site.driver = driver_;
+  site.bag = state_;
+  site.defaults = &state_->options;
+  return site;
+}
+
+}  // namespace knee
+
+namespace knee::detail {
+
+CallSite site_of(const Bag& bag) { return bag.site(); }
+
+bool wants_tasks(const CallSite& site) { return site.driver->wants_tasks(); }
+
+namespace {
+
+void apply(TaskState& task, const TaskOptions& options) {
+  if (options.cores) task.cores = static_cast<std::uint16_t>(*options.cores);
+  if (options.timeout) task.timeout = static_cast<std::uint64_t>(options.timeout->count());
+  if (options.retry_timeouts) task.retry_timeouts = *options.retry_timeouts;
+  if (options.attempts) task.attempts = static_cast<std::uint8_t>(*options.attempts);
+  if (options.repeatable) task.repeatable = *options.repeatable;
+}
+
+}  // namespace
+
+TaskRef submit(const CallSite& site, const FunctionEntry& function, Bytes arguments,
+               const TaskOptions* options) {
+  if (site.bag != nullptr) {
+    site.bag->add_reference();
+    site.bag->begin();
+  }
+  TaskRef task(new TaskState(*site.driver, &function, site.bag));
+  Access::payload(*task) = std::move(arguments);
+  task->pinned = site.pinned;
+  if (site.defaults != nullptr) apply(*task, *site.defaults);
+  if (options != nullptr) apply(*task, *options);
+  site.driver->submit(task);
+  return task;
+}
+
+}  // namespace knee::detail

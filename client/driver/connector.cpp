@@ -1,0 +1,207 @@
+#include "connector.h"
+
+#include <fcntl.h>
+#include <kj/debug.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <knee/error.h>
+#include <filesystem>
+
+#include "common/base/check.h"
+#include "common/base/unique_fd.h"
+#include "common/rpc/listener.h"
+#include "common/rpc/rpc_loop.h"
+
+extern char** environ;
+
+namespace knee::driver {
+namespace {
+
+std::string user_name() {
+  if (const char* user = std::getenv("USER"); user && *user) return user;
+  return "uid" + std::to_string(::getuid());
+}
+
+std::string host_name() {
+  char name[256] = {};
+  ::gethostname(name, sizeof name - 1);
+  return name;
+}
+
+std::string program_name() {
+  std::error_code ignored;
+  return std::filesystem::read_symlink("/proc/self/exe", ignored).filename();
+}
+
+/// A driver offers nothing to a slave that it has dialed.
+class ClosedDoor final : public proto::Door::Server {};
+
+class Dialer final : public Connector {
+ public:
+  Dialer(rpc::Address address, kj::AsyncIoContext& io) : address_(std::move(address)), io_(io) {}
+
+  std::string target() const override { return address_.text(); }
+
+  kj::Promise<Connected> connect() override {
+    return rpc::connect(address_, io_)
+        .then([this](kj::Own<kj::AsyncIoStream> stream) {
+          return rpc::Connection::open(kj::mv(stream), rpc::Connection::Side::dialed,
+                                       kj::heap<ClosedDoor>(), io_.provider->getTimer());
+        })
+        .then([this](kj::Own<rpc::Connection> connection) {
+          return greet(kj::mv(connection), target());
+        });
+  }
+
+ private:
+  rpc::Address address_;
+  kj::AsyncIoContext& io_;
+};
+
+class LocalSlave final : public Connector {
+ public:
+  LocalSlave(unsigned slots, kj::AsyncIoContext& io)
+      : executable_(find_knee_slave()), slots_(slots), io_(io) {}
+  ~LocalSlave() noexcept(false) override { reap(); }
+
+  std::string target() const override { return "the local slave"; }
+
+  kj::Promise<Connected> connect() override {
+    reap();
+    auto stream = io_.lowLevelProvider->wrapSocketFd(start().release(),
+                                                     kj::LowLevelAsyncIoProvider::TAKE_OWNERSHIP);
+    return rpc::Connection::open(kj::mv(stream), rpc::Connection::Side::dialed,
+                                 kj::heap<ClosedDoor>(), io_.provider->getTimer())
+        .then([this](kj::Own<rpc::Connection> connection) {
+          return greet(kj::mv(connection), target());
+        });
+  }
+
+ private:
+  UniqueFd start();
+  void reap();
+
+  std::string executable_;
+  unsigned slots_;
+  kj::AsyncIoContext& io_;
+  pid_t pid_ = 0;
+};
+
+UniqueFd LocalSlave::start() {
+  int ends[2];
+  check(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), "cannot make a socket pair");
+  UniqueFd ours(ends[0]);
+  const UniqueFd theirs(ends[1]);
+  constexpr int kInherited = 3;
+
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_adddup2(&actions, theirs.get(), kInherited);
+  posix_spawn_file_actions_addclosefrom_np(&actions, kInherited + 1);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t none;
+  sigset_t all;
+  sigemptyset(&none);
+  sigfillset(&all);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setsigdefault(&attributes, &all);
+  // A group of its own: Ctrl-C is for the driver, whose end it notices.
+  posix_spawnattr_setpgroup(&attributes, 0);
+  posix_spawnattr_setflags(&attributes,
+                           POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+
+  std::vector<std::string> words{executable_, "--inherited", std::to_string(kInherited), "--name",
+                                 "local"};
+  if (slots_ != 0) words.insert(words.end(), {"--slots", std::to_string(slots_)});
+  std::vector<char*> argv;
+  for (auto& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  const int error =
+      ::posix_spawn(&pid_, executable_.c_str(), &actions, &attributes, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  posix_spawnattr_destroy(&attributes);
+  if (error != 0) {
+    pid_ = 0;
+    throw_errno("cannot start the local slave '" + executable_ + "'", error);
+  }
+  return ours;
+}
+
+void LocalSlave::reap() {
+  if (pid_ == 0) return;
+  // Its socket is closed, so it ends by itself, and at once.
+  ::waitpid(pid_, nullptr, 0);
+  pid_ = 0;
+}
+
+}  // namespace
+
+kj::Own<Connector> dial(rpc::Address address, kj::AsyncIoContext& io) {
+  return kj::heap<Dialer>(std::move(address), io);
+}
+
+kj::Own<Connector> local_slave(unsigned slots, kj::AsyncIoContext& io) {
+  return kj::heap<LocalSlave>(slots, io);
+}
+
+std::string find_knee_slave() {
+  namespace fs = std::filesystem;
+  std::vector<fs::path> places;
+  if (const char* named = std::getenv("KNEE_SLAVE"); named && *named) {
+    places.emplace_back(named);
+  } else {
+    std::error_code ignored;
+    places.push_back(fs::read_symlink("/proc/self/exe", ignored).parent_path() / "knee-slave");
+    places.emplace_back(KNEE_SLAVE_INSTALLED);
+    if (const char* path = std::getenv("PATH")) {
+      const std::string all = path;
+      for (std::size_t begin = 0; begin <= all.size();) {
+        const auto end = std::min(all.find(':', begin), all.size());
+        if (end != begin) places.push_back(fs::path(all.substr(begin, end - begin)) / "knee-slave");
+        begin = end + 1;
+      }
+    }
+  }
+  for (const auto& place : places)
+    if (::access(place.c_str(), X_OK) == 0 && fs::is_regular_file(place)) return place;
+  std::string looked;
+  for (const auto& place : places) looked += "\n  " + place.string();
+  throw Error(
+      Error::Kind::setup,
+      "cannot find knee-slave to use this machine's cores: install Knee, or set KNEE_SLAVE to "
+      "its path. Looked for:" +
+          looked);
+}
+
+void fill_driver_hello(proto::Hello::Builder hello) {
+  rpc::describe_build(hello);
+  const std::string who = user_name() + "@" + host_name();
+  hello.setRole(proto::Hello::Role::DRIVER);
+  hello.setName(who + " " + program_name());
+  hello.setIdentity(who);
+}
+
+kj::Promise<Connected> greet(kj::Own<rpc::Connection> connection, std::string target) {
+  auto request = connection->door().helloRequest();
+  fill_driver_hello(request.initHello());
+  return request.send().then([connection = kj::mv(connection), target = std::move(target)](
+                                 capnp::Response<proto::Door::HelloResults> answer) mutable {
+    const auto theirs = answer.getHello();
+    KJ_REQUIRE(theirs.getRefusal().size() == 0, theirs.getRefusal());
+    const std::string refusal = rpc::refusal_of(theirs);
+    KJ_REQUIRE(refusal.empty(), refusal.c_str());
+    KJ_REQUIRE(answer.hasSlave(), "this is a driver that waits for slaves, not a slave",
+               target.c_str());
+    auto disconnected = connection->on_disconnect();
+    return Connected{answer.getSlave(), theirs.getName().cStr(), kj::mv(connection),
+                     kj::mv(disconnected)};
+  });
+}
+
+}  // namespace knee::driver

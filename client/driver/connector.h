@@ -1,0 +1,46 @@
+#pragma once
+#include <kj/async-io.h>
+
+#include <string>
+
+#include <knee/options.h>
+
+#include "common/rpc/address.h"
+#include "common/rpc/connection.h"
+#include "proto/slave.capnp.h"
+
+namespace knee::driver {
+
+/// A slave one can talk to.
+struct Connected {
+  proto::Slave::Client slave;
+  std::string name;                     ///< as the slave calls itself
+  kj::Own<rpc::Connection> connection;  ///< null: the slave dialed, somebody else holds it
+  kj::Promise<void> disconnected;
+};
+
+/// A way to one slave. Lives on the RPC thread.
+class Connector {
+ public:
+  virtual ~Connector() noexcept(false) = default;
+  /// Rejects with a sentence that says what was tried.
+  virtual kj::Promise<Connected> connect() = 0;
+  /// For messages: an address, or what else it is.
+  virtual std::string target() const = 0;
+};
+
+/// Dials an address.
+kj::Own<Connector> dial(rpc::Address address, kj::AsyncIoContext& io);
+
+/// Starts `knee-slave` on this machine, over a socket pair; it ends with this process.
+kj::Own<Connector> local_slave(unsigned slots, kj::AsyncIoContext& io);
+
+/// Where knee-slave is: $KNEE_SLAVE, beside this executable, where it was installed, PATH. Throws
+/// Error::setup that lists where it was looked for.
+std::string find_knee_slave();
+
+/// Says hello on a fresh connection as a driver.
+kj::Promise<Connected> greet(kj::Own<rpc::Connection> connection, std::string target);
+void fill_driver_hello(proto::Hello::Builder hello);
+
+}  // namespace knee::driver

@@ -1,0 +1,380 @@
+#include "dispatcher.h"
+
+#include <kj/debug.h>
+
+#include <chrono>
+
+#include "client/driver/failure.h"
+#include "client/driver/session_id.h"
+#include "client/driver/task_access.h"
+#include "common/rpc/rpc_loop.h"
+
+namespace knee::driver {
+namespace {
+
+using detail::Access;
+using Clock = std::chrono::steady_clock;
+
+constexpr auto kSayNoSlavesAfter = 3 * kj::SECONDS;
+constexpr auto kSayNoSlavesAgain = 30 * kj::SECONDS;
+
+}  // namespace
+
+Dispatcher::Dispatcher(Driver& driver, kj::AsyncIoContext& io)
+    : driver_(driver),
+      io_(io),
+      shipment_(driver.disk(), driver.options().ship),
+      background_(kj::heap<kj::TaskSet>(*this)) {
+  const auto& options = driver.options();
+  for (const auto& text : options.slaves) {
+    const auto address = rpc::Address::parse(text);
+    add_link(dial(address, io_), text);
+  }
+  const bool alone = options.slaves.empty() && options.listen.empty();
+  if (alone || options.local) add_link(local_slave(options.slots, io_), "local");
+  background_->add(warn_without_slaves());
+}
+
+Dispatcher::~Dispatcher() {
+  // Everything that still waits ends as cancelled; its callbacks run before the callback thread ends.
+  for (auto& task : tasks_) {
+    if (!task) continue;
+    const auto id = TaskId::unpack(task->id);
+    fail(id, cancelled_error(*task));
+  }
+  flush_completions();
+  turn_promise_ = nullptr;
+  alarm_ = nullptr;
+  background_ = nullptr;
+  links_.clear();
+}
+
+// --- slaves
+
+void Dispatcher::add_link(kj::Own<Connector> connector, const std::string& name) {
+  const std::uint32_t index = slave_index(name);
+  const auto id = names_.at(name);
+  KJ_REQUIRE(!links_[index], "two slaves have the same name", name.c_str());
+  links_[index] = std::make_unique<SlaveLink>(*this, io_, shipment_, kj::mv(connector), id, name);
+  links_[index]->start();
+}
+
+std::uint32_t Dispatcher::slave_index(const std::string& name) {
+  const auto known = names_.find(name);
+  if (known != names_.end()) return driver::slave_index(known->second);
+  SlaveFacts away;
+  away.slots = 0;
+  const SlaveId id = scheduler_.add_slave(away, Clock::now());
+  names_.emplace(name, id);
+  const std::uint32_t index = driver::slave_index(id);
+  if (links_.size() <= index) {
+    links_.resize(index + 1);
+    id_of_.resize(index + 1, kNoSlave);
+  }
+  id_of_[index] = id;
+  return index;
+}
+
+SlaveLink* Dispatcher::link_of(SlaveId id) {
+  const auto index = driver::slave_index(id);
+  return id != kNoSlave && index < links_.size() ? links_[index].get() : nullptr;
+}
+
+std::vector<std::string> Dispatcher::slave_names() const {
+  std::vector<std::string> names;
+  for (const auto& link : links_)
+    if (link && link->is_up()) names.push_back(link->name());
+  return names;
+}
+
+unsigned Dispatcher::slots() const {
+  unsigned slots = 0;
+  for (const auto& link : links_)
+    if (link && link->is_up()) slots += link->slots();
+  return slots;
+}
+
+void Dispatcher::link_up(SlaveLink& link, std::uint32_t slots) {
+  SlaveFacts facts;
+  facts.slots = slots;
+  scheduler_.update_slave(link.id(), facts, Clock::now());
+  turn_soon();
+}
+
+void Dispatcher::link_down(SlaveLink& link, const std::string& why) {
+  std::vector<EndedTask> gone;
+  scheduler_.lose_slave(link.id(), Clock::now(), gone);
+  ended(gone, link.name(), why);
+  flush_completions();
+  turn_soon();
+}
+
+kj::Promise<void> Dispatcher::warn_without_slaves() {
+  const auto delay = said_no_slaves_ ? kSayNoSlavesAgain : kSayNoSlavesAfter;
+  return io_.provider->getTimer().afterDelay(delay).then([this] {
+    const auto totals = scheduler_.totals();
+    if (totals.queued + totals.sent != 0 && slots() == 0) {
+      std::string text = "no slave yet, " + std::to_string(totals.queued) +
+                         " tasks wait; still trying";
+      for (const auto& link : links_)
+        if (link) text += "\n  " + (link->last_error().empty() ? link->name() + ": connecting"
+                                                                 : link->last_error());
+      console_.say(text);
+      said_no_slaves_ = true;
+    }
+    return warn_without_slaves();
+  });
+}
+
+void Dispatcher::fill_session(proto::SessionRequest::Builder request) {
+  const auto& options = driver_.options();
+  request.setId(new_session_id());
+  auto arguments = request.initArguments(static_cast<unsigned>(options.arguments.size()));
+  for (unsigned i = 0; i < arguments.size(); ++i) arguments.set(i, options.arguments[i]);
+  auto environment = request.initEnvironment(static_cast<unsigned>(options.environment.size()));
+  for (unsigned i = 0; i < environment.size(); ++i) environment.set(i, options.environment[i]);
+}
+
+// --- tasks in
+
+void Dispatcher::submissions() {
+  driver_.take_submissions(submitted_);
+  for (auto& task : submitted_) accept(std::move(task));
+  submitted_.clear();
+  turn_soon();
+}
+
+void Dispatcher::accept(detail::TaskRef task) {
+  TaskFacts facts;
+  const auto* function = Access::function(*task);
+  facts.kind = function != nullptr ? detail::function_index(*function) : 0;
+  facts.argument_bytes = Access::payload(*task).size();
+  facts.cores = task->cores;
+  facts.attempts = task->attempts;
+  facts.retry_timeouts = task->retry_timeouts;
+  facts.repeatable = task->repeatable;
+  if (task->pinned != UINT32_MAX) facts.pinned = id_of_[task->pinned];
+  const TaskId id = scheduler_.submit(facts);
+  task->id = id.packed();
+  if (tasks_.size() <= id.index) tasks_.resize(std::max<std::size_t>(id.index + 1, 2 * tasks_.size()));
+  tasks_[id.index] = std::move(task);
+}
+
+detail::TaskState* Dispatcher::find(std::uint64_t id) {
+  const auto index = TaskId::unpack(id).index;
+  if (index >= tasks_.size() || !tasks_[index] || tasks_[index]->id != id) return nullptr;
+  return tasks_[index].get();
+}
+
+void Dispatcher::turn_soon() {
+  if (std::exchange(turn_planned_, true)) return;
+  turn_promise_ = kj::evalLater([this] { turn(); }).eagerlyEvaluate(nullptr);
+}
+
+void Dispatcher::turn() {
+  turn_planned_ = false;
+  const Time now = Clock::now();
+  while (const auto slave = scheduler_.next_ready(now)) send_to(*slave);
+  std::vector<TakeBack> requests;
+  scheduler_.take_backs(now, requests);
+  for (const auto& request : requests)
+    if (auto* link = link_of(request.slave)) link->take_back(request.count);
+  std::vector<SlaveEvent> events;
+  scheduler_.take_events(events);
+  for (const auto& event : events)
+    if (const auto* link = link_of(event.slave)) console_.say(describe(event, link->name()));
+  for (const auto& link : links_)
+    if (link) link->pump();
+  const auto totals = scheduler_.totals();
+  driver_.set_wants_tasks(totals.queued < totals.slots + totals.sent / 4);
+  set_alarm();
+}
+
+void Dispatcher::send_to(SlaveId slave) {
+  batch_.clear();
+  scheduler_.take(slave, Clock::now(), batch_);
+  auto* link = link_of(slave);
+  if (batch_.empty() || link == nullptr) return;
+  sending_.clear();
+  for (const auto id : batch_) {
+    auto* task = tasks_[id.index].get();
+    ++task->attempt;
+    sending_.push_back(task);
+  }
+  constexpr std::size_t kBatch = 4096;
+  for (std::span<detail::TaskState* const> rest(sending_); !rest.empty();) {
+    const auto part = rest.first(std::min(kBatch, rest.size()));
+    link->send(part);
+    rest = rest.subspan(part.size());
+  }
+}
+
+void Dispatcher::set_alarm() {
+  const auto now = Clock::now();
+  const auto next = scheduler_.next_deadline(now);
+  if (next == alarm_at_) return;
+  alarm_at_ = next;
+  alarm_ = nullptr;
+  if (!next) return;
+  const auto delay = std::max(std::chrono::nanoseconds(*next - now), std::chrono::nanoseconds(0));
+  alarm_ = io_.provider->getTimer()
+               .afterDelay(delay.count() * kj::NANOSECONDS)
+               .then([this] {
+                 alarm_at_.reset();
+                 turn_soon();
+               })
+               .eagerlyEvaluate(nullptr);
+}
+
+// --- outcomes
+
+void Dispatcher::outcome(SlaveLink& link, proto::Outcome::Reader outcome) {
+  auto* task = find(outcome.getId());
+  if (task == nullptr) {
+    if (outcome.isValue() && outcome.getValue().isValue())
+      link.drop_value(outcome.getValue().getValue());
+    return;
+  }
+  settle(link, *task, outcome, end_of(outcome));
+}
+
+void Dispatcher::settle(SlaveLink& link, detail::TaskState& task, proto::Outcome::Reader outcome,
+                        AttemptEnd end) {
+  const bool large = outcome.isValue() && outcome.getValue().isValue();
+  const auto id = TaskId::unpack(task.id);
+  if (end == AttemptEnd::given_back || end == AttemptEnd::lost_uncharged)
+    task.attempt = static_cast<std::uint16_t>(task.attempt - 1);
+  const Verdict verdict = scheduler_.finished(id, link.id(), Duration(outcome.getRunTime()), end,
+                                              Clock::now());
+  if (verdict.action != Verdict::Action::deliver) {
+    if (large) link.drop_value(outcome.getValue().getValue());
+    return;
+  }
+  if (auto* loser = link_of(verdict.loser)) loser->cancel(task.id, 0);
+  if (large) return deliver_large(link, task, outcome.getValue());
+  if (verdict.end == AttemptEnd::cancelled) return fail(id, cancelled_error(task));
+  if (outcome.isValue()) {
+    const auto bytes = outcome.getValue().getInline();
+    auto& payload = Access::payload(task);
+    payload.clear();
+    payload.append(bytes.begin(), bytes.size());
+    return deliver(id);
+  }
+  fail(id, error_of(task, outcome, link.name()));
+}
+
+void Dispatcher::deliver_large(SlaveLink& link, detail::TaskState& task,
+                               proto::Payload::Reader payload) {
+  // The scheduler is through with the task: its place in the table may be used again meanwhile.
+  const auto index = TaskId::unpack(task.id).index;
+  auto fetched = link.fetch(payload.getValue(), payload.getSize(), task);
+  background_->add(fetched.then(
+      [this, held = std::make_shared<detail::TaskRef>(std::move(tasks_[index]))] {
+        complete(std::move(*held));
+        flush_completions();
+      },
+      [this, &task, name = link.name(), held = Access::share(task)](kj::Exception&& error) {
+        Access::set_error(task, lost_result_error(task, name, rpc::text_of(error)));
+        complete(held);
+        flush_completions();
+      }));
+}
+
+void Dispatcher::deliver(TaskId id) { complete(std::move(tasks_[id.index])); }
+
+void Dispatcher::fail(TaskId id, std::exception_ptr error) {
+  Access::set_error(*tasks_[id.index], std::move(error));
+  deliver(id);
+}
+
+void Dispatcher::complete(detail::TaskRef task) {
+  switch (Access::complete(*task)) {
+    case Access::Next::callback:
+      callbacks_.push_back(std::move(task));
+      return;
+    case Access::Next::here:
+      Access::run_continuation(*task);
+      break;
+    case Access::Next::nothing:
+      break;
+  }
+  ended_.ended(Access::bag(*task), static_cast<bool>(task->error()));
+}
+
+void Dispatcher::ended(const std::vector<EndedTask>& tasks, const std::string& slave,
+                       const std::string& why) {
+  for (const auto& task : tasks) {
+    auto& state = *tasks_[task.task.index];
+    fail(task.task, lost_slave_error(state, slave, why));
+  }
+}
+
+void Dispatcher::flush_completions() {
+  driver_.callbacks().post(callbacks_);
+  ended_.flush();
+}
+
+void Dispatcher::started(SlaveLink& link, proto::Started::Reader started) {
+  if (find(started.getId()) != nullptr)
+    scheduler_.started(TaskId::unpack(started.getId()), link.id(), Clock::now());
+}
+
+void Dispatcher::printed(SlaveLink& link, proto::OutputText::Reader output) {
+  std::string prefix = "[" + link.name() + ":" + std::to_string(output.getSlot());
+  if (auto* task = find(output.getId())) prefix += " " + Access::name(*task);
+  const auto bytes = output.getText();
+  console_.print(output.getError(), prefix + "] ",
+                 std::string(reinterpret_cast<const char*>(bytes.begin()), bytes.size()));
+}
+
+void Dispatcher::take_back_answered(SlaveLink& link, std::uint32_t given_back) {
+  scheduler_.take_back_done(link.id(), given_back, Clock::now());
+}
+
+void Dispatcher::note(SlaveLink& link, const std::string& text) {
+  console_.say(link.name() + ": " + text);
+}
+
+void Dispatcher::link_progressed(SlaveLink&) {
+  flush_completions();
+  turn_soon();
+}
+
+bool Dispatcher::may_receive() { return !driver_.congested(); }
+
+void Dispatcher::resume() { turn_soon(); }
+
+// --- cancelling
+
+void Dispatcher::cancel(std::uint64_t id) {
+  auto* task = find(id);
+  if (task == nullptr) return;
+  const auto cancellation = scheduler_.cancel(TaskId::unpack(id));
+  switch (cancellation.found) {
+    case Cancellation::Found::dropped:
+      fail(TaskId::unpack(id), cancelled_error(*task));
+      break;
+    case Cancellation::Found::sent:
+      for (const auto slave : cancellation.slaves)
+        if (auto* link = link_of(slave))
+          link->cancel(id, static_cast<std::uint64_t>(driver_.options().cancel_grace.count()));
+      break;
+    case Cancellation::Found::gone:
+      break;
+  }
+  flush_completions();
+  turn_soon();
+}
+
+void Dispatcher::cancel_bag(const detail::BagState* bag) {
+  for (std::size_t i = 0; i < tasks_.size(); ++i)
+    if (tasks_[i] && Access::bag(*tasks_[i]) == bag) cancel(tasks_[i]->id);
+}
+
+Dispatcher::Totals Dispatcher::totals() const {
+  return {scheduler_.totals(), scheduler_.remaining_time(), slave_names().size()};
+}
+
+void Dispatcher::taskFailed(kj::Exception&& error) { console_.say(rpc::text_of(error)); }
+
+}  // namespace knee::driver

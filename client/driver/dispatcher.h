@@ -1,0 +1,99 @@
+#pragma once
+#include <kj/async-io.h>
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "client/driver/bag_state.h"
+#include "client/driver/console.h"
+#include "client/driver/driver.h"
+#include "client/driver/scheduler.h"
+#include "client/driver/slave_link.h"
+
+namespace knee::driver {
+
+/// Moves tasks from the user's threads through the scheduler to the links, and outcomes back. Lives on the RPC thread; owned
+/// by the Driver.
+class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
+ public:
+  Dispatcher(Driver& driver, kj::AsyncIoContext& io);
+  ~Dispatcher();
+
+  /// There are new submissions.
+  void submissions();
+  void cancel(std::uint64_t task);
+  void cancel_bag(const detail::BagState* bag);
+  /// Callbacks have caught up.
+  void resume();
+
+  /// The slave with that name, made known if it is not.
+  std::uint32_t slave_index(const std::string& name);
+  std::vector<std::string> slave_names() const;
+  unsigned slots() const;
+
+  struct Totals {
+    ScheduleTotals tasks;
+    std::optional<Duration> remaining;
+    std::size_t slaves;
+  };
+  Totals totals() const;
+
+ private:
+  // LinkOwner
+  void link_up(SlaveLink& link, std::uint32_t slots) override;
+  void link_down(SlaveLink& link, const std::string& why) override;
+  void outcome(SlaveLink& link, proto::Outcome::Reader outcome) override;
+  void started(SlaveLink& link, proto::Started::Reader started) override;
+  void printed(SlaveLink& link, proto::OutputText::Reader output) override;
+  void take_back_answered(SlaveLink& link, std::uint32_t given_back) override;
+  void note(SlaveLink& link, const std::string& text) override;
+  void link_progressed(SlaveLink& link) override;
+  bool may_receive() override;
+  void fill_session(proto::SessionRequest::Builder request) override;
+  void taskFailed(kj::Exception&& error) override;
+
+  void add_link(kj::Own<Connector> connector, const std::string& name);
+  SlaveLink* link_of(SlaveId id);
+  detail::TaskState* find(std::uint64_t id);
+
+  void turn_soon();
+  void turn();
+  void accept(detail::TaskRef task);
+  void send_to(SlaveId slave);
+  void set_alarm();
+  kj::Promise<void> warn_without_slaves();
+
+  void settle(SlaveLink& link, detail::TaskState& task, proto::Outcome::Reader outcome,
+              AttemptEnd end);
+  void deliver_large(SlaveLink& link, detail::TaskState& task, proto::Payload::Reader payload);
+  void deliver(TaskId id);
+  void complete(detail::TaskRef task);
+  void fail(TaskId id, std::exception_ptr error);
+  void ended(const std::vector<EndedTask>& tasks, const std::string& slave, const std::string& why);
+  void flush_completions();
+
+  Driver& driver_;
+  kj::AsyncIoContext& io_;
+  Console console_;
+  Shipment shipment_;
+  Scheduler scheduler_;
+  std::vector<detail::TaskRef> tasks_;  ///< by TaskId::index
+  std::vector<std::unique_ptr<SlaveLink>> links_;
+  std::vector<SlaveId> id_of_;  ///< by index
+  std::unordered_map<std::string, SlaveId> names_;
+  std::vector<detail::TaskRef> submitted_;
+  std::vector<detail::TaskRef> callbacks_;
+  BagTally ended_;  ///< tasks that ended without a callback
+  std::vector<TaskId> batch_;
+  std::vector<detail::TaskState*> sending_;
+  bool turn_planned_ = false;
+  bool said_no_slaves_ = false;
+  std::optional<Time> alarm_at_;
+  kj::Promise<void> turn_promise_ = nullptr;
+  kj::Promise<void> alarm_ = nullptr;
+  kj::Own<kj::TaskSet> background_;
+};
+
+}  // namespace knee::driver

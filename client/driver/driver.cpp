@@ -1,0 +1,93 @@
+#include "driver.h"
+
+#include <knee/error.h>
+
+#include "client/driver/bag_state.h"
+#include "client/driver/dispatcher.h"
+#include "client/driver/progress.h"
+#include "client/driver/task_access.h"
+
+namespace knee::driver {
+
+using namespace std::chrono_literals;
+
+Driver::Driver(ClusterOptions options) : options_(std::move(options)) {
+  loop_.run([this](kj::AsyncIoContext& io) { dispatcher_ = std::make_unique<Dispatcher>(*this, io); });
+}
+
+Driver::~Driver() {
+  loop_.run([this](kj::AsyncIoContext&) {
+    dispatcher_->submissions();
+    dispatcher_.reset();
+  });
+}
+
+void Driver::submit(detail::TaskRef task) {
+  bool first = false;
+  {
+    const std::lock_guard lock(mutex_);
+    first = submissions_.empty();
+    submissions_.push_back(std::move(task));
+  }
+  if (first) loop_.post([this](kj::AsyncIoContext&) { if (dispatcher_) dispatcher_->submissions(); });
+}
+
+void Driver::take_submissions(std::vector<detail::TaskRef>& into) {
+  const std::lock_guard lock(mutex_);
+  into.swap(submissions_);
+}
+
+void Driver::cancel(detail::TaskState& task) {
+  auto kept = std::make_shared<detail::TaskRef>(detail::Access::share(task));
+  loop_.post([this, kept](kj::AsyncIoContext&) {
+    if (dispatcher_ == nullptr) return;
+    dispatcher_->submissions();  // it may not have arrived yet
+    dispatcher_->cancel((*kept)->id);
+  });
+}
+
+void Driver::cancel(detail::BagState& bag) {
+  loop_.run([this, &bag](kj::AsyncIoContext&) {
+    dispatcher_->submissions();
+    dispatcher_->cancel_bag(&bag);
+  });
+}
+
+std::uint32_t Driver::slave_index(const std::string& name) {
+  std::uint32_t index = 0;
+  loop_.run([&](kj::AsyncIoContext&) { index = dispatcher_->slave_index(name); });
+  return index;
+}
+
+std::vector<std::string> Driver::slave_names() {
+  std::vector<std::string> names;
+  loop_.run([&](kj::AsyncIoContext&) { names = dispatcher_->slave_names(); });
+  return names;
+}
+
+unsigned Driver::slots() {
+  unsigned slots = 0;
+  loop_.run([&](kj::AsyncIoContext&) { slots = dispatcher_->slots(); });
+  return slots;
+}
+
+void Driver::wait(detail::BagState& bag) {
+  if (callbacks_.is_here() && bag.outstanding.load() != 0)
+    throw Error(Error::Kind::usage,
+                "bag.wait() was called from a callback: it would wait for that callback itself");
+  Progress progress(options_.progress, bag);
+  while (!bag.wait_for(progress.interval())) {
+    Dispatcher::Totals totals{};
+    loop_.run([&](kj::AsyncIoContext&) { totals = dispatcher_->totals(); });
+    progress.show(totals.tasks.sent, totals.tasks.queued, totals.slaves, totals.remaining);
+  }
+  progress.finish();
+  bag.rethrow();
+}
+
+void Driver::set_callback_blocked(bool blocked) {
+  callback_blocked_.store(blocked, std::memory_order_release);
+  if (blocked) loop_.post([this](kj::AsyncIoContext&) { if (dispatcher_) dispatcher_->resume(); });
+}
+
+}  // namespace knee::driver

@@ -1,0 +1,95 @@
+#pragma once
+#include <knee/cluster.h>
+#include <knee/detail/task_state.h>
+#include <knee/options.h>
+#include <boost/asio/thread_pool.hpp>
+
+#include <atomic>
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "client/driver/callback_thread.h"
+#include "common/rpc/rpc_loop.h"
+
+namespace knee::driver {
+
+class Dispatcher;
+
+/// The driver's side of a cluster, as the user's threads see it: takes tasks in, hands results out.
+/// Thread-safe. What decides and talks to slaves is the Dispatcher, on the RPC thread.
+class Driver {
+ public:
+  explicit Driver(ClusterOptions options);
+  /// Cancels everything, runs the callbacks, leaves the slaves.
+  ~Driver();
+  Driver(const Driver&) = delete;
+
+  void submit(detail::TaskRef task);
+  void cancel(detail::TaskState& task);
+  void cancel(detail::BagState& bag);
+
+  /// Index for TaskState::pinned of the slave with this name, which need not be there.
+  std::uint32_t slave_index(const std::string& name);
+  std::vector<std::string> slave_names();
+  unsigned slots();
+
+  /// Waits until the bag is idle, with progress on a terminal. Throws Error::usage in its own
+  /// callback.
+  void wait(detail::BagState& bag);
+
+  void post_callback(detail::TaskRef task) { callbacks_.post(std::move(task)); }
+
+  /// Whether slaves would take more tasks than are queued. A moment's value.
+  bool wants_tasks() const { return wants_tasks_.load(std::memory_order_relaxed); }
+
+  const ClusterOptions& options() const { return options_; }
+
+  /// While it lives, the thread that made it waits for a result.
+  class Blocking {
+   public:
+    explicit Blocking(Driver& driver) : driver_(driver.callbacks_.is_here() ? &driver : nullptr) {
+      if (driver_ != nullptr) driver_->set_callback_blocked(true);
+    }
+    ~Blocking() {
+      if (driver_ != nullptr) driver_->set_callback_blocked(false);
+    }
+    Blocking(const Blocking&) = delete;
+
+   private:
+    Driver* driver_;
+  };
+
+  // For the dispatcher, on the RPC thread:
+
+  /// Tasks submitted since the last call, in order.
+  void take_submissions(std::vector<detail::TaskRef>& into);
+  CallbackThread& callbacks() { return callbacks_; }
+  boost::asio::thread_pool& disk() { return disk_; }
+  /// Whether results should stay at the slaves because callbacks do not keep up.
+  bool congested() const {
+    return callbacks_.backlog() > kMostBacklog &&
+           !callback_blocked_.load(std::memory_order_acquire);
+  }
+  void set_wants_tasks(bool wants) { wants_tasks_.store(wants, std::memory_order_relaxed); }
+
+ private:
+  static constexpr std::size_t kMostBacklog = 64 * 1024;
+
+  void set_callback_blocked(bool blocked);
+
+  ClusterOptions options_;
+  boost::asio::thread_pool disk_{1};
+  CallbackThread callbacks_;
+  std::mutex mutex_;
+  std::vector<detail::TaskRef> submissions_;
+  std::atomic<bool> callback_blocked_{false};
+  std::atomic<bool> wants_tasks_{false};
+  rpc::RpcLoop loop_;
+  std::unique_ptr<Dispatcher> dispatcher_;  ///< made, used and destroyed on the loop
+};
+
+}  // namespace knee::driver

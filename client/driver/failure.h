@@ -1,0 +1,27 @@
+#pragma once
+#include <kj/common.h>
+
+#include <exception>
+#include <string>
+
+#include "client/driver/schedule_types.h"
+#include "knee/detail/task_state.h"
+#include "proto/task.capnp.h"
+
+/// Failures as users see them: the one place where outcomes become errors.
+namespace knee::driver {
+
+AttemptEnd end_of(proto::Outcome::Reader outcome);
+
+std::exception_ptr error_of(const detail::TaskState& task, proto::Outcome::Reader outcome,
+                            const std::string& slave);
+std::exception_ptr cancelled_error(const detail::TaskState& task);
+std::exception_ptr lost_slave_error(const detail::TaskState& task, const std::string& slave,
+                                    const std::string& why);
+/// The task ran, but its large result could not be fetched.
+std::exception_ptr lost_result_error(const detail::TaskState& task, const std::string& slave,
+                                     const std::string& why);
+
+std::string describe(const SlaveEvent& event, const std::string& slave);
+
+}  // namespace knee::driver

@@ -1,0 +1,135 @@
+#include "shipment.h"
+
+#include <kj/debug.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <boost/asio/post.hpp>
+
+#include "common/base/check.h"
+#include "common/program/function_address.h"
+#include "common/rpc/rpc_loop.h"
+
+namespace knee::driver {
+namespace {
+
+constexpr std::size_t kChunk = 1024 * 1024;
+
+auto on(boost::asio::thread_pool& pool) {
+  return [&pool](auto job) { boost::asio::post(pool, std::move(job)); };
+}
+
+proto::ProgramFile::Role wire_role(program::FileRole role) {
+  switch (role) {
+    case program::FileRole::kExecutable:
+      return proto::ProgramFile::Role::EXECUTABLE;
+    case program::FileRole::kLoader:
+      return proto::ProgramFile::Role::LOADER;
+    case program::FileRole::kLibrary:
+      return proto::ProgramFile::Role::LIBRARY;
+    case program::FileRole::kExtra:
+      return proto::ProgramFile::Role::EXTRA;
+  }
+  return proto::ProgramFile::Role::EXTRA;
+}
+
+capnp::Data::Reader bytes_of(const Digest& digest) {
+  return {reinterpret_cast<const kj::byte*>(digest.bytes.data()), digest.bytes.size()};
+}
+
+}  // namespace
+
+kj::Promise<void> Shipment::describe() {
+  KJ_IF_MAYBE (described, described_) return described->addBranch();
+  auto fork = rpc::offload(on(disk_), [ship = ship_] {
+                return std::make_shared<const Files>(program::describe_program(ship));
+              }).then([this](std::shared_ptr<const Files> files) {
+                  files_ = std::move(files);
+                }).fork();
+  auto branch = fork.addBranch();
+  described_ = kj::mv(fork);
+  return branch;
+}
+
+kj::Promise<void> Shipment::send(proto::Store::Client store) {
+  return describe()
+      .then([this, store]() mutable {
+        auto request = store.lackingRequest();
+        auto digests = request.initDigests(static_cast<unsigned>(files_->size()));
+        for (unsigned i = 0; i < digests.size(); ++i) digests.set(i, bytes_of((*files_)[i].digest));
+        return request.send();
+      })
+      .then([this, store](capnp::Response<proto::Store::LackingResults> lacking) mutable {
+        kj::Promise<void> sent = kj::READY_NOW;
+        for (const auto digest : lacking.getDigests()) {
+          for (std::size_t i = 0; i < files_->size(); ++i) {
+            if (digest != bytes_of((*files_)[i].digest)) continue;
+            sent = sent.then([this, store, i]() mutable { return put(store, i); });
+            break;
+          }
+        }
+        return sent;
+      });
+}
+
+kj::Promise<void> Shipment::put(proto::Store::Client store, std::size_t file) {
+  auto request = store.putRequest();
+  request.setDigest(bytes_of((*files_)[file].digest));
+  request.setSize((*files_)[file].size);
+  auto sink = request.send().getSink();
+  return stream(sink, file, 0).then([sink]() mutable {
+    return sink.doneRequest().send().ignoreResult();
+  });
+}
+
+kj::Promise<void> Shipment::stream(proto::ByteSink::Client sink, std::size_t index,
+                                   std::uint64_t offset) {
+  const auto& file = (*files_)[index];
+  if (offset == file.size) return kj::READY_NOW;
+  const std::size_t size = std::min<std::uint64_t>(kChunk, file.size - offset);
+  return rpc::offload(on(disk_),
+                      [fd = file.fd.get(), path = file.path, size, offset] {
+                        auto chunk = std::make_shared<std::vector<kj::byte>>(size);
+                        const auto got =
+                            ::pread(fd, chunk->data(), size, static_cast<off_t>(offset));
+                        if (got < 0) throw_errno("cannot read '" + path + "'");
+                        if (got == 0) throw std::runtime_error("'" + path + "' became shorter");
+                        chunk->resize(static_cast<std::size_t>(got));
+                        return chunk;
+                      })
+      .then([sink](std::shared_ptr<std::vector<kj::byte>> chunk) mutable {
+        auto request = sink.writeRequest(capnp::MessageSize{chunk->size() / 8 + 16, 0});
+        request.setBytes(kj::arrayPtr(chunk->data(), chunk->size()));
+        const std::size_t got = chunk->size();
+        return request.send().then([got] { return got; });
+      })
+      .then([this, sink, index, offset](std::size_t got) mutable {
+        return stream(sink, index, offset + got);
+      });
+}
+
+void Shipment::fill(proto::Variant::Builder variant) const {
+  utsname names{};
+  ::uname(&names);
+  variant.setArchitecture(names.machine);
+  auto files = variant.initFiles(static_cast<unsigned>(files_->size()));
+  for (unsigned i = 0; i < files.size(); ++i) {
+    const auto& file = (*files_)[i];
+    files[i].setName(file.name);
+    files[i].setRole(wire_role(file.role));
+    files[i].setDigest(bytes_of(file.digest));
+    files[i].setSize(file.size);
+  }
+}
+
+Shipment::Place Shipment::locate(const void* function) const {
+  const auto address = program::locate(function);
+  const auto file = program::index_of_module(*files_, address.module);
+  KJ_REQUIRE(file < files_->size(),
+             "a task's function lies in a file that was loaded after the program was described; "
+             "name it in ClusterOptions.ship",
+             address.module.c_str());
+  return {static_cast<std::uint32_t>(file), address.offset};
+}
+
+}  // namespace knee::driver

@@ -1,0 +1,46 @@
+#pragma once
+#include <kj/async.h>
+#include <boost/asio/thread_pool.hpp>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/program/program_file.h"
+#include "proto/slave.capnp.h"
+
+namespace knee::driver {
+
+/// This program as it travels: described once, put into each slave's store. Lives on the RPC
+/// thread; hashes and reads on the disk pool.
+class Shipment {
+ public:
+  Shipment(boost::asio::thread_pool& disk, std::vector<std::string> ship)
+      : disk_(disk), ship_(std::move(ship)) {}
+
+  /// Sends what the slave lacks. Rejects, naming the file, when this program cannot travel.
+  kj::Promise<void> send(proto::Store::Client store);
+
+  /// After `send`: names the files.
+  void fill(proto::Variant::Builder variant) const;
+
+  /// Where a function lies, as every process of the program finds it. After `send`.
+  struct Place {
+    std::uint32_t file;
+    std::uint64_t offset;
+  };
+  Place locate(const void* function) const;
+
+ private:
+  using Files = std::vector<program::ProgramFile>;
+  kj::Promise<void> describe();
+  kj::Promise<void> put(proto::Store::Client store, std::size_t file);
+  kj::Promise<void> stream(proto::ByteSink::Client sink, std::size_t file, std::uint64_t offset);
+
+  boost::asio::thread_pool& disk_;
+  std::vector<std::string> ship_;
+  std::shared_ptr<const Files> files_;
+  kj::Maybe<kj::ForkedPromise<void>> described_;
+};
+
+}  // namespace knee::driver

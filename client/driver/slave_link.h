@@ -1,0 +1,112 @@
+#pragma once
+#include <kj/async-io.h>
+
+#include <deque>
+#include <memory>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <knee/detail/task_state.h>
+
+#include "client/driver/connector.h"
+#include "client/driver/schedule_types.h"
+#include "client/driver/shipment.h"
+#include "proto/slave.capnp.h"
+
+namespace knee::driver {
+
+class SlaveLink;
+
+/// What a link tells its dispatcher. On the RPC thread.
+class LinkOwner {
+ public:
+  virtual void link_up(SlaveLink& link, std::uint32_t slots) = 0;
+  /// `why`: a sentence. The link goes on trying.
+  virtual void link_down(SlaveLink& link, const std::string& why) = 0;
+  virtual void outcome(SlaveLink& link, proto::Outcome::Reader outcome) = 0;
+  virtual void started(SlaveLink& link, proto::Started::Reader started) = 0;
+  virtual void printed(SlaveLink& link, proto::OutputText::Reader output) = 0;
+  virtual void take_back_answered(SlaveLink& link, std::uint32_t given_back) = 0;
+  virtual void note(SlaveLink& link, const std::string& text) = 0;
+  /// After a round of the above.
+  virtual void link_progressed(SlaveLink& link) = 0;
+  /// Whether results may be fetched now; if not, `SlaveLink::resume` comes later.
+  virtual bool may_receive() = 0;
+  /// Everything of a session request but the program.
+  virtual void fill_session(proto::SessionRequest::Builder request) = 0;
+
+ protected:
+  ~LinkOwner() = default;
+};
+
+/// The driver's hold on one slave: connects, ships the program, opens a session and exchanges tasks
+/// for outcomes, again and again for ever. Lives on the RPC thread.
+class SlaveLink {
+ public:
+  SlaveLink(LinkOwner& owner, kj::AsyncIoContext& io, Shipment& shipment,
+            kj::Own<Connector> connector, SlaveId id, std::string name);
+  SlaveLink(const SlaveLink&) = delete;
+  ~SlaveLink();
+
+  void start();
+
+  SlaveId id() const { return id_; }
+  const std::string& name() const { return name_; }
+  bool is_up() const { return up_; }
+  std::uint32_t slots() const { return slots_; }
+  /// Why it is not up; empty before the first attempt has failed.
+  const std::string& last_error() const { return last_error_; }
+
+  void send(std::span<detail::TaskState* const> tasks);
+  void take_back(std::uint32_t count);
+  void cancel(std::uint64_t task, std::uint64_t grace);
+  void drop_value(std::uint64_t value);
+  /// Fetches a large result into the task's payload, replacing the arguments.
+  kj::Promise<void> fetch(std::uint64_t value, std::uint64_t size, detail::TaskState& task);
+
+  /// Keeps an exchange pending as long as tasks are there; called at the end of each turn.
+  void pump();
+
+ private:
+  struct CallErrors;
+  kj::Promise<void> live();
+  kj::Promise<void> open(Connected& connected);
+  void exchange(std::span<detail::TaskState* const> tasks);
+  void fill_tasks(proto::Work::Builder work, std::span<detail::TaskState* const> tasks);
+  void fill_functions(proto::Work::Builder work);
+  bool values_first(std::span<detail::TaskState* const> tasks);
+  kj::Promise<void> put_value(detail::TaskState& task);
+  void receive(proto::Update::Reader update);
+  void lost(const std::string& why);
+
+  LinkOwner& owner_;
+  kj::AsyncIoContext& io_;
+  Shipment& shipment_;
+  kj::Own<Connector> connector_;
+  SlaveId id_;
+  std::string name_;
+  std::string last_error_;
+  bool up_ = false;
+  std::uint32_t slots_ = 0;
+  unsigned failures_ = 0;
+
+  kj::Maybe<proto::Session::Client> session_;
+  std::uint32_t functions_sent_ = 0;
+  std::uint64_t acknowledge_ = 0;
+  std::size_t tasks_here_ = 0;
+  std::size_t pending_ = 0;
+  std::uint32_t take_back_ = 0;
+  bool take_back_asked_ = false;
+  std::uint32_t given_back_ = 0;
+  std::uint64_t cancel_grace_ = 0;
+  std::vector<std::uint64_t> cancel_;
+  std::vector<std::uint64_t> drop_values_;
+  kj::Maybe<kj::Own<kj::PromiseFulfiller<void>>> broken_;
+  kj::Own<CallErrors> errors_;
+  kj::Own<kj::TaskSet> calls_;
+  kj::Promise<void> life_ = nullptr;
+};
+
+}  // namespace knee::driver

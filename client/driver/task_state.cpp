@@ -1,0 +1,89 @@
+#include <knee/detail/task_state.h>
+
+#include <iostream>
+
+#include "client/driver/driver.h"
+#include "client/driver/task_access.h"
+
+namespace knee::detail {
+
+TaskState::~TaskState() {
+  if (bag_ != nullptr) bag_->drop_reference();
+}
+
+void TaskState::wait() {
+  auto expected = Phase::pending;
+  if (!phase_.compare_exchange_strong(expected, Phase::waited, std::memory_order_acq_rel)) return;
+  // While the callback thread sits here its queue grows; that must not stop the results we wait
+  // for.
+  const driver::Driver::Blocking blocking(*driver_);
+  phase_.wait(Phase::waited, std::memory_order_acquire);
+}
+
+void TaskState::consume(Continuation continuation, bool anywhere) {
+  continuation_ = std::move(continuation);
+  anywhere_ = anywhere;
+  auto expected = Phase::pending;
+  if (phase_.compare_exchange_strong(expected, Phase::armed, std::memory_order_acq_rel)) return;
+  if (anywhere) return Access::run_continuation(*this);
+  if (bag_ != nullptr) bag_->begin();
+  add_reference();
+  driver_->post_callback(TaskRef(this));
+}
+
+void TaskState::cancel() {
+  driver_->cancel(*this);
+}
+
+void TaskState::unhandled(const std::exception_ptr& error) {
+  if (bag_ != nullptr) return bag_->fail(error);
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& failure) {
+    std::cerr << "knee: unhandled failure: " + std::string(failure.what()) + "\n";
+  } catch (...) {
+    std::cerr << "knee: unhandled failure of " + Access::name(*this) + "\n";
+  }
+}
+
+void TaskState::abandon() {
+  auto expected = Phase::pending;
+  if (phase_.compare_exchange_strong(expected, Phase::abandoned, std::memory_order_acq_rel)) return;
+  if (error_) unhandled(error_);
+}
+
+Access::Next Access::complete(TaskState& task) {
+  using Phase = TaskState::Phase;
+  switch (task.phase_.exchange(Phase::done, std::memory_order_acq_rel)) {
+    case Phase::armed:
+      return task.anywhere_ ? Next::here : Next::callback;
+    case Phase::waited:
+      task.phase_.notify_all();
+      return Next::nothing;
+    case Phase::abandoned:
+      if (task.error_) task.unhandled(task.error_);
+      return Next::nothing;
+    case Phase::pending:
+    case Phase::done:
+      return Next::nothing;
+  }
+  return Next::nothing;
+}
+
+void Access::run_continuation(TaskState& task) {
+  auto continuation = std::move(task.continuation_);
+  try {
+    continuation(task);
+  } catch (...) {
+    task.unhandled(std::current_exception());
+  }
+}
+
+std::string Access::name(const TaskState& task) {
+  std::string name(task.function_ != nullptr ? task.function_->label : "command");
+  if (task.bag_ != nullptr && !task.bag_->options.name.empty())
+    name = task.bag_->options.name + ": " + name;
+  return name;
+}
+
+}  // namespace knee::detail

@@ -1,0 +1,64 @@
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <knee/bag.h>
+#include <knee/command.h>
+#include <knee/options.h>
+#include <knee/slave.h>
+
+namespace knee {
+
+/// Turns this process into a worker if a slave started it as one, and then never returns: it serves tasks and ends.
+/// Otherwise does nothing. `Cluster(argc, argv)` calls it; who builds ClusterOptions by hand calls it as the first
+/// line of main, since what stands before it runs once per worker.
+KNEE_EXPORT void serve_if_worker();
+
+/// The slaves a program uses: found, connected and reconnected in the background. Make one, in main.
+///
+/// `Cluster(argc, argv)` should be the first line of main: in a worker it serves tasks and never returns. It
+/// takes its own options out of argv (`--knee-help` lists them).
+///
+/// Thread-safe. Destruction cancels all tasks, runs their callbacks, ends the workers and the local slave.
+class KNEE_EXPORT Cluster {
+ public:
+  /// Throws Error::setup, or for `--knee-help` and bad options prints a text and ends the process.
+  Cluster(int& argc, char** argv);
+  explicit Cluster(ClusterOptions options);
+  ~Cluster();
+  Cluster(const Cluster&) = delete;
+  Cluster& operator=(const Cluster&) = delete;
+
+  Bag bag(BagOptions options = {});
+
+  /// A task outside any bag. Its failure, if nobody consumes it, is printed to stderr.
+  template <auto f, class... Args>
+  auto call(Args&&... args) {
+    return any().call<f>(std::forward<Args>(args)...);
+  }
+  template <class Function, class... Args>
+  auto call(Function function, Args&&... args) {
+    return any().call(function, std::forward<Args>(args)...);
+  }
+
+  /// The slave of that name: its `--name`, or the address as it was given (HOST or HOST:PORT). Never blocks; it may come later.
+  Slave slave(const std::string& name);
+
+  /// Names of the slaves that are connected now.
+  std::vector<std::string> slaves() const;
+
+  /// Slots of all connected slaves. With `wait`, waits until there is one at least.
+  unsigned slots() const;
+
+  /// Runs an executable on some slave.
+  Promise<CommandResult> run(Command command, const TaskOptions& options = {});
+
+ private:
+  Slave any() { return Slave(site(), ""); }
+  detail::CallSite site() const;
+
+  std::unique_ptr<driver::Driver> driver_;
+};
+
+}  // namespace knee

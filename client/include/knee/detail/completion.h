@@ -1,0 +1,102 @@
+#pragma once
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/dispatch.hpp>
+#include <boost/asio/execution/outstanding_work.hpp>
+#include <boost/asio/prefer.hpp>
+#include <exception>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+#include <knee/detail/task_state.h>
+#include <knee/error.h>
+
+/// How results reach their consumers.
+namespace knee::detail {
+
+template <class T>
+T result_of(TaskState& state) {
+  if constexpr (!std::is_void_v<T>) return decode<T>(state.value());
+}
+
+template <class T, class OnValue>
+void call_with_result(OnValue& on_value, TaskState& state) {
+  if constexpr (std::is_void_v<T>)
+    on_value();
+  else
+    on_value(result_of<T>(state));
+}
+
+template <class OnError>
+void call_with_error(OnError& on_error, const std::exception_ptr& error) {
+  if constexpr (std::is_invocable_v<OnError&, std::exception_ptr>) {
+    on_error(error);
+  } else {
+    static_assert(std::is_invocable_v<OnError&, const Error&>,
+                  "knee: on_error takes a std::exception_ptr or a const knee::Error&");
+    try {
+      std::rethrow_exception(error);
+    } catch (const Error& failure) {
+      on_error(failure);
+    }
+  }
+}
+
+template <class T>
+struct CompletionSignatureOf {
+  using type = void(std::exception_ptr, T);
+};
+template <>
+struct CompletionSignatureOf<void> {
+  using type = void(std::exception_ptr);
+};
+template <class T>
+using CompletionSignature = typename CompletionSignatureOf<T>::type;
+
+/// Decodes, and calls the handler with what came.
+template <class T, class Handler>
+void call_handler(Handler& handler, TaskState& state) {
+  std::exception_ptr error = state.error();
+  if constexpr (std::is_void_v<T>) {
+    std::move(handler)(std::move(error));
+  } else {
+    if (!error) {
+      try {
+        return std::move(handler)(std::exception_ptr(), result_of<T>(state));
+      } catch (const DecodeError&) {
+        error = std::current_exception();
+      }
+    }
+    std::move(handler)(std::move(error), T());
+  }
+}
+
+/// Without an associated executor a handler belongs to the callback thread.
+struct CallbackThread {};
+
+template <class T, class Handler>
+void complete_by_handler(TaskRef task, Handler handler) {
+  TaskState& state = *task;
+  using Executor = boost::asio::associated_executor_t<Handler, CallbackThread>;
+  if constexpr (std::is_same_v<Executor, CallbackThread>) {
+    state.consume([handler = std::move(handler)](TaskState& done) mutable {
+      call_handler<T>(handler, done);
+    });
+  } else {
+    auto executor = boost::asio::prefer(
+        boost::asio::get_associated_executor(handler, CallbackThread()),
+        boost::asio::execution::outstanding_work.tracked);
+    // On the RPC thread: only posts.
+    state.consume(
+        [handler = std::move(handler), executor = std::move(executor)](TaskState& done) mutable {
+          done.add_reference();
+          auto target = executor;
+          boost::asio::dispatch(
+              target, [handler = std::move(handler), executor = std::move(executor),
+                       task = TaskRef(&done)]() mutable { call_handler<T>(handler, *task); });
+        },
+        true);
+  }
+}
+
+}  // namespace knee::detail

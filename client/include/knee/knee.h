@@ -1,0 +1,11 @@
+#pragma once
+/// The only include a driver needs.
+#include <knee/bag.h>
+#include <knee/cluster.h>
+#include <knee/codec.h>
+#include <knee/command.h>
+#include <knee/error.h>
+#include <knee/options.h>
+#include <knee/promise.h>
+#include <knee/slave.h>
+#include <knee/this_task.h>

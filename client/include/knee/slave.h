@@ -1,0 +1,43 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include <knee/bag.h>
+#include <knee/promise.h>
+
+namespace knee {
+
+/// One slave of a cluster, by name; it need not be there yet. A cheap value that must not outlive its Cluster.
+/// Tasks called through it run there and nowhere else: they wait until it comes.
+class KNEE_EXPORT Slave {
+ public:
+  template <auto f, class... Args>
+  auto call(Args&&... args) const {
+    using Function = std::remove_cv_t<decltype(f)>;
+    return send<Function>(detail::entry_of_value<f>, std::forward<Args>(args)...);
+  }
+  template <class Function, class... Args>
+  auto call(Function, Args&&... args) const {
+    return send<Function>(detail::entry_of_type<Function>, std::forward<Args>(args)...);
+  }
+
+  const std::string& name() const { return name_; }
+
+  /// For the library.
+  Slave(detail::CallSite site, std::string name) : site_(site), name_(std::move(name)) {}
+
+ private:
+  template <class Function, class... Args>
+  auto send(const detail::FunctionEntry& entry, Args&&... args) const {
+    detail::Bytes encoded;
+    detail::encode_arguments<Function>(encoded, std::forward<Args>(args)...);
+    using Result = std::remove_cvref_t<detail::ResultOf<Function>>;
+    return Promise<Result>(detail::submit(site_, entry, std::move(encoded), nullptr));
+  }
+
+  detail::CallSite site_;
+  std::string name_;
+};
+
+}  // namespace knee

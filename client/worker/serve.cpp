@@ -1,0 +1,243 @@
+#include "serve.h"
+
+#include <cxxabi.h>
+#include <fcntl.h>
+#include <knee/cluster.h>
+#include <knee/detail/task_state.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <vector>
+
+#include "client/worker/current_task.h"
+#include "client/worker/output.h"
+#include "common/channel/record.h"
+#include "common/channel/worker_end.h"
+#include "common/channel/worker_mark.h"
+#include "common/program/function_address.h"
+#include "common/program/library_path.h"
+#include "proto/worker.capnp.h"
+
+namespace knee::worker {
+namespace {
+
+/// A task that ends sooner cannot have made a system call, so it has neither printed nor moved.
+constexpr std::uint64_t kNoSystemCall = 300;  // ns
+constexpr std::size_t kMostWhat = 32 * 1024;
+
+std::uint64_t monotonic_now() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 +
+         static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+struct Failed {
+  std::string type;
+  std::string what;
+};
+
+std::string demangled(const char* name) {
+  int status = 0;
+  char* text = abi::__cxa_demangle(name, nullptr, nullptr, &status);
+  std::string result = status == 0 ? text : name;
+  std::free(text);
+  return result;
+}
+
+Failed describe_current_exception() {
+  Failed failed;
+  if (const auto* type = abi::__cxa_current_exception_type()) failed.type = demangled(type->name());
+  try {
+    throw;
+  } catch (const std::exception& error) {
+    failed.what = error.what();
+  } catch (const std::string& text) {
+    failed.what = text;
+  } catch (const char* text) {
+    failed.what = text;
+  } catch (...) {
+    failed.what = "(not a std::exception)";
+  }
+  if (failed.what.size() > kMostWhat) failed.what.resize(kMostWhat);
+  return failed;
+}
+
+/// The worker's loop. One per process, on the main thread.
+class Server {
+ public:
+  explicit Server(UniqueFd socket) : channel_(std::move(socket)) {
+    read_setup();
+    home_.reset(::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    channel_.put(records_.build<proto::FromWorker>(
+        [](proto::FromWorker::Builder record) { record.setReady(); }));
+  }
+
+  void serve() {
+    for (;;) {
+      if (const auto record = channel_.claim())
+        take(*record);
+      else if (!channel_.wait())
+        return;
+    }
+  }
+
+ private:
+  void read_setup() {
+    channel::RecordReader reader(std::as_bytes(std::span(channel_.setup())));
+    const auto setup = reader.root<proto::Setup>();
+    for (const auto file : setup.getFiles()) files_.emplace_back(file.cStr());
+    current_task().attach(channel_, setup.getSlaveName().cStr(), setup.getSlot());
+  }
+
+  void take(std::span<const std::byte> bytes) {
+    channel::RecordReader reader(bytes);
+    const auto record = reader.root<proto::ToWorker>();
+    switch (record.which()) {
+      case proto::ToWorker::TASK:
+        run(record.getTask());
+        break;
+      case proto::ToWorker::FUNCTIONS:
+        learn(record.getFunctions());
+        break;
+      case proto::ToWorker::SHARED:
+        break;
+    }
+    channel_.release_record();
+    channel_.end();
+  }
+
+  void learn(proto::FunctionTable::Reader table) {
+    const std::size_t first = table.getFirst();
+    const auto entries = table.getEntries();
+    if (functions_.size() < first + entries.size()) functions_.resize(first + entries.size());
+    for (unsigned i = 0; i < entries.size(); ++i) functions_[first + i] = find(entries[i]);
+  }
+
+  struct Function {
+    detail::FunctionEntry::Thunk thunk = nullptr;
+    std::string problem;
+  };
+
+  Function find(proto::Function::Reader function) const {
+    Function found;
+    try {
+      if (function.getFile() >= files_.size()) throw std::runtime_error("unknown file");
+      found.thunk = reinterpret_cast<detail::FunctionEntry::Thunk>(const_cast<void*>(
+          program::resolve({files_[function.getFile()], function.getOffset()})));
+    } catch (const std::exception& error) {
+      found.problem = std::string("the worker cannot find ") + function.getLabel().cStr() + ": " +
+                      error.what();
+    }
+    return found;
+  }
+
+  void run(proto::Task::Reader task) {
+    detail::Bytes result;
+    std::optional<Failed> failed;
+    const std::uint64_t start = monotonic_now();
+    channel_.begin(start);
+    current_task().begin(channel_.number(), task.getAttempt());
+    try {
+      call(task, result);
+    } catch (...) {
+      failed = describe_current_exception();
+    }
+    const std::uint64_t run_time = monotonic_now() - start;
+    const bool looked = run_time > kNoSystemCall;
+    const bool printed = looked && output_.flush();
+    current_task().end();
+    if (looked && home_) (void)!::fchdir(home_.get());
+
+    const bool sent = channel_.put(records_.build<proto::FromWorker>([&](auto record) {
+      record.setPrinted(printed);
+      auto outcome = record.initOutcome();
+      outcome.setId(task.getId());
+      outcome.setAttempt(task.getAttempt());
+      outcome.setRunTime(run_time);
+      if (failed) {
+        auto exception = outcome.initException();
+        exception.setType(failed->type);
+        exception.setWhat(failed->what);
+      } else {
+        fill(outcome.initValue(), result);
+      }
+    }));
+    if (!sent || (printed && !channel_.wait_output_drained(channel_.number()))) leave();
+  }
+
+  void call(proto::Task::Reader task, detail::Bytes& result) {
+    if (task.getFunction() >= functions_.size())
+      throw std::runtime_error("the worker was not told of this function");
+    const Function& function = functions_[task.getFunction()];
+    if (function.thunk == nullptr) throw std::runtime_error(function.problem);
+    const auto arguments = task.getArguments();
+    if (arguments.isValue()) {
+      auto fd = channel_.wait_value(arguments.getValue());
+      if (!fd) leave();
+      const auto memory = channel::SharedMemory::map(std::move(*fd));
+      function.thunk(memory.bytes(), result);
+    } else {
+      const auto bytes = arguments.getInline();
+      function.thunk({reinterpret_cast<const std::byte*>(bytes.begin()), bytes.size()},
+                            result);
+    }
+  }
+
+  void fill(proto::Payload::Builder payload, const detail::Bytes& result) {
+    if (result.size() <= channel::kMaxInline) {
+      payload.setInline(
+          kj::arrayPtr(reinterpret_cast<const kj::byte*>(result.data()), result.size()));
+      return;
+    }
+    const auto memory = channel::SharedMemory::create("knee-result", result.size());
+    std::memcpy(memory.bytes().data(), result.data(), result.size());
+    payload.setValue(++last_value_);
+    payload.setSize(result.size());
+    if (!channel_.send_value(last_value_, memory.fd())) leave();
+  }
+
+  [[noreturn]] static void leave() {
+    std::fflush(nullptr);
+    ::_exit(0);
+  }
+
+  channel::WorkerEnd channel_;
+  channel::RecordBuilder records_;
+  Output output_;
+  UniqueFd home_;
+  std::vector<std::string> files_;
+  std::vector<Function> functions_;
+  std::uint64_t last_value_ = 0;
+};
+
+}  // namespace
+
+void serve_if_worker() {
+  const char* mark = std::getenv(channel::kWorkerMark);
+  if (mark == nullptr) return;
+  const auto socket = channel::check_worker_mark(mark);
+  ::unsetenv(channel::kWorkerMark);
+  program::restore_library_path();
+  if (!socket) return;  // a child of a worker inherited the variable
+  try {
+    // Out of the way of tasks that close the small numbers.
+    UniqueFd given(*socket);
+    UniqueFd moved(check(::fcntl(given.get(), F_DUPFD_CLOEXEC, 500), "cannot move the channel"));
+    given.reset();
+    Server(std::move(moved)).serve();
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "knee worker: %s\n", error.what());
+    std::fflush(nullptr);
+    ::_exit(70);
+  }
+  std::fflush(nullptr);
+  ::_exit(0);
+}
+
+}  // namespace knee::worker
+
+void knee::serve_if_worker() { worker::serve_if_worker(); }

@@ -1,0 +1,39 @@
+# What every target of this tree shares: language level, warnings, sanitizers, libraries.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
+
+if(PROJECT_IS_TOP_LEVEL AND NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "" FORCE)
+endif()
+
+find_program(KNEE_CCACHE ccache)
+if(KNEE_CCACHE AND PROJECT_IS_TOP_LEVEL)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${KNEE_CCACHE})
+endif()
+
+find_package(CapnProto 0.9.2 CONFIG REQUIRED)
+find_package(Boost 1.81 REQUIRED)
+find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+find_package(Threads REQUIRED)
+
+# Our own code only: applied per target by knee_target(), never to users of the library.
+add_library(knee_warnings INTERFACE)
+target_compile_options(knee_warnings INTERFACE -Wall -Wextra -Wpedantic -Wno-missing-field-initializers
+  # g++ 12 reports these falsely inside kj::Promise and std::variant at -O2.
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>
+  $<$<BOOL:${KNEE_WERROR}>:-Werror>)
+
+if(KNEE_SANITIZE)
+  add_compile_options(-fsanitize=${KNEE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${KNEE_SANITIZE})
+endif()
+
+# A target of this tree: warnings on, private to it.
+function(knee_target name)
+  target_link_libraries(${name} PRIVATE $<BUILD_INTERFACE:knee_warnings>)
+endfunction()

@@ -1,0 +1,127 @@
+#include "doorbell.h"
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <cstring>
+#include <stdexcept>
+
+#include "common/base/check.h"
+
+namespace knee::channel {
+namespace {
+
+/// A memfd costs a descriptor of ours: a worker that passes more than this and has them not taken is
+/// broken or hostile.
+constexpr std::size_t kMaxWaitingValues = 1024;
+
+constexpr std::size_t kMaxSetup = 128 * 1024;
+
+ssize_t send_with_fd(int socket, std::span<const std::byte> bytes, int fd, int flags) {
+  iovec piece{const_cast<std::byte*>(bytes.data()), bytes.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message{};
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  cmsghdr* header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
+  return ::sendmsg(socket, &message, flags | MSG_NOSIGNAL);
+}
+
+/// Returns recvmsg's result; all but the first passed descriptor are closed.
+ssize_t receive_with_fd(int socket, std::span<std::byte> bytes, UniqueFd& fd, int flags) {
+  iovec piece{bytes.data(), bytes.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(4 * sizeof(int))];
+  msghdr message{};
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  ssize_t size = 0;
+  do {
+    size = ::recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
+  } while (size < 0 && errno == EINTR);
+  if (size < 0) return size;
+  for (cmsghdr* h = CMSG_FIRSTHDR(&message); h; h = CMSG_NXTHDR(&message, h)) {
+    if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS) continue;
+    const std::size_t count = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t i = 0; i < count; ++i) {
+      int passed = -1;
+      std::memcpy(&passed, CMSG_DATA(h) + i * sizeof(int), sizeof passed);
+      UniqueFd owned(passed);
+      if (!fd) fd = std::move(owned);
+    }
+  }
+  return size;
+}
+
+}  // namespace
+
+std::pair<UniqueFd, UniqueFd> Doorbell::make_pair() {
+  int ends[2];
+  check(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), "cannot make a socket pair");
+  return {UniqueFd(ends[0]), UniqueFd(ends[1])};
+}
+
+void Doorbell::ring() {
+  const char bell = 0;
+  // Failure is either "full", and then bells are waiting, or "gone", and then listen() will say so.
+  (void)::send(socket_.get(), &bell, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+bool Doorbell::send_value(std::uint64_t id, int memfd) {
+  const auto bytes = std::as_bytes(std::span(&id, 1));
+  if (send_with_fd(socket_.get(), bytes, memfd, MSG_DONTWAIT) >= 0) return true;
+  if (errno == EAGAIN || errno == EWOULDBLOCK) return false;
+  throw_errno("cannot pass a value over the channel");
+}
+
+Doorbell::Heard Doorbell::listen(bool block) {
+  auto heard = Heard::nothing;
+  for (;;) {
+    std::uint64_t id = 0;
+    UniqueFd fd;
+    const bool wait = block && heard == Heard::nothing;
+    const ssize_t size = receive_with_fd(socket_.get(), std::as_writable_bytes(std::span(&id, 1)),
+                                         fd, wait ? 0 : MSG_DONTWAIT);
+    if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return heard;
+    if (size <= 0) return Heard::closed;
+    heard = Heard::something;
+    if (size == sizeof id && fd) {
+      if (values_.size() >= kMaxWaitingValues) return Heard::closed;
+      values_.insert_or_assign(id, std::move(fd));
+    }
+  }
+}
+
+std::optional<UniqueFd> Doorbell::take_value(std::uint64_t id) {
+  const auto found = values_.find(id);
+  if (found == values_.end()) return std::nullopt;
+  UniqueFd fd = std::move(found->second);
+  values_.erase(found);
+  return fd;
+}
+
+void Doorbell::send_setup(std::span<const std::byte> message, int memfd) {
+  if (message.size() > kMaxSetup) throw std::runtime_error("the worker's setup message is too long");
+  if (send_with_fd(socket_.get(), message, memfd, 0) < 0)
+    throw_errno("cannot send the worker its setup");
+}
+
+std::pair<std::string, UniqueFd> Doorbell::receive_setup() {
+  std::string message(kMaxSetup, '\0');
+  UniqueFd fd;
+  const ssize_t size =
+      receive_with_fd(socket_.get(), std::as_writable_bytes(std::span(message)), fd, 0);
+  if (size < 0) throw_errno("cannot receive the worker's setup");
+  if (size == 0 || !fd) throw std::runtime_error("the slave is gone before the worker's setup");
+  message.resize(static_cast<std::size_t>(size));
+  return {std::move(message), std::move(fd)};
+}
+
+}  // namespace knee::channel

@@ -1,0 +1,49 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "common/base/unique_fd.h"
+
+namespace knee::channel {
+
+/// One end of the SOCK_SEQPACKET pair beside the shared memory: bells, memfds of values, and the
+/// news that the other side is gone. Not thread-safe.
+class Doorbell {
+ public:
+  explicit Doorbell(UniqueFd socket) : socket_(std::move(socket)) {}
+
+  /// The two ends of a new pair, both close-on-exec.
+  static std::pair<UniqueFd, UniqueFd> make_pair();
+
+  /// Wakes the other side if it waits. Never blocks: a full socket holds bells enough.
+  void ring();
+
+  /// Passes a memfd. False if the socket is full (try again when it is writable).
+  /// Throws if the other side is gone.
+  bool send_value(std::uint64_t id, int memfd);
+
+  enum class Heard { something, nothing, closed };
+
+  /// Takes all that has arrived. Values wait inside for `take_value`. With `block`, waits for the
+  /// first message.
+  Heard listen(bool block);
+
+  /// The memfd of a value that has arrived.
+  std::optional<UniqueFd> take_value(std::uint64_t id);
+
+  /// First message of the slave: any bytes with one descriptor.
+  void send_setup(std::span<const std::byte> message, int memfd);
+  std::pair<std::string, UniqueFd> receive_setup();
+
+  int fd() const { return socket_.get(); }
+
+ private:
+  UniqueFd socket_;
+  std::map<std::uint64_t, UniqueFd> values_;
+};
+
+}  // namespace knee::channel

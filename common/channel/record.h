@@ -1,0 +1,76 @@
+#pragma once
+#include <capnp/message.h>
+#include <capnp/serialize.h>
+
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "layout.h"
+
+/// Records of a channel as Cap'n Proto messages: one segment, no framing.
+namespace knee::channel {
+
+/// Builds one record after another in the same scratch memory. Not thread-safe.
+class RecordBuilder {
+ public:
+  RecordBuilder() : scratch_(kMaxRecord / sizeof(capnp::word) + 1024) {}
+
+  /// Calls `fill(root builder)` and returns the record's bytes, valid until the next `build`.
+  /// The caller keeps what it puts in below kMaxRecord; what exceeds the scratch comes back empty.
+  template <class Root, class Fill>
+  std::span<const std::byte> build(Fill&& fill) {
+    // The message zeroes what it used of the scratch when it ends: keep it alive until the next.
+    message_.reset();
+    message_.emplace(kj::arrayPtr(scratch_.data(), scratch_.size()));
+    fill(message_->template initRoot<Root>());
+    const auto segments = message_->getSegmentsForOutput();
+    if (segments.size() != 1) return {};
+    const auto bytes = segments[0].asBytes();
+    return {reinterpret_cast<const std::byte*>(bytes.begin()), bytes.size()};
+  }
+
+ private:
+  std::vector<capnp::word> scratch_;
+  std::optional<capnp::MallocMessageBuilder> message_;
+};
+
+/// Reads one record in place; its bytes are 8-aligned and outlive it.
+class RecordReader {
+ public:
+  explicit RecordReader(std::span<const std::byte> record)
+      : segment_(kj::arrayPtr(reinterpret_cast<const capnp::word*>(record.data()),
+                              record.size() / sizeof(capnp::word))),
+        message_(kj::arrayPtr(&segment_, 1)) {}
+
+  template <class Root>
+  typename Root::Reader root() {
+    return message_.getRoot<Root>();
+  }
+
+ private:
+  kj::ArrayPtr<const capnp::word> segment_;
+  capnp::SegmentArrayMessageReader message_;
+};
+
+/// A record kept outside the ring.
+class StoredRecord {
+ public:
+  StoredRecord() = default;
+  explicit StoredRecord(std::span<const std::byte> record)
+      : words_(new capnp::word[record.size() / sizeof(capnp::word)]), size_(record.size()) {
+    std::memcpy(words_.get(), record.data(), record.size());
+  }
+  std::span<const std::byte> bytes() const {
+    return {reinterpret_cast<const std::byte*>(words_.get()), size_};
+  }
+
+ private:
+  std::unique_ptr<capnp::word[]> words_;
+  std::size_t size_ = 0;
+};
+
+}  // namespace knee::channel

@@ -1,0 +1,57 @@
+#include "ring.h"
+
+#include <cstring>
+#include <stdexcept>
+
+namespace knee::channel {
+namespace {
+
+constexpr std::size_t kHeader = 8;
+constexpr std::uint32_t kFiller = 0xffffffff;
+
+std::size_t padded(std::size_t size) { return (size + 7) & ~std::size_t{7}; }
+
+}  // namespace
+
+bool RingWriter::write(std::span<const std::byte> record, Position read) {
+  const std::size_t size = kHeader + padded(record.size());
+  const std::size_t offset = position_ & (memory_.size() - 1);
+  const std::size_t to_end = memory_.size() - offset;
+  const std::size_t needed = size <= to_end ? size : to_end + size;
+  if (position_ + needed - read > memory_.size()) return false;
+
+  std::size_t at = offset;
+  if (size > to_end) {
+    std::memcpy(&memory_[offset], &kFiller, sizeof kFiller);
+    at = 0;
+  }
+  const auto length = static_cast<std::uint32_t>(record.size());
+  std::memcpy(&memory_[at], &length, sizeof length);
+  if (!record.empty()) std::memcpy(&memory_[at + kHeader], record.data(), record.size());
+  position_ += needed;
+  return true;
+}
+
+std::optional<std::span<const std::byte>> RingReader::read(Position written) {
+  while (position_ != written) {
+    if (written - position_ > memory_.size())
+      throw std::runtime_error("channel: the writer's position is beyond the ring");
+    const std::size_t offset = position_ & (memory_.size() - 1);
+    const std::size_t to_end = memory_.size() - offset;
+    std::uint32_t length = 0;  // read once: the other side could change it between two looks
+    std::memcpy(&length, &memory_[offset], sizeof length);
+    if (length == kFiller) {
+      if (to_end >= written - position_) throw std::runtime_error("channel: filler without a record");
+      position_ += to_end;
+      continue;
+    }
+    const std::size_t size = kHeader + padded(length);
+    if (size > to_end || size > written - position_)
+      throw std::runtime_error("channel: a record is longer than what was written");
+    position_ += size;
+    return memory_.subspan(offset + kHeader, length);
+  }
+  return std::nullopt;
+}
+
+}  // namespace knee::channel

@@ -1,0 +1,36 @@
+#pragma once
+#include <cstddef>
+#include <span>
+
+#include "common/base/unique_fd.h"
+
+namespace knee::channel {
+
+/// A mapping of a memfd; unmapped on destruction. The bytes may change under the reader's eyes when
+/// another process has them too.
+class SharedMemory {
+ public:
+  /// A new zeroed memfd, sealed so that nobody can change its size (a shrunk file would mean
+  /// SIGBUS for whoever touches it). `name` shows up in /proc/PID/fd.
+  static SharedMemory create(const char* name, std::size_t size);
+
+  /// Maps an existing one whole. Throws when it is not sealed against shrinking or not `size` long
+  /// (`size` 0: any length).
+  static SharedMemory map(UniqueFd fd, std::size_t size = 0);
+
+  SharedMemory() = default;
+  SharedMemory(SharedMemory&& other) noexcept;
+  SharedMemory& operator=(SharedMemory&& other) noexcept;
+  ~SharedMemory();
+
+  std::span<std::byte> bytes() const { return bytes_; }
+  int fd() const { return fd_.get(); }
+
+ private:
+  SharedMemory(UniqueFd fd, std::span<std::byte> bytes) : fd_(std::move(fd)), bytes_(bytes) {}
+
+  UniqueFd fd_;
+  std::span<std::byte> bytes_;
+};
+
+}  // namespace knee::channel

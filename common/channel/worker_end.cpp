@@ -1,0 +1,143 @@
+#include "worker_end.h"
+
+#include <linux/futex.h>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <tuple>
+
+namespace knee::channel {
+namespace {
+
+void wait_while(const std::atomic<std::uint32_t>& word, std::uint32_t value, const timespec* limit) {
+  ::syscall(SYS_futex, &word, FUTEX_WAIT, value, limit, nullptr, 0);
+}
+
+}  // namespace
+
+WorkerEnd::WorkerEnd(UniqueFd socket)
+    : doorbell_(std::move(socket)),
+      memory_([this] {
+        auto [message, fd] = doorbell_.receive_setup();
+        setup_ = std::move(message);
+        return SharedMemory::map(std::move(fd));
+      }()),
+      tasks_({}),
+      outcomes_({}) {
+  const auto bytes = memory_.bytes();
+  if (bytes.size() < kControlSize || control().magic != kMagic ||
+      control().layout_version != kLayoutVersion)
+    throw std::runtime_error(
+        "this knee-slave shares memory in a layout this program does not know: use the same Knee "
+        "version for both");
+  const std::size_t ring = control().ring_size;
+  if (bytes.size() < kControlSize + 2 * ring || (ring & (ring - 1)) != 0)
+    throw std::runtime_error("the slave's channel is shorter than it says");
+  tasks_ = RingReader(bytes.subspan(kControlSize, ring));
+  outcomes_ = RingWriter(bytes.subspan(kControlSize + ring, ring));
+}
+
+std::optional<std::span<const std::byte>> WorkerEnd::claim() {
+  auto& word = control().claim;
+  std::uint64_t old = word.load(std::memory_order_acquire);
+  Claim next;
+  do {
+    next = Claim::unpack(old);
+    if (next.open() == 0) return std::nullopt;
+    ++next.claimed;
+  } while (!word.compare_exchange_weak(old, next.pack(), std::memory_order_acq_rel));
+  number_ = next.claimed;
+  // How far the slave has written is its own affair; that the record is there, the claim says.
+  return tasks_.read(tasks_.position() + control().ring_size);
+}
+
+void WorkerEnd::release_record() {
+  control().task_read.store(tasks_.position(), std::memory_order_release);
+}
+
+void WorkerEnd::begin(std::uint64_t now) {
+  control().progress.store(0, std::memory_order_relaxed);
+  control().started_at.store(now, std::memory_order_release);
+}
+
+void WorkerEnd::end() {
+  control().started_at.store(0, std::memory_order_relaxed);
+  control().finished.store(number_, std::memory_order_release);
+}
+
+bool WorkerEnd::put(std::span<const std::byte> record) {
+  while (!outcomes_.write(record, control().outcome_read.load(std::memory_order_acquire))) {
+    const Position seen = control().outcome_read.load(std::memory_order_seq_cst);
+    control().worker_sleeps.store(1, std::memory_order_seq_cst);
+    if (control().outcome_read.load(std::memory_order_seq_cst) != seen) continue;
+    if (doorbell_.listen(true) == Doorbell::Heard::closed) return false;
+  }
+  control().outcome_written.store(outcomes_.position(), std::memory_order_seq_cst);
+  if (control().slave_sleeps.load(std::memory_order_seq_cst) != 0 &&
+      control().slave_sleeps.exchange(0, std::memory_order_seq_cst) != 0)
+    doorbell_.ring();
+  return true;
+}
+
+bool WorkerEnd::send_value(std::uint64_t id, int memfd) {
+  while (!doorbell_.send_value(id, memfd)) {
+    pollfd writable{doorbell_.fd(), POLLOUT, 0};
+    ::poll(&writable, 1, -1);
+    if (writable.revents & (POLLERR | POLLHUP)) return false;
+  }
+  return true;
+}
+
+std::optional<UniqueFd> WorkerEnd::wait_value(std::uint64_t id) {
+  bool block = false;
+  for (;;) {
+    if (auto fd = doorbell_.take_value(id)) return fd;
+    if (doorbell_.listen(block) == Doorbell::Heard::closed) return doorbell_.take_value(id);
+    block = true;
+  }
+}
+
+bool WorkerEnd::ready() const {
+  return Claim::unpack(control().claim.load(std::memory_order_seq_cst)).open() != 0;
+}
+
+bool WorkerEnd::wait() {
+  control().worker_sleeps.store(1, std::memory_order_seq_cst);
+  if (ready()) return true;
+  return doorbell_.listen(true) != Doorbell::Heard::closed;
+}
+
+bool WorkerEnd::wait_output_drained(std::uint32_t number) {
+  // The futex cannot tell that the slave died, so look at the socket now and then; a keeper kills us in
+  // that case anyway.
+  constexpr timespec kLook{1, 0};
+  for (;;) {
+    const std::uint32_t drained = control().output_drained.load(std::memory_order_acquire);
+    if (drained == number) return true;
+    wait_while(control().output_drained, drained, &kLook);
+    if (doorbell_.listen(false) == Doorbell::Heard::closed) return false;
+  }
+}
+
+bool WorkerEnd::cancelled(std::uint32_t number) const {
+  return control().cancelled.load(std::memory_order_acquire) == number + 1;
+}
+
+std::uint32_t WorkerEnd::wait_cancel_word(std::uint32_t seen) const {
+  for (;;) {
+    const std::uint32_t word = control().cancelled.load(std::memory_order_acquire);
+    if (word != seen) return word;
+    wait_while(control().cancelled, seen, nullptr);
+  }
+}
+
+void WorkerEnd::set_progress(float fraction) {
+  const float clamped = std::clamp(fraction, 0.0F, 1.0F);
+  control().progress.store(static_cast<std::uint32_t>(clamped * 1e6F) + 1,
+                           std::memory_order_relaxed);
+}
+
+}  // namespace knee::channel

@@ -1,0 +1,69 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "doorbell.h"
+#include "layout.h"
+#include "ring.h"
+#include "shared_memory.h"
+
+namespace knee::channel {
+
+/// The worker's end of the channel. Belongs to the thread that runs tasks, except where said.
+class WorkerEnd {
+ public:
+  /// Waits for the slave's setup on the inherited socket. Throws with a text when the slave is gone or
+  /// speaks only another layout.
+  explicit WorkerEnd(UniqueFd socket);
+
+  /// The setup message as it came.
+  const std::string& setup() const { return setup_; }
+
+  /// Claims the next record; nothing if there is none. Valid until `release_record`.
+  std::optional<std::span<const std::byte>> claim();
+  /// Number of the claimed record.
+  std::uint32_t number() const { return number_; }
+  /// The record's bytes are no longer needed.
+  void release_record();
+
+  /// The claimed record's task begins now (CLOCK_MONOTONIC ns) ...
+  void begin(std::uint64_t now);
+  /// ... and has ended; its outcome has been put.
+  void end();
+
+  /// Waits for room and writes a record for the slave. False: the slave is gone.
+  bool put(std::span<const std::byte> record);
+  bool send_value(std::uint64_t id, int memfd);
+  /// Waits for a memfd the slave has passed. Empty: the slave is gone.
+  std::optional<UniqueFd> wait_value(std::uint64_t id);
+
+  /// Sleeps until there may be a record to claim. False: the slave is gone.
+  bool wait();
+  /// Waits until the slave has read this process's pipes up to the end of record `number`.
+  /// False: the slave is gone.
+  bool wait_output_drained(std::uint32_t number);
+
+  // From any thread of the worker:
+
+  bool cancelled(std::uint32_t number) const;
+  /// Blocks until the cancel word is no longer `seen`; returns it.
+  std::uint32_t wait_cancel_word(std::uint32_t seen) const;
+  void set_progress(float fraction);
+
+  int fd() const { return doorbell_.fd(); }
+
+ private:
+  Control& control() const { return *reinterpret_cast<Control*>(memory_.bytes().data()); }
+  bool ready() const;
+
+  Doorbell doorbell_;
+  std::string setup_;
+  SharedMemory memory_;
+  RingReader tasks_;
+  RingWriter outcomes_;
+  std::uint32_t number_ = 0;
+};
+
+}  // namespace knee::channel

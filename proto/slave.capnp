@@ -1,0 +1,212 @@
+@0xd1d3f1f5a2c94e03;
+# What crosses between a driver and a slave, whoever dialed.
+#
+# A connection (Unix socket, TCP, or an inherited socket pair) opens with 8 bytes from each side,
+# `KNEE\0\0\0\1`; a side that reads anything else drops it. Then both speak Cap'n Proto RPC (two-party,
+# level 1) and each bootstraps the other's `Door`. `hello` comes first and only once; until it has
+# been answered nothing else exists to be called.
+#
+# RPC exceptions mean: the connection broke (DISCONNECTED), a resource is short (OVERLOADED), this
+# version does not know the method (UNIMPLEMENTED), or the caller broke a rule of this file (FAILED).
+# What becomes of a task is an Outcome.
+
+using Cxx = import "/capnp/c++.capnp";
+using T = import "task.capnp";
+using W = import "worker.capnp";
+$Cxx.namespace("knee::proto");
+
+const protocolVersion :UInt32 = 1;
+# Raised only by a change that old peers cannot ignore. Both sides refuse, in words, what they
+# do not speak.
+
+interface Door {
+  hello @0 (hello :Hello) -> (hello :Hello, slave :Slave, meeting :Meeting);
+  # A slave answers with `slave`, a driver (later a hub) that takes dialing slaves with `meeting`.
+  # A refusal is an answer with `Hello.refusal` set, and the connection ends.
+}
+
+struct Hello {
+  protocol @0 :UInt32;
+  version @1 :Text;           # of Knee, for people
+  features @2 :List(Text);    # optional abilities, by name
+  role @3 :Role;
+  name @4 :Text;              # slave: its --name, else its host name. driver: "user@host program"
+  architecture @5 :Text;      # as `uname -m`
+  cpuFlags @6 :List(Text);    # slave only
+  proof @7 :Data;             # of identity; empty today
+  refusal @8 :Text;           # not empty: we will not talk, and why
+  identity @9 :Text;          # whose share of the slots it counts against; "user@host" until keys exist
+
+  enum Role {
+    driver @0;
+    slave @1;
+  }
+}
+
+interface Meeting {
+  # Where slaves that dial introduce themselves.
+  join @0 (slave :Slave) -> (membership :Membership);
+}
+
+interface Membership {
+  # Held by the slave while it is a member. Dropping it, or the connection, means the slave left.
+}
+
+interface Slave {
+  describe @0 () -> (description :Description);
+  # Cheap; also serves as the heartbeat.
+
+  store @1 () -> (store :Store);
+
+  openSession @2 (request :SessionRequest) -> (session :Session);
+  # The blobs it names must be in the store. The session ends when the capability is dropped (or
+  # `linger` after the connection was lost): workers are killed, slots and memory are free.
+
+  reserve @3 (cores :UInt32, until :UInt64) -> (reservation :Reservation);
+  # Reserved for gangs of slots. Not implemented.
+}
+
+interface Reservation {}
+
+struct Description {
+  name @0 :Text;
+  version @1 :Text;
+  architecture @2 :Text;
+  host @3 :Text;
+  slots @4 :UInt32;
+  slotsBusy @5 :UInt32;
+  sessions @6 :UInt32;
+  memoryTotal @7 :UInt64;      # bytes, of the machine or its cgroup
+  memoryAvailable @8 :UInt64;
+  load @9 :Float32;            # 1 minute average
+  upTime @10 :UInt64;          # ns, of the slave
+  draining @11 :Bool;
+  storeBytes @12 :UInt64;
+  ownMemory @13 :UInt64;       # resident memory of knee-slave itself
+  endsAt @14 :Int64;           # Unix time in seconds at which the slave must end; 0: not known
+}
+
+interface Store {
+  # Files by the SHA-256 of their content.
+
+  lacking @0 (digests :List(Data)) -> (digests :List(Data));
+  # Those of `digests` that are not here. What is here is kept for at least 10 minutes.
+
+  put @1 (digest :Data, size :UInt64) -> (sink :ByteSink);
+  # `sink.done` fails if the content does not match the digest. Two may put the same blob at once.
+}
+
+interface ByteSink {
+  write @0 (bytes :Data) -> stream;
+  # Chunks of up to 1 MiB, in order.
+
+  done @1 () -> ();
+  # Everything was written. Dropping the sink without it discards what was sent.
+}
+
+struct SessionRequest {
+  id @0 :Data;
+  # 16 random bytes, a secret of the driver's; the key to `resume`.
+
+  variants @1 :List(Variant);
+  # The same program for different architectures. Today exactly one. Empty: a session that runs
+  # only commands.
+
+  arguments @2 :List(Text);      # argv of the driver, given to workers
+  environment @3 :List(Text);    # "NAME=value", added to the slave's environment for workers
+  linger @4 :UInt64;             # ns the session outlives a lost connection. Today only 0 is honoured.
+  limits @5 :Limits;
+  name @6 :Text;                 # of the program, for people
+}
+
+struct Variant {
+  architecture @0 :Text;
+  files @1 :List(ProgramFile);   # `Function.file` counts them
+}
+
+struct ProgramFile {
+  name @0 :Text;
+  # Under which the program looks for it; other names of the same content are entries of their own.
+
+  role @1 :Role;
+  digest @2 :Data;
+  size @3 :UInt64;
+
+  enum Role {
+    executable @0;
+    loader @1;
+    library @2;
+    extra @3;
+  }
+}
+
+struct Limits {
+  slots @0 :UInt32;     # at most so many at once. 0: no limit of the session's own
+}
+
+interface Session {
+  exchange @0 (work :Work) -> (update :Update);
+  # Hand over tasks, get what has accumulated. The call stays pending until there is something to
+  # say; the slave answers pending calls oldest first, and holds results back while none
+  # is pending: that is the flow control. A caller keeps one or two pending while it has tasks here.
+  # More than four pending: the oldest is answered empty.
+
+  putValue @1 (id :UInt64, size :UInt64) -> (sink :ByteSink);
+  # Moves an argument of over 64 KiB ahead of the task that names it in Payload.value. The value is
+  # dropped once its task has ended or was given back. Ids are the caller's, unique in the session.
+
+  getValue @2 (id :UInt64, sink :ByteSink) -> ();
+  # Fetches a result that an Outcome named in Payload.value; returns after `sink.done`. The value is
+  # dropped then; it is also dropped by `Work.dropValues`.
+
+  resume @3 (id :Data, number :UInt64) -> (session :Session);
+  # Reserved: take a lingering session over. Not implemented.
+
+  signalTask @4 (id :UInt64, signal :Int32) -> ();
+  # Sends a signal to a running command (Ctrl-C passed on). Nothing happens if it does not run.
+}
+
+struct Work {
+  acknowledge @0 :UInt64;
+  # Highest Update.number that has been taken over; the slave forgets those.
+
+  functions @1 :List(W.Function);
+  # Appended to the session's function table. Tasks of the same Work may use them.
+
+  shared @2 :List(Data);
+  # Digests appended to the session's table of shared values; the blobs are in the store.
+
+  tasks @3 :List(T.Task);
+
+  takeBack @4 :UInt32;
+  # Give back up to so many tasks that have not started, the youngest first, as `notStarted`.
+
+  cancel @5 :List(UInt64);
+  # Tasks to end: queued ones at once; running ones see this_task::cancelled() and are killed after
+  # `cancelGrace`.
+
+  cancelGrace @6 :UInt64 = 1000000000;
+
+  dropValues @7 :List(UInt64);
+}
+
+struct Update {
+  number @0 :UInt64;
+  # 1, 2, 3 ... in the session. 0: an empty answer that needs no acknowledgement.
+
+  outcomes @1 :List(T.Outcome);
+  output @2 :List(T.OutputText);
+  started @3 :List(T.Started);
+
+  notes @4 :List(Text);
+  # For the driver's stderr: a worker died before it served, the slave drains ...
+
+  slots @5 :UInt32;
+  # The slots this session may hope for now. 0: unchanged.
+
+  draining @6 :Bool;
+  # The slave takes no new tasks: those it has not started come back in this and later updates.
+
+  takeBackAnswered @7 :Bool;
+  # With this update the answer to `Work.takeBack` is complete (the tasks are among `outcomes`).
+}

@@ -1,0 +1,76 @@
+@0xd1d3f1f5a2c94e02;
+# Slave and worker: two processes on one machine, perhaps of different versions.
+#
+# A worker is the user's program, started by a keeper with KNEE_WORKER="FD:INODE" in its
+# environment: a SOCK_SEQPACKET socket it inherited. (The inode tells a real mark from a stale one.)
+# The slave sends on it one message `Setup` with the channel's memfd attached. From then on
+# the socket carries only
+#   - doorbells: messages of one byte, sent to a side that has said it sleeps;
+#   - values: 8 bytes, the little-endian value id, with a sealed memfd attached that holds the bytes.
+# Its end of file means that the other side is gone.
+#
+# The memfd holds a control page and two rings (common/channel/layout.h gives the offsets). Each
+# record in a ring is one message below, a single-segment Cap'n Proto message without framing.
+# The slave treats all it reads there as it would bytes from a network.
+
+using Cxx = import "/capnp/c++.capnp";
+using T = import "task.capnp";
+$Cxx.namespace("knee::proto");
+
+struct Setup {
+  # The first message on the socket, slave to worker.
+  layoutVersion @0 :UInt32;   # of the shared memory; a worker that knows only older ones exits with a text
+  slaveName @1 :Text;
+  slot @2 :UInt32;            # 0 ..
+  channelSize @3 :UInt64;
+  files @4 :List(Text);
+  # The program's files in the order `Function.file` counts them, by name; the executable as "".
+}
+
+struct ToWorker {
+  union {
+    task @0 :T.Task;
+    # Claimable: counted by the claim word.
+
+    functions @1 :FunctionTable;
+    # Stands before the first task that needs them and is claimed like a task, without an outcome.
+    # May repeat what was said before.
+
+    shared @2 :SharedValue;
+    # Where a shared value lies. Stands before the first task that needs it.
+  }
+}
+
+struct FunctionTable {
+  first @0 :UInt32;             # index of entries[0]
+  entries @1 :List(Function);
+}
+
+struct Function {
+  # Where a task's code is: the same in every process of the program variant.
+  file @0 :UInt32;     # index into the session's list of program files
+  offset @1 :UInt64;   # from the file's load address
+  label @2 :Text;      # for people: name of the function, or file and line of the call
+}
+
+struct SharedValue {
+  index @0 :UInt32;    # as in Task.shared
+  path @1 :Text;       # a file that holds the encoded value; it stays while the session lives
+}
+
+struct FromWorker {
+  union {
+    ready @0 :Void;
+    # Static constructors and main() up to the Cluster are done; it takes tasks now.
+
+    outcome @1 :T.Outcome;
+
+    unusable @2 :Text;
+    # The worker cannot serve (a plugin not loaded, a layout too new ...) and ends itself.
+  }
+
+  printed @3 :Bool;
+  # With an outcome: the task has left something in the pipes of stdout or stderr. The worker waits
+  # until the slave has read them empty (`output_drained` in the control page), so that each
+  # line is known to be this task's.
+}

@@ -1,0 +1,41 @@
+#pragma once
+#include <kj/function.h>
+
+#include "common/channel/shared_memory.h"
+#include "proto/slave.capnp.h"
+#include "slave/disk_pool.h"
+#include "slave/store/blob_writer.h"
+
+namespace knee::slave {
+
+/// A blob on its way into the store.
+class BlobSinkServer final : public proto::ByteSink::Server {
+ public:
+  BlobSinkServer(DiskPool& disk, BlobWriter writer)
+      : disk_(disk), writer_(std::make_shared<BlobWriter>(std::move(writer))) {}
+
+  kj::Promise<void> write(WriteContext context) override;
+  kj::Promise<void> done(DoneContext context) override;
+
+ private:
+  DiskPool& disk_;
+  std::shared_ptr<BlobWriter> writer_;
+};
+
+/// A large argument on its way into shared memory.
+class ValueSinkServer final : public proto::ByteSink::Server {
+ public:
+  using Done = kj::Function<void(channel::SharedMemory)>;
+  ValueSinkServer(std::size_t size, Done done)
+      : memory_(channel::SharedMemory::create("knee-value", size)), done_(kj::mv(done)) {}
+
+  kj::Promise<void> write(WriteContext context) override;
+  kj::Promise<void> done(DoneContext context) override;
+
+ private:
+  channel::SharedMemory memory_;
+  std::size_t written_ = 0;
+  Done done_;
+};
+
+}  // namespace knee::slave

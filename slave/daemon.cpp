@@ -1,0 +1,253 @@
+#include "daemon.h"
+
+#include <kj/debug.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <iostream>
+#include <random>
+
+#include "common/base/check.h"
+#include "slave/store/default_store.h"
+
+namespace knee::slave {
+namespace {
+
+constexpr auto kReapEvery = 5 * kj::SECONDS;
+constexpr auto kShortestRedial = 100 * kj::MILLISECONDS;
+constexpr auto kLongestRedial = 10 * kj::SECONDS;
+
+std::filesystem::path store_folder(const Options& options) {
+  if (!options.store.empty()) return std::filesystem::absolute(options.store);
+  return default_store_folder(std::getenv("XDG_CACHE_HOME"), std::getenv("HOME"), ::getuid());
+}
+
+std::uint64_t store_size(const Options& options) {
+  return options.store_size != 0 ? options.store_size : default_store_size(store_folder(options));
+}
+
+std::string make_scratch() {
+  const char* base = std::getenv("TMPDIR");
+  std::string folder = std::string(base && *base ? base : "/tmp") + "/knee-slave-XXXXXX";
+  if (::mkdtemp(folder.data()) == nullptr)
+    throw_errno("cannot make a scratch folder '" + folder + "' (set TMPDIR to a writable place)");
+  return folder;
+}
+
+kj::Duration redial_delay(unsigned failures) {
+  static std::minstd_rand random(std::random_device{}());
+  auto delay = kShortestRedial;
+  for (unsigned i = 1; i < failures && delay < kLongestRedial; ++i) delay = delay * 2;
+  if (delay > kLongestRedial) delay = kLongestRedial;
+  // Jitter, so that a hundred slaves do not come back in the same moment.
+  return delay / 2 + delay * static_cast<int>(random() % 1000) / 2000;
+}
+
+void say(const std::string& line) { std::cerr << "knee-slave: " << line << std::endl; }
+
+}  // namespace
+
+Daemon::Daemon(Options options)
+    : options_(std::move(options)),
+      io_(kj::setupAsyncIo()),
+      store_(store_folder(options_), store_size(options_)),
+      slots_(options_.slots),
+      scratch_(make_scratch()),
+      state_{SlaveContext{options_.name, slots_, keepers_, io_, scratch_, [this] { grant(); }},
+             disk_, store_},
+      tasks_(kj::heap<kj::TaskSet>(*this)) {}
+
+Daemon::~Daemon() {
+  tasks_ = nullptr;
+  std::error_code ignored;
+  std::filesystem::remove_all(scratch_, ignored);
+}
+
+int Daemon::run() {
+  auto ended = kj::newPromiseAndFulfiller<void>();
+  end_ = kj::mv(ended.fulfiller);
+  tasks_->add(wait_for_signal());
+  tasks_->add(reap());
+  if (options_.idle_exit.count() != 0) tasks_->add(watch_idle());
+  if (options_.inherited >= 0) {
+    tasks_->add(serve_inherited(options_.inherited));
+  } else {
+    if (options_.listen.empty() && options_.dial.empty()) {
+      rpc::Address address;
+      address.kind = rpc::Address::Kind::unix_socket;
+      address.path = rpc::default_socket_path();
+      options_.listen.push_back(address);
+    }
+    if (options_.insecure)
+      say("warning: --insecure: whoever reaches this slave by TCP may run any program as this user");
+    for (const auto& address : options_.listen) tasks_->add(listen(address));
+    for (const auto& address : options_.dial) tasks_->add(dial(address, 0));
+  }
+  ended.promise.wait(io_.waitScope);
+  return 0;
+}
+
+void Daemon::taskFailed(kj::Exception&& error) {
+  // Only what the slave cannot live without is rejected up to here.
+  if (end_->isWaiting()) end_->reject(kj::mv(error));
+}
+
+kj::Promise<void> Daemon::listen(const rpc::Address& address) {
+  return rpc::Listener::open(address, io_).then([this](kj::Own<rpc::Listener> listener) {
+    say("listening on " + listener->address().text() + ", " + std::to_string(slots_.slots()) +
+        " slots, named " + options_.name);
+    auto& accepting = *listener;
+    return accept_from(accepting).attach(kj::mv(listener));
+  });
+}
+
+kj::Promise<void> Daemon::accept_from(rpc::Listener& listener) {
+  return listener.accept().then([this, &listener](kj::Own<kj::AsyncIoStream> stream) {
+    serve(kj::mv(stream), listener.address().text());
+    return accept_from(listener);
+  });
+}
+
+void Daemon::serve(kj::Own<kj::AsyncIoStream> stream, const std::string& whom) {
+  tasks_->add(rpc::Connection::open(kj::mv(stream), rpc::Connection::Side::accepted,
+                                   kj::heap<DoorServer>(state_), io_.provider->getTimer())
+                 .then([](kj::Own<rpc::Connection> connection) {
+                   auto ended = connection->on_disconnect();
+                   return ended.attach(kj::mv(connection));
+                 })
+                 .catch_([whom](kj::Exception&& error) {
+                   say("dropped a connection to " + whom + ": " + rpc::text_of(error));
+                 }));
+}
+
+kj::Promise<void> Daemon::serve_inherited(int socket) {
+  auto stream = io_.lowLevelProvider->wrapSocketFd(socket,
+                                                   kj::LowLevelAsyncIoProvider::TAKE_OWNERSHIP);
+  return rpc::Connection::open(kj::mv(stream), rpc::Connection::Side::accepted,
+                               kj::heap<DoorServer>(state_), io_.provider->getTimer())
+      .then([](kj::Own<rpc::Connection> connection) {
+        auto ended = connection->on_disconnect();
+        return ended.attach(kj::mv(connection));
+      })
+      .catch_([](kj::Exception&&) {})
+      .then([this] { end_->fulfill(); });  // the driver is gone, and it was its slave
+}
+
+kj::Promise<void> Daemon::dial(rpc::Address address, unsigned failures) {
+  auto met = kj::heap<bool>(false);
+  auto& was_met = *met;
+  return rpc::connect(address, io_)
+      .then([this](kj::Own<kj::AsyncIoStream> stream) {
+        return rpc::Connection::open(kj::mv(stream), rpc::Connection::Side::dialed,
+                                     kj::heap<DoorServer>(state_), io_.provider->getTimer());
+      })
+      .then([this, address, &was_met](kj::Own<rpc::Connection> connection) {
+        auto& open = *connection;
+        return meet(open)
+            .then([address, &open, &was_met] {
+              was_met = true;
+              say("serving " + address.text());
+              return open.on_disconnect();
+            })
+            .attach(kj::mv(connection));
+      })
+      .then([address] { say(address.text() + " has ended the connection; dialing again"); },
+            [address, failures](kj::Exception&& error) {
+              if (failures == 0)
+                say("cannot reach " + address.text() + " yet: " + rpc::text_of(error) +
+                    "; trying for ever");
+            })
+      .then([this, address, failures, met = kj::mv(met)] {
+        const unsigned now_failed = *met ? 1 : failures + 1;
+        return io_.provider->getTimer().afterDelay(redial_delay(now_failed)).then([=, this] {
+          return dial(address, now_failed);
+        });
+      });
+}
+
+kj::Promise<void> Daemon::meet(rpc::Connection& connection) {
+  auto request = connection.door().helloRequest();
+  fill_hello(request.initHello(), state_);
+  return request.send().then([this](capnp::Response<proto::Door::HelloResults> answer) {
+    const auto theirs = answer.getHello();
+    KJ_REQUIRE(!theirs.hasRefusal() || theirs.getRefusal().size() == 0, theirs.getRefusal());
+    const std::string refusal = rpc::refusal_of(theirs);
+    KJ_REQUIRE(refusal.empty(), refusal.c_str());
+    auto join = answer.getMeeting().joinRequest();
+    join.setSlave(kj::heap<SlaveServer>(state_, theirs.getIdentity().cStr()));
+    // The membership is kept by the connection: it ends with it.
+    return join.send().then([](auto&& membership) {
+      auto kept = membership.getMembership();
+      return kept.whenResolved().attach(kj::mv(kept));
+    });
+  });
+}
+
+kj::Promise<void> Daemon::watch_idle() {
+  return io_.provider->getTimer().afterDelay(1 * kj::SECONDS).then([this]() -> kj::Promise<void> {
+    const auto idle = std::chrono::steady_clock::now() - state_.last_used;
+    if (!state_.sessions.empty() || idle < options_.idle_exit) return watch_idle();
+    say("no driver for " + std::to_string(options_.idle_exit.count()) + " s: ending");
+    end_->fulfill();
+    return kj::READY_NOW;
+  });
+}
+
+kj::Promise<void> Daemon::reap() {
+  return io_.provider->getTimer().afterDelay(kReapEvery).then([this] {
+    keepers_.reap();
+    for (const auto& report : store_.take_reports()) say("store: " + report.text);
+    return reap();
+  });
+}
+
+kj::Promise<void> Daemon::wait_for_signal() {
+  return io_.unixEventPort.onSignal(SIGTERM)
+      .exclusiveJoin(io_.unixEventPort.onSignal(SIGINT))
+      .then([this](siginfo_t) {
+        if (state_.draining) {
+          end_->fulfill();
+          return kj::Promise<void>(kj::READY_NOW);
+        }
+        begin_drain();
+        return wait_for_signal();
+      });
+}
+
+void Daemon::begin_drain() {
+  state_.draining = true;
+  for (auto* session : state_.sessions) session->drain();
+  if (state_.sessions.empty()) {
+    end_->fulfill();
+    return;
+  }
+  say("draining: running tasks finish, waiting ones go back; once more to stop now");
+  tasks_->add(drained().then([this] { end_->fulfill(); }));
+}
+
+kj::Promise<void> Daemon::drained() {
+  // Until no session runs anything and has told its driver so.
+  return io_.provider->getTimer().afterDelay(50 * kj::MILLISECONDS).then([this] {
+    for (auto* session : state_.sessions)
+      if (session->busy() || !session->outbox().empty()) return drained();
+    return kj::Promise<void>(kj::READY_NOW);
+  });
+}
+
+void Daemon::grant() {
+  // granted() may ask again; one loop is enough.
+  if (std::exchange(granting_, true)) return;
+  while (const auto client = slots_.grant(std::chrono::steady_clock::now())) {
+    for (auto* session : state_.sessions) {
+      if (session->client() != *client) continue;
+      session->granted();
+      break;
+    }
+  }
+  granting_ = false;
+}
+
+}  // namespace knee::slave

@@ -1,0 +1,56 @@
+#pragma once
+#include <kj/async-io.h>
+
+#include <memory>
+#include <string>
+
+#include "common/rpc/connection.h"
+#include "common/rpc/listener.h"
+#include "slave/disk_pool.h"
+#include "slave/options.h"
+#include "slave/slave_server.h"
+#include "slave/store/blob_store.h"
+
+namespace knee::slave {
+
+/// A running knee-slave: owns the loop and everything on it. Made and run by main's thread.
+class Daemon final : public kj::TaskSet::ErrorHandler {
+ public:
+  /// Opens the store. Throws with a text for people when it cannot be had.
+  explicit Daemon(Options options);
+  ~Daemon();
+
+  /// Listens, dials and serves until told to end: SIGTERM or SIGINT drains, a second one stops. Returns the
+  /// exit code.
+  int run();
+
+ private:
+  void taskFailed(kj::Exception&& error) override;
+
+  kj::Promise<void> listen(const rpc::Address& address);
+  kj::Promise<void> accept_from(rpc::Listener& listener);
+  kj::Promise<void> dial(rpc::Address address, unsigned failures);
+  kj::Promise<void> meet(rpc::Connection& connection);
+  void serve(kj::Own<kj::AsyncIoStream> stream, const std::string& whom);
+  kj::Promise<void> serve_inherited(int socket);
+  kj::Promise<void> watch_idle();
+  kj::Promise<void> reap();
+  kj::Promise<void> wait_for_signal();
+  kj::Promise<void> drained();
+  void begin_drain();
+  void grant();
+
+  Options options_;
+  kj::AsyncIoContext io_;
+  DiskPool disk_;
+  BlobStore store_;
+  process::Keepers keepers_;
+  FairShare slots_;
+  std::string scratch_;
+  SlaveState state_;
+  bool granting_ = false;
+  kj::Own<kj::PromiseFulfiller<void>> end_;
+  kj::Own<kj::TaskSet> tasks_;
+};
+
+}  // namespace knee::slave

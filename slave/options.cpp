@@ -1,0 +1,79 @@
+#include "options.h"
+
+#include <CLI/CLI.hpp>
+
+#include "slave/machine.h"
+
+namespace knee::slave {
+namespace {
+
+bool any_tcp(const std::vector<rpc::Address>& addresses) {
+  return std::any_of(addresses.begin(), addresses.end(), [](const rpc::Address& address) {
+    return address.kind == rpc::Address::Kind::tcp;
+  });
+}
+
+std::vector<rpc::Address> parse_all(const std::vector<std::string>& texts) {
+  std::vector<rpc::Address> addresses;
+  for (const auto& text : texts) {
+    try {
+      addresses.push_back(rpc::Address::parse(text));
+    } catch (const std::invalid_argument& error) {
+      throw CLI::ValidationError(error.what());
+    }
+  }
+  return addresses;
+}
+
+}  // namespace
+
+ParsedOptions parse_options(int argc, char** argv) {
+  ParsedOptions parsed;
+  Options& options = parsed.options;
+  std::vector<std::string> listen;
+  std::vector<std::string> dial;
+  std::int64_t idle_exit = 0;
+
+  CLI::App app{"Lends this machine's cores to Knee drivers.", "knee-slave"};
+  app.footer(
+      "Examples:\n"
+      "  knee-slave                                  a private Unix socket, for this user only\n"
+      "  knee-slave --listen :18812 --insecure       TCP, on a network where everybody is trusted\n"
+      "  knee-slave --dial bilbo:18812 --insecure    from behind NAT, to a driver that listens");
+  app.set_version_flag("--version", "knee-slave " KNEE_VERSION);
+  app.add_option("--listen", listen, "Listen on HOST:PORT, :PORT or unix:PATH (repeatable)");
+  app.add_option("--dial", dial, "Connect to a listening driver and stay connected (repeatable)");
+  app.add_option("--name", options.name, "How drivers call this slave (default: the host's name)");
+  app.add_option("--slots", options.slots,
+                 "Tasks at once (default: the cores this process may use)")
+      ->check(CLI::Range(1, 65535));
+  app.add_option("--store", options.store,
+                 "Folder that keeps programs and shared values (default: ~/.cache/knee/store)");
+  app.add_option("--store-size", options.store_size,
+                 "Its largest size, such as 500MB or 20GB (default: 10 GiB or a tenth of the disk)")
+      ->transform(CLI::AsSizeValue(false));
+  app.add_option("--idle-exit", idle_exit,
+                 "End after so many seconds without a driver (default: never)")
+      ->check(CLI::PositiveNumber);
+  app.add_flag("--insecure", options.insecure,
+               "Allow TCP: whoever reaches the port, or is dialed, may run any program as this user");
+  app.add_option("--inherited", options.inherited)->group("");
+  try {
+    app.parse(argc, argv);
+    options.listen = parse_all(listen);
+    options.dial = parse_all(dial);
+    if ((any_tcp(options.listen) || any_tcp(options.dial)) && !options.insecure)
+      throw CLI::ValidationError(
+          "TCP is open to everybody who reaches it: whoever does may run programs as this user. "
+          "Say --insecure if the network is isolated, or use the Unix socket through "
+          "`ssh -L` (see SECURITY.md)");
+  } catch (const CLI::ParseError& error) {
+    parsed.exit = app.exit(error);
+  }
+  options.idle_exit = std::chrono::seconds(idle_exit);
+  if (options.name.empty()) options.name = host_name();
+  if (options.slots == 0) options.slots = usable_cores();
+  return parsed;
+}
+
+}  // namespace knee::slave

@@ -1,0 +1,83 @@
+#pragma once
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/channel/record.h"
+#include "proto/slave.capnp.h"
+#include "proto/task.capnp.h"
+#include "proto/worker.capnp.h"
+
+namespace knee::slave {
+
+/// What a session has to tell its driver, until an exchange carries it away. Plain data on the loop thread.
+class Outbox {
+ public:
+  /// An outcome as the worker wrote it (a FromWorker record in memory of our own). `value`: the id
+  /// under which a large result can be fetched.
+  void add_record(std::span<const std::byte> record, std::optional<std::uint64_t> value);
+
+  /// An outcome the slave itself has to report.
+  template <class Fill>
+  void add_outcome(Fill&& fill) {
+    add_record(builder_.build<proto::FromWorker>(
+                   [&](proto::FromWorker::Builder root) { fill(root.initOutcome()); }),
+               std::nullopt);
+  }
+
+  void add_output(std::uint64_t task, std::uint32_t slot, bool error, std::string text);
+  void add_started(std::uint64_t task, std::uint16_t attempt, std::uint64_t running_for,
+                   float progress);
+  void add_note(std::string text) { notes_.push_back(std::move(text)); }
+  void set_slots(std::uint32_t slots);
+  void set_draining();
+  void set_take_back_answered() { take_back_answered_ = true; }
+
+  bool empty() const;
+  /// Bytes waiting: results and output. A session over its limit stops reading its workers.
+  std::size_t bytes() const { return bytes_; }
+
+  /// Moves as much as one update should hold (about 1 MiB) into `update`.
+  void fill(proto::Update::Builder update);
+
+ private:
+  struct Outcome {
+    std::size_t offset;  ///< in words, into outcomes_words_
+    std::size_t words;
+    std::optional<std::uint64_t> value;
+  };
+  struct Output {
+    std::uint64_t task;
+    std::uint32_t slot;
+    bool error;
+    std::string text;
+  };
+  struct Started {
+    std::uint64_t task;
+    std::uint16_t attempt;
+    std::uint64_t running_for;
+    float progress;
+  };
+
+  void fill_outcomes(proto::Update::Builder update);
+  void fill_output(proto::Update::Builder update);
+
+  channel::RecordBuilder builder_;
+  std::vector<capnp::word> outcome_words_;
+  std::vector<Outcome> outcomes_;
+  std::size_t outcomes_sent_ = 0;
+  std::deque<Output> output_;
+  std::vector<Started> started_;
+  std::vector<std::string> notes_;
+  std::size_t bytes_ = 0;
+  std::uint64_t number_ = 0;
+  std::uint32_t slots_ = 0;
+  std::uint32_t slots_told_ = 0;
+  bool draining_ = false;
+  bool draining_told_ = false;
+  bool take_back_answered_ = false;
+};
+
+}  // namespace knee::slave

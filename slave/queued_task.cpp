@@ -1,0 +1,35 @@
+#include "queued_task.h"
+
+namespace knee::slave {
+
+std::optional<QueuedTask> queue_task(proto::Task::Reader task, channel::RecordBuilder& builder) {
+  if (task.totalSize().wordCount * sizeof(capnp::word) > channel::kMaxRecord - 64 &&
+      !task.hasCommand())
+    return std::nullopt;
+  QueuedTask queued;
+  queued.id = task.getId();
+  queued.timeout = task.getTimeout();
+  queued.function = task.getFunction();
+  queued.attempt = task.getAttempt();
+  queued.cores = task.getCores();
+  queued.is_command = task.hasCommand();
+  const auto arguments = task.getArguments();
+  if (arguments.isValue()) queued.value = arguments.getValue();
+  for (const auto index : task.getShared()) queued.shared.push_back(index);
+  if (queued.is_command) {
+    // A command never enters a channel, so its length is free.
+    capnp::MallocMessageBuilder message;
+    message.initRoot<proto::ToWorker>().setTask(task);
+    const auto words = capnp::canonicalize(message.getRoot<proto::ToWorker>().asReader());
+    queued.record = channel::StoredRecord(
+        {reinterpret_cast<const std::byte*>(words.asBytes().begin()), words.asBytes().size()});
+    return queued;
+  }
+  const auto record =
+      builder.build<proto::ToWorker>([&](proto::ToWorker::Builder root) { root.setTask(task); });
+  if (record.empty() || record.size() > channel::kMaxRecord) return std::nullopt;
+  queued.record = channel::StoredRecord(record);
+  return queued;
+}
+
+}  // namespace knee::slave

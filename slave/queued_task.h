@@ -1,0 +1,30 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "common/channel/record.h"
+#include "proto/task.capnp.h"
+#include "proto/worker.capnp.h"
+
+namespace knee::slave {
+
+/// A task the session has and no worker has finished: the facts the slave looks at, and the record it
+/// passes on without looking. Movable only.
+struct QueuedTask {
+  std::uint64_t id = 0;
+  std::uint64_t timeout = 0;  ///< ns, 0: none
+  std::uint32_t function = 0;
+  std::uint16_t attempt = 1;
+  std::uint16_t cores = 1;
+  bool is_command = false;
+  std::optional<std::uint64_t> value;  ///< id of the argument value that was moved ahead
+  std::vector<std::uint32_t> shared;   ///< indexes of shared values it uses
+  channel::StoredRecord record;        ///< a ToWorker with the task
+};
+
+/// Copies a task out of a message. Empty if its record would be too long for the channel (a sender that
+/// keeps the rules never does that).
+std::optional<QueuedTask> queue_task(proto::Task::Reader task, channel::RecordBuilder& builder);
+
+}  // namespace knee::slave

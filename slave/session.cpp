@@ -1,0 +1,360 @@
+#include "session.h"
+
+#include <algorithm>
+
+#include "slave/worker_setup.h"
+
+namespace knee::slave {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+
+/// Work a worker holds: enough to hide the round trip to it, little enough to be a small loss when a
+/// slot is wanted elsewhere.
+constexpr nanoseconds kWorkAhead = milliseconds(2);
+constexpr std::size_t kTasksAhead = 2048;
+
+/// How often running tasks are looked at: time limits, progress, tasks stuck behind a long one.
+constexpr auto kTick = 20 * kj::MILLISECONDS;
+/// A task that runs longer is worth telling the driver about.
+constexpr nanoseconds kLong = milliseconds(10);
+
+/// Results and output kept for a driver that does not fetch them, before workers have to wait.
+constexpr std::size_t kMostWaiting = 4 * 1024 * 1024;
+constexpr std::size_t kMostValueBytes = std::size_t{512} * 1024 * 1024;
+
+/// Workers that die before they serve, in a row, before the session gives up on its program.
+constexpr std::uint32_t kMostFailedStarts = 3;
+
+}  // namespace
+
+Session::Session(SlaveContext& slave, const std::string& identity, std::uint32_t slot_limit,
+                 std::optional<WorkerProgram> program)
+    : slave_(slave),
+      program_(std::move(program)),
+      client_(slave.slots.add(identity, slot_limit)) {
+  outbox_.set_slots(slave_.slots.fair_part(client_));
+}
+
+Session::~Session() {
+  workers_.clear();
+  slave_.slots.remove(client_, Clock::now());
+  slave_.grant();
+}
+
+void Session::accept(proto::Work::Reader work, std::vector<std::string> shared_paths) {
+  for (const auto function : work.getFunctions())
+    functions_.push_back({function.getFile(), function.getOffset(), function.getLabel().cStr()});
+  for (auto& path : shared_paths) shared_.push_back(std::move(path));
+  for (const auto task : work.getTasks()) {
+    auto queued = queue_task(task, records_);
+    if (!queued) {
+      QueuedTask unreadable;
+      unreadable.id = task.getId();
+      unreadable.attempt = task.getAttempt();
+      refuse(unreadable, "its arguments are too long to travel with the task");
+    } else if (queued->cores == 0 || queued->cores > slave_.slots.slots()) {
+      refuse(*queued, "it wants " + std::to_string(queued->cores) + " slots and this slave has " +
+                          std::to_string(slave_.slots.slots()));
+    } else if (draining_) {
+      not_started(*queued, "the slave is draining");
+    } else {
+      queue_.push_back(std::move(*queued));
+    }
+  }
+  for (const auto id : work.getCancel()) cancel(id, nanoseconds(work.getCancelGrace()));
+  for (const auto id : work.getDropValues()) values_.drop_result(id);
+  if (work.getTakeBack() != 0) take_back(work.getTakeBack());
+  dispatch();
+  news();
+}
+
+void Session::resume() {
+  if (!may_read()) return;
+  for (auto& [slot, worker] : workers_) worker->resume();
+}
+
+bool Session::may_read() {
+  return outbox_.bytes() < kMostWaiting && values_.bytes() < kMostValueBytes;
+}
+
+// --- giving out tasks
+
+void Session::dispatch() {
+  want_slots();
+  for (auto& [slot, worker] : workers_)
+    if (!worker->idle()) top_up(*worker);
+  if (queue_.empty()) rebalance();
+  want_slots();
+  if (busy()) start_ticking();
+}
+
+void Session::want_slots() {
+  slave_.slots.want(client_, queue_.empty() ? 0 : queue_.front().cores);
+  if (!queue_.empty()) slave_.grant();
+}
+
+void Session::granted() {
+  const std::uint32_t cores = queue_.empty() ? 1 : queue_.front().cores;
+  if (!queue_.empty()) {
+    try {
+      Worker* worker = idle_worker();
+      if (worker == nullptr) worker = &start_worker();
+      worker->holding = cores;
+      give_one(*worker);
+      worker->publish();
+      if (worker->idle()) release_slots(*worker);
+    } catch (const std::exception& error) {
+      slave_.slots.give_back(client_, cores, Clock::now());
+      refuse_all(std::string("this slave cannot start its worker: ") + error.what());
+      news();
+    }
+  } else {
+    slave_.slots.give_back(client_, cores, Clock::now());
+  }
+  slave_.slots.want(client_, queue_.empty() ? 0 : queue_.front().cores);
+}
+
+Worker* Session::idle_worker() {
+  for (auto& [slot, worker] : workers_)
+    if (worker->idle() && worker->holding == 0 && worker->killed() == KillReason::none)
+      return worker.get();
+  return nullptr;
+}
+
+Worker& Session::start_worker() {
+  if (!program_) throw std::runtime_error("the session was opened without a program");
+  std::uint32_t slot = 0;
+  while (workers_.contains(slot)) ++slot;
+  const auto setup = worker_setup(slave_.name, slot, program_->files, records_);
+  auto worker = std::make_unique<Worker>(*this, slave_.keepers, slave_.io.unixEventPort, slot,
+                                         worker_plan(program_->plan, slave_.scratch, slot), setup);
+  return *workers_.emplace(slot, std::move(worker)).first->second;
+}
+
+void Session::top_up(Worker& worker) {
+  if (worker.killed() != KillReason::none) return;
+  if (slave_.slots.should_yield(client_, Clock::now())) {
+    for (auto& task : worker.take_back()) queue_.push_back(std::move(task));
+    return;
+  }
+  while (!queue_.empty() && queue_.front().cores == worker.holding &&
+         worker.tasks() < kTasksAhead && may_read() &&
+         (worker.tasks() < 2 || worker.backlog() < kWorkAhead)) {
+    if (!give_one(worker)) break;
+  }
+  worker.publish();
+}
+
+bool Session::give_one(Worker& worker) {
+  QueuedTask& task = queue_.front();
+  if (!prepare(worker, task)) return false;
+  if (!worker.give(task, estimates_.of(task.function))) return false;
+  queue_.pop_front();
+  return true;
+}
+
+bool Session::prepare(Worker& worker, const QueuedTask& task) {
+  while (worker.functions_told < functions_.size() && worker.functions_told <= task.function) {
+    const auto record = function_record(functions_, worker.functions_told, records_);
+    if (!worker.tell(record.bytes)) return false;
+    worker.functions_told = record.next;
+  }
+  for (const auto index : task.shared) {
+    if (index >= shared_.size()) continue;  // the worker will say so
+    if (index < worker.shared_told.size() && worker.shared_told[index]) continue;
+    if (!worker.tell(shared_record(index, shared_[index], records_))) return false;
+    if (worker.shared_told.size() <= index) worker.shared_told.resize(index + 1);
+    worker.shared_told[index] = true;
+  }
+  if (task.value) {
+    const auto* memory = values_.argument(*task.value);
+    if (memory != nullptr && !worker.pass_value(*task.value, memory->fd())) return false;
+  }
+  return true;
+}
+
+void Session::release_slots(Worker& worker) {
+  const std::uint32_t cores = std::exchange(worker.holding, 0);
+  if (cores == 0) return;
+  slave_.slots.give_back(client_, cores, Clock::now());
+  slave_.grant();
+}
+
+bool Session::rebalance() {
+  // Tasks that wait behind a busy worker's task, while slots are free.
+  if (slave_.slots.busy() == slave_.slots.slots()) return false;
+  bool any = false;
+  for (auto& [slot, worker] : workers_) {
+    const auto current = worker->running();
+    const bool first_waits = !current;
+    if (worker->ahead() <= (first_waits ? 1U : 0U)) continue;
+    if (current && worker->backlog() < milliseconds(1) && current->elapsed < milliseconds(1))
+      continue;
+    auto taken = worker->take_back();
+    if (first_waits && !taken.empty()) {
+      if (worker->give(taken.front(), estimates_.of(taken.front().function)))
+        taken.erase(taken.begin());
+      worker->publish();
+    }
+    for (auto& task : taken) queue_.push_back(std::move(task));
+    any = true;
+    break;
+  }
+  return any;
+}
+
+// --- what workers say
+
+void Session::task_ended(Worker&, QueuedTask task, std::span<const std::byte> record,
+                         std::optional<UniqueFd> value) {
+  failed_starts_ = 0;
+  channel::RecordReader reader(record);
+  estimates_.add(task.function,
+                 nanoseconds(reader.root<proto::FromWorker>().getOutcome().getRunTime()));
+  reported_.erase(task.id);
+  if (task.value) values_.drop_argument(*task.value);
+  std::optional<std::uint64_t> id;
+  if (value) id = values_.put_result(channel::SharedMemory::map(std::move(*value)));
+  outbox_.add_record(record, id);
+}
+
+void Session::task_printed(Worker& worker, std::uint64_t task, bool error, std::string text) {
+  outbox_.add_output(task, worker.slot(), error, std::move(text));
+  news();
+}
+
+void Session::worker_progressed(Worker& worker) {
+  if (worker.killed() == KillReason::none) top_up(worker);
+  if (worker.idle()) release_slots(worker);
+  if (queue_.empty() && slave_.slots.busy() < slave_.slots.slots() && rebalance()) want_slots();
+  news();
+}
+
+void Session::worker_died(Worker& worker, WorkerDeath death) {
+  if (death.running) {
+    report_death(*death.running, death);
+    reported_.erase(death.running->id);
+    if (death.running->value) values_.drop_argument(*death.running->value);
+  }
+  if (!death.served && death.killed == KillReason::none) {
+    ++failed_starts_;
+    const std::string why = "a worker ended before it served: " + death.explanation +
+                            (death.stderr_tail.empty() ? "" : "\n" + death.stderr_tail);
+    outbox_.add_note(why);
+    if (failed_starts_ >= kMostFailedStarts) {
+      for (auto& task : death.unstarted) queue_.push_back(std::move(task));
+      death.unstarted.clear();
+      refuse_all(why);
+    }
+  }
+  for (auto it = death.unstarted.rbegin(); it != death.unstarted.rend(); ++it)
+    queue_.push_front(std::move(*it));
+  const std::uint32_t cores = std::exchange(worker.holding, 0);
+  slave_.slots.give_back(client_, cores, Clock::now());
+  bury(worker);
+  dispatch();
+  slave_.grant();
+  news();
+}
+
+void Session::bury(Worker& worker) {
+  const auto found = workers_.find(worker.slot());
+  dead_.push_back(std::move(found->second));
+  workers_.erase(found);
+  burial_ = kj::evalLater([this] { dead_.clear(); }).eagerlyEvaluate(nullptr);
+}
+
+// --- taking back, cancelling, draining
+
+void Session::take_back(std::uint32_t count) {
+  const auto give_back_youngest = [&] {
+    for (; count != 0 && !queue_.empty(); --count) {
+      not_started(queue_.back(), "taken back");
+      queue_.pop_back();
+    }
+  };
+  give_back_youngest();
+  for (auto& [slot, worker] : workers_) {
+    if (count == 0) break;
+    if (!worker->running()) continue;  // it is about to begin what it has
+    for (auto& task : worker->take_back()) queue_.push_back(std::move(task));
+    give_back_youngest();
+  }
+  outbox_.set_take_back_answered();
+}
+
+void Session::cancel(std::uint64_t id, nanoseconds grace) {
+  for (auto& [slot, worker] : workers_) {
+    if (worker->cancel(id)) {
+      worker->kill_at = Clock::now() + grace;
+      return;
+    }
+    auto taken = worker->take_back();
+    for (auto it = taken.rbegin(); it != taken.rend(); ++it) queue_.push_front(std::move(*it));
+  }
+  const auto found = std::find_if(queue_.begin(), queue_.end(),
+                                  [id](const QueuedTask& task) { return task.id == id; });
+  if (found == queue_.end()) return;  // it has just ended
+  cancelled(*found);
+  queue_.erase(found);
+}
+
+void Session::drain() {
+  draining_ = true;
+  outbox_.set_draining();
+  for (auto& [slot, worker] : workers_)
+    for (auto& task : worker->take_back()) queue_.push_back(std::move(task));
+  for (const auto& task : queue_) not_started(task, "the slave is draining");
+  queue_.clear();
+  want_slots();
+  news();
+}
+
+bool Session::busy() const {
+  return !queue_.empty() || std::any_of(workers_.begin(), workers_.end(),
+                                        [](const auto& w) { return !w.second->idle(); });
+}
+
+// --- looking at what runs
+
+void Session::start_ticking() {
+  if (std::exchange(ticking_, true)) return;
+  ticker_ = tick().eagerlyEvaluate(nullptr);
+}
+
+kj::Promise<void> Session::tick() {
+  return slave_.io.provider->getTimer().afterDelay(kTick).then([this]() -> kj::Promise<void> {
+    for (auto& [slot, worker] : workers_) look_at(*worker);
+    dispatch();
+    outbox_.set_slots(slave_.slots.fair_part(client_));
+    news();
+    if (busy()) return tick();
+    ticking_ = false;
+    return kj::READY_NOW;
+  });
+}
+
+void Session::look_at(Worker& worker) {
+  const auto current = worker.running();
+  if (!current) return;
+  const QueuedTask& task = *current->task;
+  if (task.timeout != 0 && current->elapsed > nanoseconds(task.timeout)) {
+    worker.kill(KillReason::timeout);
+  } else if (worker.kill_at && Clock::now() > *worker.kill_at) {
+    worker.kill(KillReason::cancelled);
+  } else if (current->elapsed > kLong) {
+    const bool told = !reported_.insert(task.id).second;
+    if (!told || current->progress >= 0)
+      outbox_.add_started(task.id, task.attempt, static_cast<std::uint64_t>(current->elapsed.count()),
+                          current->progress);
+  }
+}
+
+void Session::news() {
+  if (on_news && !outbox_.empty()) on_news();
+}
+
+}  // namespace knee::slave

@@ -1,0 +1,131 @@
+#pragma once
+#include <kj/async-io.h>
+#include <kj/async-unix.h>
+
+#include <chrono>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "common/process/keeper.h"
+#include "proto/slave.capnp.h"
+#include "slave/fair_share.h"
+#include "slave/outbox.h"
+#include "slave/queued_task.h"
+#include "slave/run_time_estimates.h"
+#include "slave/value_table.h"
+#include "slave/worker.h"
+
+namespace knee::slave {
+
+/// How a session's workers are started; the same for all of them. Made by the program cache.
+struct WorkerProgram {
+  process::SpawnPlan plan;         ///< without channel, output and working folder
+  std::vector<std::string> files;  ///< names of the program's files, as Setup wants them
+};
+
+/// What sessions of one slave have in common. Owned by the daemon, outlives them.
+struct SlaveContext {
+  std::string name;
+  FairShare& slots;
+  process::Keepers& keepers;
+  kj::AsyncIoContext& io;
+  std::string scratch;             ///< folder for the workers' working folders
+  std::function<void()> grant;     ///< slots may have become free, or wanted: look who is next
+};
+
+/// A row of the session's function table (proto::Function).
+struct FunctionEntry {
+  std::uint32_t file = 0;
+  std::uint64_t offset = 0;
+  std::string label;
+};
+
+/// One driver's tasks on this slave: the queue, the workers, and what is to be told back. Everything happens on
+/// the loop. Destruction kills the workers and frees the slots.
+///
+/// It does not know RPC: tasks come in by `accept`, answers are fetched from `outbox` when `on_news` says so.
+class Session final : public WorkerOwner {
+ public:
+  /// `program` empty: only commands can run.
+  Session(SlaveContext& slave, const std::string& identity, std::uint32_t slot_limit,
+          std::optional<WorkerProgram> program);
+  ~Session();
+  Session(const Session&) = delete;
+
+  /// Takes over what an exchange brought. `shared_paths`: the files of `work.shared`.
+  void accept(proto::Work::Reader work, std::vector<std::string> shared_paths);
+
+  Outbox& outbox() { return outbox_; }
+  ValueTable& values() { return values_; }
+  /// Called when the outbox has something new; after the outbox was emptied call `resume`.
+  std::function<void()> on_news;
+  void resume();
+
+  /// FairShare has granted what the session wanted.
+  void granted();
+  FairShare::Client client() const { return client_; }
+
+  /// Starts nothing more; what is queued goes back. `done` when nothing runs any more.
+  void drain();
+  bool busy() const;
+
+ private:
+  // WorkerOwner
+  void task_ended(Worker& worker, QueuedTask task, std::span<const std::byte> record,
+                  std::optional<UniqueFd> value) override;
+  void task_printed(Worker& worker, std::uint64_t task, bool error, std::string text) override;
+  void worker_progressed(Worker& worker) override;
+  void worker_died(Worker& worker, WorkerDeath death) override;
+  bool may_read() override;
+
+  void dispatch();
+  void top_up(Worker& worker);
+  bool give_one(Worker& worker);
+  bool prepare(Worker& worker, const QueuedTask& task);
+  void release_slots(Worker& worker);
+  void want_slots();
+  bool rebalance();
+  Worker* idle_worker();
+  Worker& start_worker();
+  void bury(Worker& worker);
+
+  void take_back(std::uint32_t count);
+  void cancel(std::uint64_t id, std::chrono::nanoseconds grace);
+  void not_started(const QueuedTask& task, const std::string& why);
+  void cancelled(const QueuedTask& task);
+  void refuse(const QueuedTask& task, const std::string& why);
+  void report_death(const QueuedTask& task, const WorkerDeath& death);
+  void refuse_all(const std::string& why);
+
+  void start_ticking();
+  kj::Promise<void> tick();
+  void look_at(Worker& worker);
+  void news();
+
+  SlaveContext& slave_;
+  std::optional<WorkerProgram> program_;
+  FairShare::Client client_;
+  Outbox outbox_;
+  ValueTable values_;
+  std::vector<FunctionEntry> functions_;
+  std::vector<std::string> shared_;  ///< paths of the shared values' files
+  RunTimeEstimates estimates_;
+  channel::RecordBuilder records_;
+
+  std::deque<QueuedTask> queue_;
+  std::map<std::uint32_t, std::unique_ptr<Worker>> workers_;  ///< by slot number
+  std::uint32_t failed_starts_ = 0;
+  bool draining_ = false;
+  bool ticking_ = false;
+  std::vector<std::unique_ptr<Worker>> dead_;  ///< until the loop has left their callbacks
+  kj::Promise<void> burial_ = nullptr;
+  kj::Promise<void> ticker_ = nullptr;
+  std::unordered_set<std::uint64_t> reported_;  ///< running tasks the driver was told of
+};
+
+}  // namespace knee::slave

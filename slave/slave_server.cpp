@@ -1,0 +1,141 @@
+#include "slave_server.h"
+
+#include <kj/debug.h>
+#include <sys/utsname.h>
+
+#include "common/program/cpu_flags.h"
+#include "common/rpc/connection.h"
+#include "slave/machine.h"
+#include "slave/store_server.h"
+
+namespace knee::slave {
+namespace {
+
+/// The session's server with its entry in the slave's list.
+class ListedSession {
+ public:
+  ListedSession(SlaveState& state, Session& session) : state_(state), session_(session) {
+    state_.sessions.insert(&session_);
+  }
+  ListedSession(const ListedSession&) = delete;
+  ~ListedSession() {
+    state_.sessions.erase(&session_);
+    state_.last_used = std::chrono::steady_clock::now();
+  }
+
+ private:
+  SlaveState& state_;
+  Session& session_;
+};
+
+std::string architecture() {
+  utsname names{};
+  ::uname(&names);
+  return names.machine;
+}
+
+std::vector<std::string> texts(capnp::List<capnp::Text>::Reader list) {
+  std::vector<std::string> result;
+  for (const auto text : list) result.emplace_back(text.cStr(), text.size());
+  return result;
+}
+
+program::FileRole role_of(proto::ProgramFile::Role role) {
+  switch (role) {
+    case proto::ProgramFile::Role::EXECUTABLE:
+      return program::FileRole::kExecutable;
+    case proto::ProgramFile::Role::LOADER:
+      return program::FileRole::kLoader;
+    case proto::ProgramFile::Role::LIBRARY:
+      return program::FileRole::kLibrary;
+    default:
+      return program::FileRole::kExtra;
+  }
+}
+
+std::vector<AnnouncedFile> files_for_here(proto::SessionRequest::Reader request) {
+  const std::string here = architecture();
+  std::vector<AnnouncedFile> files;
+  for (const auto variant : request.getVariants()) {
+    if (variant.getArchitecture() != here.c_str()) continue;
+    for (const auto file : variant.getFiles())
+      files.push_back({file.getName(), role_of(file.getRole()), digest_from(file.getDigest())});
+    return files;
+  }
+  KJ_REQUIRE(request.getVariants().size() == 0,
+             "the program is not built for this slave's architecture", here.c_str());
+  return files;
+}
+
+}  // namespace
+
+void fill_hello(proto::Hello::Builder hello, const SlaveState& state) {
+  rpc::describe_build(hello);
+  hello.setRole(proto::Hello::Role::SLAVE);
+  hello.setName(state.context.name);
+  const auto flags = program::cpu_flags();
+  auto list = hello.initCpuFlags(static_cast<unsigned>(flags.size()));
+  for (unsigned i = 0; i < list.size(); ++i) list.set(i, flags[i]);
+}
+
+kj::Promise<void> DoorServer::hello(HelloContext context) {
+  KJ_REQUIRE(!std::exchange(greeted_, true), "hello was said before on this connection");
+  const auto theirs = context.getParams().getHello();
+  auto results = context.getResults();
+  fill_hello(results.initHello(), state_);
+  if (const auto refusal = rpc::refusal_of(theirs); !refusal.empty()) {
+    results.getHello().setRefusal(refusal);
+    return kj::READY_NOW;
+  }
+  results.setSlave(kj::heap<SlaveServer>(state_, theirs.getIdentity().cStr()));
+  return kj::READY_NOW;
+}
+
+kj::Promise<void> SlaveServer::describe(DescribeContext context) {
+  auto description = context.getResults().initDescription();
+  description.setName(state_.context.name);
+  description.setArchitecture(architecture());
+  description.setHost(host_name());
+  description.setSlots(state_.context.slots.slots());
+  description.setSlotsBusy(state_.context.slots.busy());
+  description.setSessions(static_cast<std::uint32_t>(state_.sessions.size()));
+  const Memory machine = memory();
+  description.setMemoryTotal(machine.total);
+  description.setMemoryAvailable(machine.available);
+  description.setLoad(load());
+  description.setVersion(KNEE_VERSION);
+  description.setUpTime(static_cast<std::uint64_t>(
+      std::chrono::nanoseconds(std::chrono::steady_clock::now() - state_.started).count()));
+  description.setDraining(state_.draining);
+  description.setOwnMemory(own_memory());
+  return kj::READY_NOW;
+}
+
+kj::Promise<void> SlaveServer::store(StoreContext context) {
+  context.getResults().setStore(kj::heap<StoreServer>(state_.disk, state_.store));
+  return kj::READY_NOW;
+}
+
+kj::Promise<void> SlaveServer::openSession(OpenSessionContext context) {
+  KJ_REQUIRE(!state_.draining, "the slave is draining and takes no new sessions");
+  const auto request = context.getParams().getRequest();
+  auto files = files_for_here(request);
+  auto prepared = files.empty()
+                      ? kj::Promise<std::shared_ptr<PreparedProgram>>(nullptr)
+                      : state_.disk.run([this, files = std::move(files)] {
+                          return prepare_program(state_.store, files);
+                        });
+  return prepared.then([this, context](std::shared_ptr<PreparedProgram> program) mutable {
+    const auto asked = context.getParams().getRequest();
+    std::optional<WorkerProgram> worker;
+    if (program)
+      worker = worker_program(*program, texts(asked.getArguments()), texts(asked.getEnvironment()));
+    auto server = kj::heap<SessionServer>(state_.context, state_.disk, state_.store, identity_,
+                                          asked.getLimits().getSlots(), std::move(program),
+                                          std::move(worker));
+    auto listed = kj::heap<ListedSession>(state_, server->session());
+    context.getResults().setSession(kj::Own<proto::Session::Server>(server.attach(kj::mv(listed))));
+  });
+}
+
+}  // namespace knee::slave

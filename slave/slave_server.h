@@ -1,0 +1,52 @@
+#pragma once
+#include <chrono>
+#include <set>
+#include <string>
+
+#include "proto/slave.capnp.h"
+#include "slave/disk_pool.h"
+#include "slave/session_server.h"
+
+namespace knee::slave {
+
+/// What every connection of one slave shares. Owned by the daemon.
+struct SlaveState {
+  SlaveContext context;
+  DiskPool& disk;
+  BlobStore& store;
+  std::set<Session*> sessions;
+  bool draining = false;
+  std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
+  std::chrono::steady_clock::time_point last_used = started;  ///< a session was there
+};
+
+/// The `Slave` that one driver sees. It dies with the driver's last reference.
+class SlaveServer final : public proto::Slave::Server {
+ public:
+  SlaveServer(SlaveState& state, std::string identity)
+      : state_(state), identity_(std::move(identity)) {}
+
+  kj::Promise<void> describe(DescribeContext context) override;
+  kj::Promise<void> store(StoreContext context) override;
+  kj::Promise<void> openSession(OpenSessionContext context) override;
+
+ private:
+  SlaveState& state_;
+  std::string identity_;
+};
+
+/// The slave's `Door`: one per connection.
+class DoorServer final : public proto::Door::Server {
+ public:
+  explicit DoorServer(SlaveState& state) : state_(state) {}
+  kj::Promise<void> hello(HelloContext context) override;
+
+ private:
+  SlaveState& state_;
+  bool greeted_ = false;
+};
+
+/// The Hello of this slave.
+void fill_hello(proto::Hello::Builder hello, const SlaveState& state);
+
+}  // namespace knee::slave

@@ -1,0 +1,20 @@
+#include "startup.h"
+
+#include <kj/async-unix.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+namespace knee::slave {
+
+void prepare_process() {
+  kj::UnixEventPort::captureSignal(SIGTERM);
+  kj::UnixEventPort::captureSignal(SIGINT);
+  // A worker costs about six descriptors; the usual soft limit of 1024 is meant for select().
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &files);
+  }
+}
+
+}  // namespace knee::slave

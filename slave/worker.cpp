@@ -1,0 +1,276 @@
+#include "worker.h"
+
+#include <kj/debug.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <cstring>
+#include <ctime>
+
+#include "common/channel/worker_mark.h"
+
+namespace knee::slave {
+namespace {
+
+using std::chrono::nanoseconds;
+
+/// The clock the worker stamps its starts with.
+nanoseconds monotonic_now() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return std::chrono::seconds(now.tv_sec) + nanoseconds(now.tv_nsec);
+}
+
+}  // namespace
+
+Worker::Worker(WorkerOwner& owner, process::Keepers& keepers, kj::UnixEventPort& port,
+               std::uint32_t slot, process::SpawnPlan plan, std::span<const std::byte> setup)
+    : owner_(owner),
+      slot_(slot),
+      stdout_(port, [this](std::string text) { printed(false, std::move(text)); }),
+      stderr_(port, [this](std::string text) { printed(true, std::move(text)); }),
+      keeper_([&] {
+        const UniqueFd socket = channel_.take_worker_socket();
+        plan.descriptors.push_back({stdout_.writing_end(), 1});
+        plan.descriptors.push_back({stderr_.writing_end(), 2});
+        plan.descriptors.push_back({socket.get(), channel::kWorkerSocket});
+        plan.environment.push_back(std::string(channel::kWorkerMark) + "=" +
+                                   channel::worker_mark(socket.get()));
+        return keepers.start(plan);
+      }()),
+      channel_readable_(port, channel_.fd(), kj::UnixEventPort::FdObserver::OBSERVE_READ),
+      keeper_readable_(port, keeper_.control(), kj::UnixEventPort::FdObserver::OBSERVE_READ) {
+  stdout_.close_writing_end();
+  stderr_.close_writing_end();
+  channel_.send_setup(setup);
+  channel_.sleep();
+  const auto ignore = [](kj::Exception&&) {};
+  channel_watch_ = watch_channel().eagerlyEvaluate([this](kj::Exception&& error) {
+    unusable_ = error.getDescription().cStr();
+    kill(KillReason::broken);
+  });
+  keeper_watch_ = watch_keeper().eagerlyEvaluate(ignore);
+  const auto may_read = [this] { return owner_.may_read(); };
+  stdout_watch_ = stdout_.pump(may_read).eagerlyEvaluate(ignore);
+  stderr_watch_ = stderr_.pump(may_read).eagerlyEvaluate(ignore);
+}
+
+Worker::~Worker() = default;
+
+bool Worker::give(QueuedTask& task, nanoseconds estimate) {
+  if (!channel_.offer(task.record.bytes())) return false;
+  given_.push_back({std::move(task), estimate});
+  ++tasks_;
+  backlog_ += estimate;
+  return true;
+}
+
+bool Worker::tell(std::span<const std::byte> record) {
+  if (!channel_.offer(record)) return false;
+  given_.push_back({});
+  return true;
+}
+
+std::vector<QueuedTask> Worker::take_back() {
+  std::vector<QueuedTask> taken;
+  for (std::uint32_t count = channel_.take_back(); count != 0; --count) {
+    auto& last = given_.back();
+    if (last.task) {
+      backlog_ -= last.estimate;
+      --tasks_;
+      taken.push_back(std::move(*last.task));
+    } else {
+      functions_told = 0;
+      shared_told.clear();
+    }
+    given_.pop_back();
+  }
+  std::reverse(taken.begin(), taken.end());
+  return taken;
+}
+
+std::size_t Worker::ahead() const {
+  const std::uint32_t unclaimed = channel_.offered() - channel_.claimed();
+  return std::min<std::size_t>(unclaimed, tasks_);
+}
+
+std::optional<Worker::Running> Worker::running() const {
+  const std::uint32_t claimed = channel_.claimed();
+  const std::uint32_t index = claimed - first_ - 1;
+  const std::uint64_t started = channel_.started_at();
+  if (started == 0 || index >= given_.size() || !given_[index].task) return std::nullopt;
+  // The page says nothing that must be true, only what was.
+  const auto elapsed = monotonic_now() - nanoseconds(started);
+  return Running{&*given_[index].task, std::max(elapsed, nanoseconds(0)), channel_.progress()};
+}
+
+bool Worker::cancel(std::uint64_t task) {
+  const auto current = running();
+  if (!current || current->task->id != task) return false;
+  channel_.cancel(channel_.claimed());
+  return true;
+}
+
+void Worker::kill(KillReason reason) {
+  if (dead_) return;
+  if (killed_ == KillReason::none) killed_ = reason;
+  keeper_.kill_worker(SIGKILL);
+}
+
+void Worker::resume() {
+  stdout_.resume();
+  stderr_.resume();
+  if (std::exchange(held_back_, false)) take_outcomes();
+}
+
+kj::Promise<void> Worker::watch_channel() {
+  auto readable = channel_readable_.whenBecomesReadable();
+  const bool open = channel_.listen();
+  take_outcomes();
+  if (!open) return kj::READY_NOW;  // the keeper says the rest
+  return readable.then([this] { return watch_channel(); });
+}
+
+void Worker::take_outcomes() {
+  bool any = false;
+  do {
+    if (!owner_.may_read()) {
+      held_back_ = true;
+      break;
+    }
+    while (const auto record = channel_.next_outcome()) {
+      any = true;
+      take_outcome(*record);
+    }
+    channel_.release_outcomes();
+  } while (!channel_.sleep());
+  if (any) owner_.worker_progressed(*this);
+}
+
+void Worker::take_outcome(std::span<const std::byte> record) {
+  // A copy: what lies in the ring could change while it is parsed.
+  scratch_.resize(record.size() / sizeof(capnp::word));
+  std::memcpy(scratch_.data(), record.data(), scratch_.size() * sizeof(capnp::word));
+  const auto copy = std::as_bytes(std::span(scratch_));
+  channel::RecordReader reader(copy);
+  const auto root = reader.root<proto::FromWorker>();
+  switch (root.which()) {
+    case proto::FromWorker::READY:
+      served_ = true;
+      return;
+    case proto::FromWorker::UNUSABLE:
+      unusable_ = root.getUnusable().cStr();
+      return;
+    case proto::FromWorker::OUTCOME:
+      break;
+    default:
+      KJ_FAIL_REQUIRE("the worker wrote a record of a kind this knee-slave does not know");
+  }
+  served_ = true;
+  forget_told();
+  const auto outcome = root.getOutcome();
+  KJ_REQUIRE(!given_.empty() && given_.front().task->id == outcome.getId() &&
+                 channel_.claimed() - first_ != 0,
+             "the worker answered a task it did not have");
+  const std::uint32_t number = ++first_;
+  QueuedTask task = std::move(*given_.front().task);
+  backlog_ -= given_.front().estimate;
+  given_.pop_front();
+  --tasks_;
+  kill_at.reset();
+  if (root.getPrinted()) read_pipes_for(task.id, number);
+  std::optional<UniqueFd> value;
+  if (outcome.isValue() && outcome.getValue().isValue()) {
+    channel_.listen();
+    value = channel_.take_value(outcome.getValue().getValue());
+    KJ_REQUIRE(value.has_value(), "the worker named a value it did not pass");
+  }
+  owner_.task_ended(*this, std::move(task), copy, std::move(value));
+}
+
+void Worker::forget_told() {
+  while (!given_.empty() && !given_.front().task) {
+    given_.pop_front();
+    ++first_;
+  }
+}
+
+void Worker::read_pipes_for(std::uint64_t task, std::uint32_t number) {
+  printing_ = task;
+  stdout_.drain();
+  stderr_.drain();
+  // The line ends with its task, whatever the next one prints.
+  stdout_.flush();
+  stderr_.flush();
+  printing_.reset();
+  channel_.output_drained(number);
+}
+
+void Worker::printed(bool error, std::string text) {
+  std::uint64_t task = 0;
+  if (printing_) {
+    task = *printing_;
+  } else if (const auto current = running()) {
+    task = current->task->id;
+  }
+  owner_.task_printed(*this, task, error, std::move(text));
+}
+
+kj::Promise<void> Worker::watch_keeper() {
+  auto readable = keeper_readable_.whenBecomesReadable();
+  while (const auto news = keeper_.read_news()) {
+    if (const auto* failed = std::get_if<process::StartFailed>(&*news)) {
+      die(std::nullopt, failed->describe());
+      return kj::READY_NOW;
+    }
+    if (const auto* record = std::get_if<process::DeathRecord>(&*news)) {
+      die(*record, record->describe());
+      return kj::READY_NOW;
+    }
+    if (std::holds_alternative<process::KeeperGone>(*news)) {
+      die(std::nullopt, "its keeper process was killed");
+      return kj::READY_NOW;
+    }
+  }
+  return readable.then([this] { return watch_keeper(); });
+}
+
+void Worker::die(std::optional<process::DeathRecord> record, std::string explanation) {
+  dead_ = true;
+  // What it finished before it died lies in the shared memory. A worker that wrote nonsense has no more
+  // to say.
+  const auto broken = kj::runCatchingExceptions([this] {
+    channel_.listen();
+    while (const auto outcome = channel_.next_outcome()) take_outcome(*outcome);
+  });
+  KJ_IF_MAYBE (error, broken) {
+    if (unusable_.empty()) unusable_ = error->getDescription().cStr();
+  }
+  for (auto* pipe : {&stdout_, &stderr_}) {
+    while (pipe->drain() == OutputPipe::State::more) {
+    }
+    pipe->flush();
+  }
+
+  WorkerDeath death;
+  death.record = record;
+  death.explanation = unusable_.empty() ? explanation : unusable_ + "; " + explanation;
+  death.stderr_tail = stderr_.tail();
+  death.served = served_;
+  death.killed = killed_;
+  forget_told();
+  const bool began = channel_.claimed() - first_ != 0 && channel_.started_at() != 0;
+  if (began && !given_.empty() && given_.front().task) {
+    if (const auto current = running()) death.ran = current->elapsed;
+    death.running = std::move(given_.front().task);
+    given_.pop_front();
+  }
+  for (auto& given : given_)
+    if (given.task) death.unstarted.push_back(std::move(*given.task));
+  given_.clear();
+  tasks_ = 0;
+  backlog_ = nanoseconds(0);
+  owner_.worker_died(*this, std::move(death));
+}
+
+}  // namespace knee::slave

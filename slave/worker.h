@@ -1,0 +1,151 @@
+#pragma once
+#include <kj/async-io.h>
+#include <kj/async-unix.h>
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/channel/slave_end.h"
+#include "common/process/keeper.h"
+#include "slave/output_pipe.h"
+#include "slave/queued_task.h"
+
+namespace knee::slave {
+
+class Worker;
+
+/// Why the slave killed a worker.
+enum class KillReason { none, timeout, cancelled, broken, session_ended };
+
+/// How a worker ended, as the session needs it.
+struct WorkerDeath {
+  std::optional<process::DeathRecord> record;  ///< none: it never started, or its keeper was killed
+  std::string explanation;                     ///< one sentence, always
+  std::string stderr_tail;
+  bool served = false;                         ///< it had come as far as to take tasks
+  KillReason killed = KillReason::none;
+  std::optional<QueuedTask> running;  ///< the task that had begun and has no outcome
+  std::chrono::nanoseconds ran{0};    ///< for how long that one
+  std::vector<QueuedTask> unstarted;
+};
+
+/// What a worker tells the session that owns it. Called on the loop; none of them may destroy the
+/// worker at once.
+class WorkerOwner {
+ public:
+  /// `record`: a FromWorker with an outcome, in memory of our own. `value`: a large result.
+  virtual void task_ended(Worker& worker, QueuedTask task, std::span<const std::byte> record,
+                          std::optional<UniqueFd> value) = 0;
+  virtual void task_printed(Worker& worker, std::uint64_t task, bool error, std::string text) = 0;
+  /// After a round of the above: time to give more.
+  virtual void worker_progressed(Worker& worker) = 0;
+  virtual void worker_died(Worker& worker, WorkerDeath death) = 0;
+  /// Whether results and output may be taken in now; if not, `resume` comes later.
+  virtual bool may_read() = 0;
+
+ protected:
+  ~WorkerOwner() = default;
+};
+
+/// One worker process: its keeper, its channel, its output. Destruction kills it and all it left.
+class Worker {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  /// Starts the process. `plan` says what to run; descriptors for the channel and output are added here.
+  /// `setup`: the bytes of a proto::Setup. Throws what Keepers::start throws.
+  Worker(WorkerOwner& owner, process::Keepers& keepers, kj::UnixEventPort& port, std::uint32_t slot,
+         process::SpawnPlan plan, std::span<const std::byte> setup);
+  Worker(const Worker&) = delete;
+  ~Worker();
+
+  std::uint32_t slot() const { return slot_; }
+
+  /// Puts a task behind those it has. False, and the task untouched: no room. Then `publish`.
+  bool give(QueuedTask& task, std::chrono::nanoseconds estimate);
+  /// Puts a record that is not a task. False: no room.
+  bool tell(std::span<const std::byte> record);
+  bool pass_value(std::uint64_t id, int memfd) { return channel_.send_value(id, memfd); }
+  void publish() { channel_.publish(); }
+
+  /// Takes back what has not begun, oldest first.
+  std::vector<QueuedTask> take_back();
+
+  bool idle() const { return tasks_ == 0; }
+  /// Tasks given and not ended, the running one included.
+  std::size_t tasks() const { return tasks_; }
+  /// Of those, the ones that have not begun.
+  std::size_t ahead() const;
+  /// Estimated run time of all it has.
+  std::chrono::nanoseconds backlog() const { return backlog_; }
+
+  struct Running {
+    const QueuedTask* task;
+    std::chrono::nanoseconds elapsed;
+    float progress;
+  };
+  std::optional<Running> running() const;
+
+  /// Tells the running task with this id to stop. False: it is not the one that runs.
+  bool cancel(std::uint64_t task);
+  /// Kills the process and all it left; `worker_died` follows.
+  void kill(KillReason reason);
+  KillReason killed() const { return killed_; }
+
+  /// The owner may read again.
+  void resume();
+
+  /// How many functions and shared values of the session's tables it has been told.
+  std::size_t functions_told = 0;
+  std::vector<bool> shared_told;
+  /// Slots it holds while it has tasks.
+  std::uint32_t holding = 0;
+  /// When the task it is told to stop will be killed.
+  std::optional<Clock::time_point> kill_at;
+
+ private:
+  struct Given {
+    std::optional<QueuedTask> task;  ///< none: a record that is not a task
+    std::chrono::nanoseconds estimate{0};
+  };
+
+  kj::Promise<void> watch_channel();
+  kj::Promise<void> watch_keeper();
+  void take_outcomes();
+  void take_outcome(std::span<const std::byte> record);
+  void forget_told();
+  void read_pipes_for(std::uint64_t task, std::uint32_t number);
+  void printed(bool error, std::string text);
+  void die(std::optional<process::DeathRecord> record, std::string explanation);
+
+  WorkerOwner& owner_;
+  std::uint32_t slot_;
+  channel::SlaveEnd channel_;
+  OutputPipe stdout_;
+  OutputPipe stderr_;
+  process::Keeper keeper_;
+  kj::UnixEventPort::FdObserver channel_readable_;
+  kj::UnixEventPort::FdObserver keeper_readable_;
+
+  std::deque<Given> given_;
+  std::uint32_t first_ = 0;  ///< number of the record before given_.front()
+  std::size_t tasks_ = 0;
+  std::chrono::nanoseconds backlog_{0};
+  std::vector<capnp::word> scratch_;
+  std::optional<std::uint64_t> printing_;
+  std::string unusable_;
+  bool served_ = false;
+  bool dead_ = false;
+  bool held_back_ = false;
+  KillReason killed_ = KillReason::none;
+  kj::Promise<void> channel_watch_ = nullptr;
+  kj::Promise<void> keeper_watch_ = nullptr;
+  kj::Promise<void> stdout_watch_ = nullptr;
+  kj::Promise<void> stderr_watch_ = nullptr;
+};
+
+}  // namespace knee::slave
