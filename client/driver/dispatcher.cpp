@@ -231,6 +231,9 @@ void Dispatcher::set_alarm() {
 void Dispatcher::outcome(SlaveLink& link, proto::Outcome::Reader outcome) {
   auto* task = find(outcome.getId());
   if (task == nullptr) {
+    // The twin that lost: the scheduler still counts it at this slave.
+    scheduler_.finished(TaskId::unpack(outcome.getId()), link.id(), Duration(outcome.getRunTime()),
+                        end_of(outcome), Clock::now());
     if (outcome.isValue() && outcome.getValue().isValue())
       link.drop_value(outcome.getValue().getValue());
     return;

@@ -26,12 +26,16 @@ class KNEE_EXPORT Bag {
   /// Sends off `f(args...)`. Arguments are encoded now, as the parameters' types.
   template <auto f, class... Args>
   auto call(Args&&... args) {
-    return call<f>(TaskOptions(), std::forward<Args>(args)...);
+    return send<f>(TaskOptions(), std::forward<Args>(args)...);
   }
+  /// The same with options of its own: `bag.call<f>(knee::TaskOptions{.attempts = 1}, args...)`.
   template <auto f, class... Args>
   auto call(const TaskOptions& options, Args&&... args) {
-    using Function = std::remove_cv_t<decltype(f)>;
-    return send<Function>(detail::entry_of_value<f>, options, std::forward<Args>(args)...);
+    return send<f>(options, std::forward<Args>(args)...);
+  }
+  template <auto f, class... Args>
+  auto call(TaskOptions&& options, Args&&... args) {
+    return send<f>(options, std::forward<Args>(args)...);
   }
   /// The same for a captureless lambda.
   template <class Function, class... Args>
@@ -74,6 +78,11 @@ class KNEE_EXPORT Bag {
   detail::CallSite site() const;
 
  private:
+  template <auto f, class... Args>
+  auto send(const TaskOptions& options, Args&&... args) {
+    return send<std::remove_cv_t<decltype(f)>>(detail::entry_of_value<f>, options,
+                                               std::forward<Args>(args)...);
+  }
   template <class Function, class... Args>
   auto send(const detail::FunctionEntry& entry, const TaskOptions& options, Args&&... args) {
     detail::Bytes encoded;
