@@ -39,12 +39,6 @@ UniqueFd open_blob(const ShippedFile& file) {
   return fd;
 }
 
-bool may_execute(int fd) {
-  struct stat status;
-  constexpr mode_t kAll = S_IXUSR | S_IXGRP | S_IXOTH;
-  return ::fstat(fd, &status) == 0 && (status.st_mode & kAll) == kAll;
-}
-
 bool is_noexec(const std::string& path) {
   struct statvfs status;
   return ::statvfs(path.c_str(), &status) == 0 && (status.f_flag & ST_NOEXEC) != 0;
@@ -89,14 +83,6 @@ void copy(int blob, const std::string& path, mode_t mode, const std::vector<ElfP
   apply(patches, fd.get());
   // Against the umask: a worker may run as somebody else one day.
   if (::fchmod(fd.get(), mode) != 0) throw_errno("cannot set the mode of '" + path + "'");
-}
-
-bool hard_link(const std::string& blob, const std::string& path) {
-  return ::link(blob.c_str(), path.c_str()) == 0;
-}
-
-bool symbolic_link(const std::string& blob, const std::string& path) {
-  return !is_noexec(blob) && ::symlink(fs::absolute(blob).c_str(), path.c_str()) == 0;
 }
 
 const ShippedFile* find_only(const std::vector<ShippedFile>& files, FileRole role,
@@ -227,7 +213,6 @@ class Unpacking {
   // What the kernel opens to execute must have the mode for it; the blob's own stays as it is.
   static void place_program(const ShippedFile& file, int blob, const std::string& path,
                             const std::vector<ElfPatch>& patches) {
-    if (patches.empty() && may_execute(blob) && hard_link(file.blob, path)) return;
     copy(blob, path, kProgramMode, patches);
   }
 
@@ -236,22 +221,21 @@ class Unpacking {
     if (file.role == FileRole::kExtra) return place_extra(file, blob.get(), path);
     const ElfFile elf = read_elf(blob.get(), file.name);
     if (file.role == FileRole::kLoader) return place_program(file, blob.get(), path, {});
-    place_unchanged_unless(search_patches(elf), file, blob.get(), path);
+    place_data(search_patches(elf), file, blob.get(), path);
   }
 
   static void place_extra(const ShippedFile& file, int blob, const std::string& path) {
     try {
       const ElfFile elf = read_elf(blob, file.name);
       if (elf.interpreter || elf.type == ET_EXEC) return place_program(file, blob, path, {});
-      place_unchanged_unless(search_patches(elf), file, blob, path);
+      place_data(search_patches(elf), file, blob, path);
     } catch (const ElfError&) {
-      place_unchanged_unless({}, file, blob, path);  // data
+      place_data({}, file, blob, path);  // data
     }
   }
 
-  static void place_unchanged_unless(const std::vector<ElfPatch>& patches, const ShippedFile& file,
+  static void place_data(const std::vector<ElfPatch>& patches, const ShippedFile& file,
                                      int blob, const std::string& path) {
-    if (patches.empty() && (hard_link(file.blob, path) || symbolic_link(file.blob, path))) return;
     copy(blob, path, kDataMode, patches);
   }
 

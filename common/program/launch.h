@@ -55,8 +55,8 @@ struct Launch {
 
 /// Makes the folder `target` in which a shipped program can run, unless it exists: the executable,
 /// its loader and libraries under their names, ELF files changed where the node's own libraries
-/// would else win (elf_patch.h). What need not change is linked to the blob or, across file
-/// systems, symlinked, else copied.
+/// would else win (elf_patch.h). All are copies, or share blocks where the file system can: a link
+/// would change the blob's link count, by which its store knows it.
 ///
 /// `target` must be an absolute path whose parent exists; the same `target` must always mean the
 /// same files, so put a digest of the list into its name. It appears whole or not at all, and any
