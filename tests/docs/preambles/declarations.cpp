@@ -1,0 +1,2 @@
+#include <knee/knee.h>
+//BLOCK
