@@ -73,6 +73,7 @@ void require_unix(const Draft& draft, const std::string& switches) {
 
 std::vector<std::string> texts(const std::vector<Draft::PlacedAddress>& list) {
   std::vector<std::string> result;
+  result.reserve(list.size());
   for (const auto& one : list) result.push_back(one.text);
   return result;
 }
