@@ -1,6 +1,7 @@
 #include <knee/cluster.h>
 
 #include "client/config/cluster_options.h"
+#include "client/config/resolve.h"
 #include "client/driver/bag_state.h"
 #include "client/driver/driver.h"
 #include "client/driver/task_access.h"
@@ -19,7 +20,7 @@ Cluster::Cluster(int& argc, char** argv) {
 }
 
 Cluster::Cluster(ClusterOptions options)
-    : driver_(std::make_unique<driver::Driver>(std::move(options))) {}
+    : driver_(std::make_unique<driver::Driver>((config::check(options), std::move(options)))) {}
 
 Cluster::~Cluster() = default;
 

@@ -4,6 +4,7 @@
 
 #include <chrono>
 
+#include "client/config/resolve.h"
 #include "client/driver/failure.h"
 #include "client/driver/session_id.h"
 #include "client/driver/task_access.h"
@@ -30,6 +31,9 @@ Dispatcher::Dispatcher(Driver& driver, kj::AsyncIoContext& io)
     const auto address = rpc::Address::parse(text);
     add_link(dial(address, io_), text);
   }
+  if (config::uses_tcp(options))
+    console_.say(
+        "warning: --knee-insecure: whoever can reach these TCP connections may run programs here and there");
   const bool alone = options.slaves.empty() && options.listen.empty();
   if (alone || options.local) add_link(local_slave(options.slots, io_), "local");
   background_->add(warn_without_slaves());

@@ -207,11 +207,11 @@ class Unpacking {
   }
 
   void place_executable(const ShippedFile& file, const std::string& path) const {
-    place_program(file, open_blob(file).get(), path, patches_);
+    place_program(open_blob(file).get(), path, patches_);
   }
 
   // What the kernel opens to execute must have the mode for it; the blob's own stays as it is.
-  static void place_program(const ShippedFile& file, int blob, const std::string& path,
+  static void place_program(int blob, const std::string& path,
                             const std::vector<ElfPatch>& patches) {
     copy(blob, path, kProgramMode, patches);
   }
@@ -220,22 +220,21 @@ class Unpacking {
     const UniqueFd blob = open_blob(file);
     if (file.role == FileRole::kExtra) return place_extra(file, blob.get(), path);
     const ElfFile elf = read_elf(blob.get(), file.name);
-    if (file.role == FileRole::kLoader) return place_program(file, blob.get(), path, {});
-    place_data(search_patches(elf), file, blob.get(), path);
+    if (file.role == FileRole::kLoader) return place_program(blob.get(), path, {});
+    place_data(search_patches(elf), blob.get(), path);
   }
 
   static void place_extra(const ShippedFile& file, int blob, const std::string& path) {
     try {
       const ElfFile elf = read_elf(blob, file.name);
-      if (elf.interpreter || elf.type == ET_EXEC) return place_program(file, blob, path, {});
-      place_data(search_patches(elf), file, blob, path);
+      if (elf.interpreter || elf.type == ET_EXEC) return place_program(blob, path, {});
+      place_data(search_patches(elf), blob, path);
     } catch (const ElfError&) {
-      place_data({}, file, blob, path);  // data
+      place_data({}, blob, path);  // data
     }
   }
 
-  static void place_data(const std::vector<ElfPatch>& patches, const ShippedFile& file,
-                                     int blob, const std::string& path) {
+  static void place_data(const std::vector<ElfPatch>& patches, int blob, const std::string& path) {
     copy(blob, path, kDataMode, patches);
   }
 

@@ -11,7 +11,7 @@
 namespace knee {
 
 /// Options of a bag: defaults for its tasks; `name` is what messages and progress call it.
-struct BagOptions : TaskOptions {};
+using BagOptions = TaskOptions;
 
 /// A bag of independent tasks that are waited for together. Made by Cluster::bag, which it must not outlive. One thread adds tasks
 /// and waits; callbacks may add tasks too.

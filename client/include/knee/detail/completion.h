@@ -71,32 +71,22 @@ void call_handler(Handler& handler, TaskState& state) {
   }
 }
 
-/// Without an associated executor a handler belongs to the callback thread.
-struct CallbackThread {};
-
+/// From the callback thread, so that a handler without an executor of its own, or with one that runs things where
+/// it is asked to (std::future's), never runs on the RPC thread.
 template <class T, class Handler>
 void complete_by_handler(TaskRef task, Handler handler) {
+  auto executor =
+      boost::asio::prefer(boost::asio::get_associated_executor(handler),
+                          boost::asio::execution::outstanding_work.tracked);
   TaskState& state = *task;
-  using Executor = boost::asio::associated_executor_t<Handler, CallbackThread>;
-  if constexpr (std::is_same_v<Executor, CallbackThread>) {
-    state.consume([handler = std::move(handler)](TaskState& done) mutable {
-      call_handler<T>(handler, done);
-    });
-  } else {
-    auto executor = boost::asio::prefer(
-        boost::asio::get_associated_executor(handler, CallbackThread()),
-        boost::asio::execution::outstanding_work.tracked);
-    // On the RPC thread: only posts.
-    state.consume(
-        [handler = std::move(handler), executor = std::move(executor)](TaskState& done) mutable {
-          done.add_reference();
-          auto target = executor;
-          boost::asio::dispatch(
-              target, [handler = std::move(handler), executor = std::move(executor),
-                       task = TaskRef(&done)]() mutable { call_handler<T>(handler, *task); });
-        },
-        true);
-  }
+  state.consume(
+      [handler = std::move(handler), executor = std::move(executor)](TaskState& done) mutable {
+        done.add_reference();
+        auto target = executor;
+        boost::asio::dispatch(
+            target, [handler = std::move(handler), executor = std::move(executor),
+                     task = TaskRef(&done)]() mutable { call_handler<T>(handler, *task); });
+      });
 }
 
 }  // namespace knee::detail
