@@ -150,6 +150,31 @@ kj::Own<Connector> local_slave(unsigned slots, kj::AsyncIoContext& io) {
   return kj::heap<LocalSlave>(slots, io);
 }
 
+kj::Promise<Connected> JoinedSlave::connect() {
+  here_ = false;
+  KJ_IF_MAYBE (connected, early_) {
+    here_ = true;
+    Connected first = kj::mv(*connected);
+    early_ = nullptr;
+    return kj::mv(first);
+  }
+  auto paf = kj::newPromiseAndFulfiller<Connected>();
+  waiting_ = kj::mv(paf.fulfiller);
+  return kj::mv(paf.promise);
+}
+
+bool JoinedSlave::offer(Connected connected) {
+  if (here_ || early_ != nullptr) return false;
+  KJ_IF_MAYBE (waiting, waiting_) {
+    (*waiting)->fulfill(kj::mv(connected));
+    waiting_ = nullptr;
+    here_ = true;
+  } else {
+    early_ = kj::mv(connected);
+  }
+  return true;
+}
+
 std::string find_knee_slave() {
   namespace fs = std::filesystem;
   std::vector<fs::path> places;

@@ -35,6 +35,23 @@ kj::Own<Connector> dial(rpc::Address address, kj::AsyncIoContext& io);
 /// Starts `knee-slave` on this machine, over a socket pair; it ends with this process.
 kj::Own<Connector> local_slave(unsigned slots, kj::AsyncIoContext& io);
 
+/// A slave that dials us, by its name: `connect` waits until it is offered.
+class JoinedSlave final : public Connector {
+ public:
+  explicit JoinedSlave(std::string name) : name_(std::move(name)) {}
+  kj::Promise<Connected> connect() override;
+  std::string target() const override { return name_; }
+
+  /// It has come (back). False: one with this name is here already.
+  bool offer(Connected connected);
+
+ private:
+  std::string name_;
+  kj::Maybe<kj::Own<kj::PromiseFulfiller<Connected>>> waiting_;
+  kj::Maybe<Connected> early_;
+  bool here_ = false;
+};
+
 /// Where knee-slave is: $KNEE_SLAVE, beside this executable, where it was installed, PATH. Throws
 /// Error::setup that lists where it was looked for.
 std::string find_knee_slave();

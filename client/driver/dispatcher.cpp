@@ -36,6 +36,14 @@ Dispatcher::Dispatcher(Driver& driver, kj::AsyncIoContext& io)
         "warning: --knee-insecure: whoever can reach these TCP connections may run programs here and there");
   const bool alone = options.slaves.empty() && options.listen.empty();
   if (alone || options.local) add_link(local_slave(options.slots, io_), "local");
+  if (!options.listen.empty()) {
+    auto place = kj::heap<MeetingPlace>(
+        io_, [this](Connected connected) { joined(kj::mv(connected)); },
+        [this](std::string line) { console_.say(std::move(line)); });
+    for (const auto& text : options.listen)
+      background_->add(place->listen(rpc::Address::parse(text)));
+    meeting_place_ = kj::mv(place);
+  }
   background_->add(warn_without_slaves());
 }
 
@@ -50,6 +58,7 @@ Dispatcher::~Dispatcher() {
   turn_promise_ = nullptr;
   alarm_ = nullptr;
   background_ = nullptr;
+  meeting_place_ = nullptr;
   links_.clear();
 }
 
@@ -77,6 +86,50 @@ std::uint32_t Dispatcher::slave_index(const std::string& name) {
   }
   id_of_[index] = id;
   return index;
+}
+
+void Dispatcher::joined(Connected connected) {
+  const std::string name = connected.name;
+  auto& connector = joined_[name];
+  if (connector == nullptr) {
+    const auto known = names_.find(name);
+    KJ_REQUIRE(known == names_.end() || !links_[driver::slave_index(known->second)],
+               "another slave of this driver has the same name: give one of them a --name",
+               name.c_str());
+    auto fresh = kj::heap<JoinedSlave>(name);
+    connector = fresh.get();
+    add_link(kj::mv(fresh), name);
+  }
+  KJ_REQUIRE(connector->offer(kj::mv(connected)),
+             "a slave with this name is here already: give one of them a --name", name.c_str());
+}
+
+void Dispatcher::link_named(SlaveLink& link, const std::string& own_name) {
+  if (own_name == link.name()) return;
+  const auto known = names_.find(own_name);
+  const auto mine = driver::slave_index(link.id());
+  if (known == names_.end()) {
+    names_.emplace(own_name, link.id());
+  } else {
+    const auto other = driver::slave_index(known->second);
+    // Two with one name, as two slaves of one host have: both go by their addresses.
+    if (other == mine || links_[other]) return;
+    // Tasks were called for it by that name before it was known to be this one.
+    known->second = link.id();
+    move_pinned(other, mine);
+  }
+  link.rename(own_name);
+}
+
+void Dispatcher::move_pinned(std::uint32_t from, std::uint32_t to) {
+  id_of_[from] = id_of_[to];
+  for (std::size_t i = 0; i < tasks_.size(); ++i) {
+    if (!tasks_[i] || tasks_[i]->pinned != from) continue;
+    scheduler_.cancel(TaskId::unpack(tasks_[i]->id));
+    auto task = std::move(tasks_[i]);
+    task->pinned = to;
+    accept(std::move(task));
+  }
 }
 
 SlaveLink* Dispatcher::link_of(SlaveId id) {

@@ -9,6 +9,7 @@
 #include "client/driver/bag_state.h"
 #include "client/driver/console.h"
 #include "client/driver/driver.h"
+#include "client/driver/meeting_place.h"
 #include "client/driver/scheduler.h"
 #include "client/driver/slave_link.h"
 
@@ -42,6 +43,7 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
 
  private:
   // LinkOwner
+  void link_named(SlaveLink& link, const std::string& own_name) override;
   void link_up(SlaveLink& link, std::uint32_t slots) override;
   void link_down(SlaveLink& link, const std::string& why) override;
   void outcome(SlaveLink& link, proto::Outcome::Reader outcome) override;
@@ -55,6 +57,8 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   void taskFailed(kj::Exception&& error) override;
 
   void add_link(kj::Own<Connector> connector, const std::string& name);
+  void joined(Connected connected);
+  void move_pinned(std::uint32_t from, std::uint32_t to);
   SlaveLink* link_of(SlaveId id);
   detail::TaskState* find(std::uint64_t id);
 
@@ -83,6 +87,8 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   std::vector<std::unique_ptr<SlaveLink>> links_;
   std::vector<SlaveId> id_of_;  ///< by index
   std::unordered_map<std::string, SlaveId> names_;
+  std::unordered_map<std::string, JoinedSlave*> joined_;  ///< owned by their links
+  kj::Maybe<kj::Own<MeetingPlace>> meeting_place_;
   std::vector<detail::TaskRef> submitted_;
   std::vector<detail::TaskRef> callbacks_;
   BagTally ended_;  ///< tasks that ended without a callback

@@ -15,7 +15,11 @@ namespace {
 
 using detail::Access;
 
-constexpr auto kHelloDeadline = 20 * kj::SECONDS;
+constexpr auto kBeat = 2 * kj::SECONDS;
+/// Beats without an answer. Counted in beats of ours, not in seconds: a process that was stopped for a
+/// minute has missed no answer in that time.
+constexpr unsigned kSuspectAfter = 3;
+constexpr unsigned kLostAfter = 10;
 constexpr auto kShortestRetry = 50 * kj::MILLISECONDS;
 constexpr auto kLongestRetry = 5 * kj::SECONDS;
 constexpr std::size_t kChunk = 512 * 1024;
@@ -93,6 +97,7 @@ kj::Promise<void> SlaveLink::live() {
   return kj::evalNow([this] { return connector_->connect(); })
       .then([this](Connected connected) {
         auto held = kj::heap<Connected>(kj::mv(connected));
+        owner_.link_named(*this, held->name);
         auto& open_one = *held;
         return open(open_one).attach(kj::mv(held));
       })
@@ -126,7 +131,23 @@ kj::Promise<void> SlaveLink::open(Connected& connected) {
                      exchange({});
                    });
   return ready.then([promise = kj::mv(paf.promise)]() mutable { return kj::mv(promise); })
-      .exclusiveJoin(kj::mv(connected.disconnected));
+      .exclusiveJoin(kj::mv(connected.disconnected))
+      .exclusiveJoin(heartbeat(connected.slave, std::make_shared<unsigned>(0)));
+}
+
+kj::Promise<void> SlaveLink::heartbeat(proto::Slave::Client slave,
+                                       std::shared_ptr<unsigned> unanswered) {
+  auto answer = slave.describeRequest().send().then(
+      [unanswered](auto&&) { *unanswered = 0; }, [](kj::Exception&&) {});
+  calls_->add(kj::mv(answer));
+  ++*unanswered;
+  return io_.provider->getTimer().afterDelay(kBeat).then(
+      [this, slave, unanswered]() mutable -> kj::Promise<void> {
+        if (*unanswered >= kLostAfter)
+          return KJ_EXCEPTION(DISCONNECTED, "the slave has not answered for 20 s");
+        if (*unanswered == kSuspectAfter) owner_.note(*this, "has not answered for 6 s; waiting");
+        return heartbeat(kj::mv(slave), unanswered);
+      });
 }
 
 void SlaveLink::lost(const std::string& why) {

@@ -22,6 +22,8 @@ class SlaveLink;
 /// What a link tells its dispatcher. On the RPC thread.
 class LinkOwner {
  public:
+  /// It answers, and calls itself `own_name`.
+  virtual void link_named(SlaveLink& link, const std::string& own_name) = 0;
   virtual void link_up(SlaveLink& link, std::uint32_t slots) = 0;
   /// `why`: a sentence. The link goes on trying.
   virtual void link_down(SlaveLink& link, const std::string& why) = 0;
@@ -53,7 +55,9 @@ class SlaveLink {
   void start();
 
   SlaveId id() const { return id_; }
+  /// What messages call it.
   const std::string& name() const { return name_; }
+  void rename(const std::string& name) { name_ = name; }
   bool is_up() const { return up_; }
   std::uint32_t slots() const { return slots_; }
   /// Why it is not up; empty before the first attempt has failed.
@@ -73,6 +77,7 @@ class SlaveLink {
   struct CallErrors;
   kj::Promise<void> live();
   kj::Promise<void> open(Connected& connected);
+  kj::Promise<void> heartbeat(proto::Slave::Client slave, std::shared_ptr<unsigned> unanswered);
   void exchange(std::span<detail::TaskState* const> tasks);
   void fill_tasks(proto::Work::Builder work, std::span<detail::TaskState* const> tasks);
   void fill_functions(proto::Work::Builder work);

@@ -1,0 +1,105 @@
+#include "meeting_place.h"
+
+#include <kj/debug.h>
+
+#include "common/rpc/rpc_loop.h"
+
+namespace knee::driver {
+namespace {
+
+/// Given to a slave that joined; its end is the slave's.
+class MembershipServer final : public proto::Membership::Server {};
+
+class MeetingServer final : public proto::Meeting::Server {
+ public:
+  using Join = std::function<void(proto::Slave::Client)>;
+  explicit MeetingServer(Join join) : join_(std::move(join)) {}
+
+  kj::Promise<void> join(JoinContext context) override {
+    context.getResults().setMembership(kj::heap<MembershipServer>());
+    join_(context.getParams().getSlave());
+    return kj::READY_NOW;
+  }
+
+ private:
+  Join join_;
+};
+
+/// The driver's door for slaves that dial.
+class DriverDoor final : public proto::Door::Server {
+ public:
+  using Join = std::function<void(std::string name, proto::Slave::Client)>;
+  explicit DriverDoor(Join join) : join_(std::move(join)) {}
+
+  kj::Promise<void> hello(HelloContext context) override {
+    KJ_REQUIRE(!std::exchange(greeted_, true), "hello was said before on this connection");
+    const auto theirs = context.getParams().getHello();
+    auto results = context.getResults();
+    fill_driver_hello(results.initHello());
+    std::string refusal = rpc::refusal_of(theirs);
+    if (refusal.empty() && theirs.getRole() != proto::Hello::Role::SLAVE)
+      refusal = "this is a driver that waits for slaves; another driver cannot use it";
+    if (!refusal.empty()) {
+      results.getHello().setRefusal(refusal);
+      return kj::READY_NOW;
+    }
+    results.setMeeting(kj::heap<MeetingServer>(
+        [join = join_, name = std::string(theirs.getName().cStr())](proto::Slave::Client slave) {
+          join(name, kj::mv(slave));
+        }));
+    return kj::READY_NOW;
+  }
+
+ private:
+  Join join_;
+  bool greeted_ = false;
+};
+
+}  // namespace
+
+MeetingPlace::MeetingPlace(kj::AsyncIoContext& io, Joined joined, Say say)
+    : io_(io), joined_(std::move(joined)), say_(std::move(say)), connections_(*this) {}
+
+kj::Promise<void> MeetingPlace::listen(rpc::Address address) {
+  return rpc::Listener::open(address, io_).then([this](kj::Own<rpc::Listener> listener) {
+    say_("waiting for slaves on " + listener->address().text());
+    auto& accepting = *listener;
+    return accept_from(accepting).attach(kj::mv(listener));
+  });
+}
+
+kj::Promise<void> MeetingPlace::accept_from(rpc::Listener& listener) {
+  return listener.accept().then([this, &listener](kj::Own<kj::AsyncIoStream> stream) {
+    serve(kj::mv(stream), listener.address().text());
+    return accept_from(listener);
+  });
+}
+
+void MeetingPlace::serve(kj::Own<kj::AsyncIoStream> stream, const std::string& where) {
+  // The door needs the connection's end, and the connection the door: the end comes later.
+  auto ended = kj::heap<kj::Maybe<kj::ForkedPromise<void>>>();
+  auto& end = *ended;
+  auto join = [this, &end](std::string name, proto::Slave::Client slave) {
+    KJ_IF_MAYBE (disconnected, end) {
+      joined_(Connected{kj::mv(slave), std::move(name), kj::Own<rpc::Connection>(),
+                        disconnected->addBranch()});
+    }
+  };
+  connections_.add(rpc::Connection::open(kj::mv(stream), rpc::Connection::Side::accepted,
+                                         kj::heap<DriverDoor>(std::move(join)),
+                                         io_.provider->getTimer())
+                       .then([&end](kj::Own<rpc::Connection> connection) {
+                         auto fork = connection->on_disconnect().fork();
+                         auto branch = fork.addBranch();
+                         end = kj::mv(fork);
+                         return branch.attach(kj::mv(connection));
+                       })
+                       .attach(kj::mv(ended))
+                       .catch_([this, where](kj::Exception&& error) {
+                         say_("dropped a connection to " + where + ": " + rpc::text_of(error));
+                       }));
+}
+
+void MeetingPlace::taskFailed(kj::Exception&& error) { say_(rpc::text_of(error)); }
+
+}  // namespace knee::driver
