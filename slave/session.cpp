@@ -194,12 +194,8 @@ bool Session::rebalance() {
     if (current && worker->backlog() < milliseconds(1) && current->elapsed < milliseconds(1))
       continue;
     auto taken = worker->take_back();
-    if (first_waits && !taken.empty()) {
-      if (worker->give(taken.front(), estimates_.of(taken.front().function)))
-        taken.erase(taken.begin());
-      worker->publish();
-    }
-    for (auto& task : taken) queue_.push_back(std::move(task));
+    for (auto it = taken.rbegin(); it != taken.rend(); ++it) queue_.push_front(std::move(*it));
+    if (first_waits && give_one(*worker)) worker->publish();
     any = true;
     break;
   }
