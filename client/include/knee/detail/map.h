@@ -91,9 +91,7 @@ class Map {
       return *this;
     }
     void operator++(int) { map_->advance(); }
-    friend bool operator==(const Iterator& it, std::default_sentinel_t) {
-      return !it.map_->current_;
-    }
+    bool operator==(std::default_sentinel_t) const { return !map_->current_; }
 
    private:
     Map* map_;
