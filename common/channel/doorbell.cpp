@@ -1,5 +1,6 @@
 #include "doorbell.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -60,6 +61,11 @@ ssize_t receive_with_fd(int socket, std::span<std::byte> bytes, UniqueFd& fd, in
   return size;
 }
 
+bool hung_up(int socket) {
+  pollfd state{socket, 0, 0};
+  return ::poll(&state, 1, 0) == 1 && (state.revents & POLLHUP) != 0;
+}
+
 }  // namespace
 
 std::pair<UniqueFd, UniqueFd> Doorbell::make_pair() {
@@ -90,10 +96,15 @@ Doorbell::Heard Doorbell::listen(bool block) {
     const ssize_t size = receive_with_fd(socket_.get(), std::as_writable_bytes(std::span(&id, 1)),
                                          fd, wait ? 0 : MSG_DONTWAIT);
     if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return heard;
+    // Said once when the other side ended with messages of ours unread; its own may still be here.
+    if (size < 0 && errno == ECONNRESET) continue;
+    if (size == 0 && !hung_up(socket_.get()))
+      throw std::runtime_error("channel: an empty message on the doorbell's socket");
     if (size <= 0) return Heard::closed;
     heard = Heard::something;
     if (size == sizeof id && fd) {
-      if (values_.size() >= kMaxWaitingValues) return Heard::closed;
+      if (values_.size() >= kMaxWaitingValues)
+        throw std::runtime_error("channel: more values were passed than named");
       values_.insert_or_assign(id, std::move(fd));
     }
   }

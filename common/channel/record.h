@@ -1,6 +1,7 @@
 #pragma once
 #include <capnp/message.h>
 #include <capnp/serialize.h>
+#include <kj/debug.h>
 
 #include <cstddef>
 #include <cstring>
@@ -49,6 +50,18 @@ class RecordReader {
   template <class Root>
   typename Root::Reader root() {
     return message_.getRoot<Root>();
+  }
+
+  /// The same for a record of somebody who may have written anything: throws kj::Exception unless every
+  /// pointer in it leads to bytes of the record, and all of them to no more than the record is long. What
+  /// it says can then be copied as it is.
+  template <class Root>
+  typename Root::Reader checked_root() {
+    const auto root = message_.getRoot<Root>();
+    const auto size = root.totalSize();
+    KJ_REQUIRE(size.wordCount < segment_.size() && size.capCount == 0,
+               "channel: a record that repeats itself");
+    return root;
   }
 
  private:

@@ -18,7 +18,8 @@ bool RingWriter::write(std::span<const std::byte> record, Position read) {
   const std::size_t offset = position_ & (memory_.size() - 1);
   const std::size_t to_end = memory_.size() - offset;
   const std::size_t needed = size <= to_end ? size : to_end + size;
-  if (position_ + needed - read > memory_.size()) return false;
+  // `read` comes from the other side, who may claim to have read what was never written.
+  if (needed > memory_.size() || position_ + needed - read > memory_.size()) return false;
 
   std::size_t at = offset;
   if (size > to_end) {

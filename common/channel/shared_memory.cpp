@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <stdexcept>
 #include <utility>
@@ -21,12 +22,17 @@ std::span<std::byte> map_all(int fd, std::size_t size) {
 
 }  // namespace
 
-SharedMemory SharedMemory::create(const char* name, std::size_t size) {
+UniqueFd SharedMemory::create_unmapped(const char* name, std::size_t size) {
   UniqueFd fd(check(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING),
                     "cannot make shared memory"));
   check(::ftruncate(fd.get(), static_cast<off_t>(size)), "cannot size shared memory");
   check(::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL),
         "cannot seal shared memory");
+  return fd;
+}
+
+SharedMemory SharedMemory::create(const char* name, std::size_t size) {
+  UniqueFd fd = create_unmapped(name, size);
   const auto bytes = map_all(fd.get(), size);
   return {std::move(fd), bytes};
 }
@@ -40,6 +46,15 @@ SharedMemory SharedMemory::map(UniqueFd fd, std::size_t size) {
   if (size != 0 && actual != size) throw std::runtime_error("shared memory has the wrong size");
   const auto bytes = map_all(fd.get(), actual);
   return {std::move(fd), bytes};
+}
+
+void write_at(int memfd, std::span<const std::byte> bytes, std::size_t offset) {
+  while (!bytes.empty()) {
+    const auto count = check(::pwrite(memfd, bytes.data(), bytes.size(), static_cast<off_t>(offset)),
+                             "cannot write to shared memory (is memory short?)");
+    bytes = bytes.subspan(static_cast<std::size_t>(count));
+    offset += static_cast<std::size_t>(count);
+  }
 }
 
 SharedMemory::SharedMemory(SharedMemory&& other) noexcept

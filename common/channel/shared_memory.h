@@ -18,6 +18,10 @@ class SharedMemory {
   /// (`size` 0: any length).
   static SharedMemory map(UniqueFd fd, std::size_t size = 0);
 
+  /// A sealed memfd that is filled by `write_at` and not mapped here: the kernel then neither zeroes its pages
+  /// first nor takes a fault for each.
+  static UniqueFd create_unmapped(const char* name, std::size_t size);
+
   SharedMemory() = default;
   SharedMemory(SharedMemory&& other) noexcept;
   SharedMemory& operator=(SharedMemory&& other) noexcept;
@@ -32,5 +36,8 @@ class SharedMemory {
   UniqueFd fd_;
   std::span<std::byte> bytes_;
 };
+
+/// Writes all of `bytes` at `offset`. Throws std::system_error if memory is short.
+void write_at(int memfd, std::span<const std::byte> bytes, std::size_t offset);
 
 }  // namespace knee::channel

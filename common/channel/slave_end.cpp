@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <climits>
 #include <new>
 
@@ -65,8 +66,7 @@ std::uint32_t SlaveEnd::take_back() {
     next = Claim::unpack(old);
     next.limit = next.claimed;
   } while (!word.compare_exchange_weak(old, next.pack(), std::memory_order_acq_rel));
-  // `claimed` as the worker left it, but never outside what we gave it.
-  const std::uint32_t kept = published_ - next.claimed <= published_ - first_ ? next.claimed : published_;
+  const std::uint32_t kept = believe(next.claimed);
   const std::uint32_t count = offered_ - kept;
   if (count != 0) {
     tasks_.rewind(starts_[kept - first_]);
@@ -77,8 +77,12 @@ std::uint32_t SlaveEnd::take_back() {
 }
 
 std::uint32_t SlaveEnd::claimed() const {
-  const auto claim = Claim::unpack(control().claim.load(std::memory_order_acquire));
-  return published_ - claim.claimed <= published_ - first_ ? claim.claimed : first_;
+  return believe(Claim::unpack(control().claim.load(std::memory_order_acquire)).claimed);
+}
+
+std::uint32_t SlaveEnd::believe(std::uint32_t claimed) const {
+  if (published_ - claimed <= published_ - claimed_) claimed_ = claimed;
+  return claimed_;
 }
 
 std::uint32_t SlaveEnd::finished() const {
@@ -86,12 +90,12 @@ std::uint32_t SlaveEnd::finished() const {
 }
 
 std::uint64_t SlaveEnd::started_at() const {
-  return control().started_at.load(std::memory_order_acquire);
+  return std::min<std::uint64_t>(control().started_at.load(std::memory_order_acquire), INT64_MAX);
 }
 
 float SlaveEnd::progress() const {
   const auto raw = control().progress.load(std::memory_order_relaxed);
-  return raw == 0 ? -1.0F : static_cast<float>(raw - 1) / 1e6F;
+  return raw == 0 ? -1.0F : std::min(static_cast<float>(raw - 1) / 1e6F, 1.0F);
 }
 
 void SlaveEnd::cancel(std::uint32_t number) {

@@ -32,12 +32,12 @@ class SlaveEnd {
   /// Passes a memfd before the record that names it. False: the socket is full now.
   bool send_value(std::uint64_t id, int memfd) { return doorbell_.send_value(id, memfd); }
 
-  /// What the page says; a worker can write there what it likes, so only as much as was published is
-  /// believed.
+  /// What the page says; a worker can write there what it likes, so no claim is believed of what was
+  /// not published, and none is believed undone.
   std::uint32_t offered() const { return offered_; }
   std::uint32_t claimed() const;
   std::uint32_t finished() const;
-  /// CLOCK_MONOTONIC ns at which the claimed record's task began; 0: none runs.
+  /// CLOCK_MONOTONIC ns at which the claimed record's task began; 0: none runs. At most INT64_MAX.
   std::uint64_t started_at() const;
   /// 0 to 1, or negative: the task has not said.
   float progress() const;
@@ -66,6 +66,7 @@ class SlaveEnd {
 
  private:
   Control& control() const { return *reinterpret_cast<Control*>(memory_.bytes().data()); }
+  std::uint32_t believe(std::uint32_t claimed) const;
 
   SharedMemory memory_;
   RingWriter tasks_;
@@ -75,6 +76,7 @@ class SlaveEnd {
 
   std::uint32_t offered_ = 0;
   std::uint32_t published_ = 0;
+  mutable std::uint32_t claimed_ = 0;  ///< as last believed
   std::deque<Position> starts_;  ///< of the records (first_ ...] not known to be claimed
   std::uint32_t first_ = 0;      ///< record number before starts_.front()
 };

@@ -6,8 +6,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <stdexcept>
-#include <tuple>
+#include <system_error>
 
 namespace knee::channel {
 namespace {
@@ -34,7 +35,7 @@ WorkerEnd::WorkerEnd(UniqueFd socket)
         "this knee-slave shares memory in a layout this program does not know: use the same Knee "
         "version for both");
   const std::size_t ring = control().ring_size;
-  if (bytes.size() < kControlSize + 2 * ring || (ring & (ring - 1)) != 0)
+  if (bytes.size() < kControlSize + 2 * ring || !std::has_single_bit(ring))
     throw std::runtime_error("the slave's channel is shorter than it says");
   tasks_ = RingReader(bytes.subspan(kControlSize, ring));
   outcomes_ = RingWriter(bytes.subspan(kControlSize + ring, ring));
@@ -69,8 +70,10 @@ void WorkerEnd::end() {
 }
 
 bool WorkerEnd::put(std::span<const std::byte> record) {
-  while (!outcomes_.write(record, control().outcome_read.load(std::memory_order_acquire))) {
+  for (;;) {
+    // What the write failed with is what must not have changed before we sleep.
     const Position seen = control().outcome_read.load(std::memory_order_seq_cst);
+    if (outcomes_.write(record, seen)) break;
     control().worker_sleeps.store(1, std::memory_order_seq_cst);
     if (control().outcome_read.load(std::memory_order_seq_cst) != seen) continue;
     if (doorbell_.listen(true) == Doorbell::Heard::closed) return false;
@@ -83,12 +86,18 @@ bool WorkerEnd::put(std::span<const std::byte> record) {
 }
 
 bool WorkerEnd::send_value(std::uint64_t id, int memfd) {
-  while (!doorbell_.send_value(id, memfd)) {
-    pollfd writable{doorbell_.fd(), POLLOUT, 0};
-    ::poll(&writable, 1, -1);
-    if (writable.revents & (POLLERR | POLLHUP)) return false;
+  try {
+    while (!doorbell_.send_value(id, memfd)) {
+      pollfd writable{doorbell_.fd(), POLLOUT, 0};
+      ::poll(&writable, 1, -1);
+      if (writable.revents & (POLLERR | POLLHUP)) return false;
+    }
+    return true;
+  } catch (const std::system_error& error) {
+    if (error.code() == std::errc::broken_pipe || error.code() == std::errc::connection_reset)
+      return false;
+    throw;
   }
-  return true;
 }
 
 std::optional<UniqueFd> WorkerEnd::wait_value(std::uint64_t id) {
