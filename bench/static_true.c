@@ -1,0 +1,2 @@
+/* A static `true`: the least a process can do. */
+int main(void) { return 0; }
