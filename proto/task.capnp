@@ -38,8 +38,8 @@ struct Task {
   command @7 :Command;
   # When set, the task is this command and `function` and `arguments` are unused.
 
-  shared @8 :List(UInt32);
-  # Indexes into the session's table of shared values (`Work.shared`) that the arguments refer to.
+  shared @8 :List(Data);
+  # Digests of the shared values (`Work.shared`) that the arguments refer to.
 }
 
 interface Object {
@@ -75,16 +75,26 @@ struct Command {
   # Working folder on the slave. Empty: a scratch folder of the task's own, removed afterwards.
 
   inputs @3 :List(InputFile);
-  # Placed into the scratch folder before the start.
+  # Placed into the scratch folder before the start. Refused together with `folder`.
 
   outputs @4 :List(Text);
-  # Files, relative to the working folder, that are sent back when the command has ended.
+  # Files, relative to the working folder and without "..", that are sent back when the command has
+  # ended. A folder stands for all regular files below it.
 
   stdin @5 :Payload;
-  # The whole of standard input. Empty: /dev/null.
+  # The whole of standard input. Empty: /dev/null. The id of a `value` is that of the task.
 
   keepOutput @6 :Bool;
-  # stdout and stderr come back whole in the outcome as well as live (up to 16 MiB each).
+  # stdout and stderr come back in the outcome, up to 16 MiB each.
+
+  live @7 :Live;
+  # How they come while it runs, as OutputText. All of it is sent before the outcome.
+
+  enum Live {
+    lines @0;   # whole lines (see OutputText)
+    bytes @1;   # as soon as they are written, lines or not
+    none @2;    # not at all
+  }
 }
 
 struct InputFile {
@@ -162,9 +172,10 @@ struct CommandResult {
   signal @1 :Int32;
   files @2 :List(OutputFile);
   missing @3 :List(Text);    # outputs that were not there
-  stdout @4 :Data;           # only with Command.keepOutput
-  stderr @5 :Data;
+  stdout @4 :Payload;        # only with Command.keepOutput
+  stderr @5 :Payload;
   death @6 :Death;
+  cut @7 :Bool;              # stdout or stderr was longer than 16 MiB: the rest is lost
 }
 
 struct Started {

@@ -56,7 +56,7 @@ Daemon::Daemon(Options options)
       store_(store_folder(options_), store_size(options_)),
       slots_(options_.slots),
       scratch_(make_scratch()),
-      state_{SlaveContext{options_.name, slots_, keepers_, io_, scratch_, [this] { grant(); }},
+      state_{SlaveContext{options_.name, slots_, keepers_, io_, disk_, store_, scratch_, [this] { grant(); }},
              disk_, store_},
       tasks_(kj::heap<kj::TaskSet>(*this)) {}
 
@@ -232,7 +232,8 @@ kj::Promise<void> Daemon::drained() {
   // Until no session runs anything and has told its driver so.
   return io_.provider->getTimer().afterDelay(50 * kj::MILLISECONDS).then([this] {
     for (auto* session : state_.sessions)
-      if (session->busy() || !session->outbox().empty()) return drained();
+      if (session->busy() || !session->outbox().empty() || session->values().has_results())
+        return drained();
     return kj::Promise<void>(kj::READY_NOW);
   });
 }

@@ -17,13 +17,14 @@ void Outbox::add_record(std::span<const std::byte> record, std::optional<std::ui
   const std::size_t offset = outcome_words_.size();
   outcome_words_.resize(offset + words);
   std::memcpy(&outcome_words_[offset], record.data(), record.size());
-  outcomes_.push_back({offset, words, value});
+  outcomes_.push_back({offset, words, value, output_added_});
   bytes_ += record.size();
 }
 
 void Outbox::add_output(std::uint64_t task, std::uint32_t slot, bool error, std::string text) {
   bytes_ += text.size();
   output_.push_back({task, slot, error, std::move(text)});
+  ++output_added_;
 }
 
 void Outbox::add_started(std::uint64_t task, std::uint16_t attempt, std::uint64_t running_for,
@@ -46,8 +47,8 @@ bool Outbox::empty() const {
 void Outbox::fill(proto::Update::Builder update) {
   if (empty()) return;
   update.setNumber(++number_);
-  fill_outcomes(update);
   fill_output(update);
+  fill_outcomes(update);
 
   auto started = update.initStarted(static_cast<unsigned>(started_.size()));
   for (unsigned i = 0; i < started.size(); ++i) {
@@ -74,7 +75,10 @@ void Outbox::fill(proto::Update::Builder update) {
 void Outbox::fill_outcomes(proto::Update::Builder update) {
   std::size_t count = 0;
   std::size_t bytes = 0;
-  for (std::size_t i = outcomes_sent_; i < outcomes_.size() && bytes < kUpdateBytes; ++i, ++count)
+  const std::uint64_t output_sent = output_added_ - output_.size();
+  for (std::size_t i = outcomes_sent_; i < outcomes_.size() && bytes < kUpdateBytes &&
+                                       outcomes_[i].output_before <= output_sent;
+       ++i, ++count)
     bytes += outcomes_[i].words * sizeof(capnp::word);
   auto list = update.initOutcomes(static_cast<unsigned>(count));
   for (unsigned i = 0; i < count; ++i) {

@@ -27,6 +27,16 @@ class Outbox {
                std::nullopt);
   }
 
+  /// The same for one that may be longer than a record of a channel.
+  template <class Fill>
+  void add_long_outcome(Fill&& fill) {
+    capnp::MallocMessageBuilder message;
+    fill(message.initRoot<proto::FromWorker>().initOutcome());
+    const auto words = capnp::canonicalize(message.getRoot<proto::FromWorker>().asReader());
+    const auto bytes = words.asBytes();
+    add_record({reinterpret_cast<const std::byte*>(bytes.begin()), bytes.size()}, std::nullopt);
+  }
+
   void add_output(std::uint64_t task, std::uint32_t slot, bool error, std::string text);
   void add_started(std::uint64_t task, std::uint16_t attempt, std::uint64_t running_for,
                    float progress);
@@ -39,7 +49,8 @@ class Outbox {
   /// Bytes waiting: results and output. A session over its limit stops reading its workers.
   std::size_t bytes() const { return bytes_; }
 
-  /// Moves as much as one update should hold (about 1 MiB) into `update`.
+  /// Moves as much as one update should hold (about 1 MiB) into `update`. An outcome never goes before
+  /// output that was added before it.
   void fill(proto::Update::Builder update);
 
  private:
@@ -47,6 +58,7 @@ class Outbox {
     std::size_t offset;  ///< in words, into outcomes_words_
     std::size_t words;
     std::optional<std::uint64_t> value;
+    std::uint64_t output_before;  ///< pieces of output that were added before it
   };
   struct Output {
     std::uint64_t task;
@@ -69,6 +81,7 @@ class Outbox {
   std::vector<Outcome> outcomes_;
   std::size_t outcomes_sent_ = 0;
   std::deque<Output> output_;
+  std::uint64_t output_added_ = 0;
   std::vector<Started> started_;
   std::vector<std::string> notes_;
   std::size_t bytes_ = 0;

@@ -23,13 +23,14 @@ std::pair<UniqueFd, UniqueFd> make_pipe() {
 
 }  // namespace
 
-OutputPipe::OutputPipe(kj::UnixEventPort& port, Sink sink)
+OutputPipe::OutputPipe(kj::UnixEventPort& port, Sink sink, Cut cut)
     : read_([this] {
         auto [reading, writing] = make_pipe();
         write_ = std::move(writing);
         return std::move(reading);
       }()),
       sink_(std::move(sink)),
+      cut_(cut),
       observer_(port, read_.get(), kj::UnixEventPort::FdObserver::OBSERVE_READ) {}
 
 OutputPipe::State OutputPipe::drain() {
@@ -56,7 +57,7 @@ void OutputPipe::take(const char* bytes, std::size_t size) {
     sink_(line_.substr(0, end + 1));
     line_.erase(0, end + 1);
   }
-  if (line_.size() > kLongLine) flush();
+  if (line_.size() > kLongLine || cut_ == Cut::anywhere) flush();
 }
 
 void OutputPipe::flush() {

@@ -13,10 +13,11 @@ namespace knee::slave {
 class OutputPipe {
  public:
   /// Called with one or more whole lines, each with its newline; or with a piece of a line that is
-  /// over 8 KiB or the last one.
+  /// over 8 KiB or the last one. With Cut::anywhere with whatever was read.
   using Sink = std::function<void(std::string lines)>;
+  enum class Cut { lines, anywhere };
 
-  OutputPipe(kj::UnixEventPort& port, Sink sink);
+  OutputPipe(kj::UnixEventPort& port, Sink sink, Cut cut = Cut::lines);
 
   /// To be inherited by the worker; to be closed here once it is.
   int writing_end() const { return write_.get(); }
@@ -40,6 +41,7 @@ class OutputPipe {
   UniqueFd write_;
   UniqueFd read_;
   Sink sink_;
+  Cut cut_;
   std::string line_;
   std::string tail_;
   kj::UnixEventPort::FdObserver observer_;

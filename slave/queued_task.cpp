@@ -15,7 +15,11 @@ std::optional<QueuedTask> queue_task(proto::Task::Reader task, channel::RecordBu
   queued.is_command = task.hasCommand();
   const auto arguments = task.getArguments();
   if (arguments.isValue()) queued.value = arguments.getValue();
-  for (const auto index : task.getShared()) queued.shared.push_back(index);
+  if (queued.is_command && task.getCommand().getStdin().isValue())
+    queued.value = task.getCommand().getStdin().getValue();
+  for (const auto raw : task.getShared())
+    if (const auto digest = Digest::from_bytes(std::as_bytes(std::span(raw.begin(), raw.size()))))
+      queued.shared.push_back(*digest);
   if (queued.is_command) {
     // A command never enters a channel, so its length is free.
     capnp::MallocMessageBuilder message;

@@ -44,10 +44,10 @@ Session::~Session() {
   slave_.grant();
 }
 
-void Session::accept(proto::Work::Reader work, std::vector<std::string> shared_paths) {
+void Session::accept(proto::Work::Reader work, std::map<Digest, std::string> shared) {
   for (const auto function : work.getFunctions())
     functions_.push_back({function.getFile(), function.getOffset(), function.getLabel().cStr()});
-  for (auto& path : shared_paths) shared_.push_back(std::move(path));
+  shared_.merge(shared);
   for (const auto task : work.getTasks()) {
     auto queued = queue_task(task, records_);
     if (!queued) {
@@ -74,6 +74,7 @@ void Session::accept(proto::Work::Reader work, std::vector<std::string> shared_p
 void Session::resume() {
   if (!may_read()) return;
   for (auto& [slot, worker] : workers_) worker->resume();
+  commands_.resume();
 }
 
 bool Session::may_read() {
@@ -98,7 +99,9 @@ void Session::want_slots() {
 
 void Session::granted() {
   const std::uint32_t cores = queue_.empty() ? 1 : queue_.front().cores;
-  if (!queue_.empty()) {
+  if (!queue_.empty() && queue_.front().is_command) {
+    start_command();
+  } else if (!queue_.empty()) {
     try {
       Worker* worker = idle_worker();
       if (worker == nullptr) worker = &start_worker();
@@ -108,7 +111,7 @@ void Session::granted() {
       if (worker->idle()) release_slots(*worker);
     } catch (const std::exception& error) {
       slave_.slots.give_back(client_, cores, Clock::now());
-      refuse_all(std::string("this slave cannot start its worker: ") + error.what());
+      refuse_calls(std::string("this slave cannot start its worker: ") + error.what());
       news();
     }
   } else {
@@ -126,12 +129,31 @@ Worker* Session::idle_worker() {
 
 Worker& Session::start_worker() {
   if (!program_) throw std::runtime_error("the session was opened without a program");
-  std::uint32_t slot = 0;
-  while (workers_.contains(slot)) ++slot;
+  const std::uint32_t slot = free_slot();
   const auto setup = worker_setup(slave_.name, slot, program_->files, records_);
   auto worker = std::make_unique<Worker>(*this, slave_.keepers, slave_.io.unixEventPort, slot,
                                          worker_plan(program_->plan, slave_.scratch, slot), setup);
   return *workers_.emplace(slot, std::move(worker)).first->second;
+}
+
+void Session::start_command() {
+  QueuedTask task = std::move(queue_.front());
+  queue_.pop_front();
+  commands_.start(std::move(task), free_slot());
+  start_ticking();
+}
+
+std::uint32_t Session::free_slot() const {
+  std::uint32_t slot = 0;
+  while (workers_.contains(slot) || commands_.uses_slot(slot)) ++slot;
+  return slot;
+}
+
+void Session::command_done(std::uint32_t cores) {
+  slave_.slots.give_back(client_, cores, Clock::now());
+  dispatch();
+  slave_.grant();
+  news();
 }
 
 void Session::top_up(Worker& worker) {
@@ -140,7 +162,7 @@ void Session::top_up(Worker& worker) {
     for (auto& task : worker.take_back()) queue_.push_back(std::move(task));
     return;
   }
-  while (!queue_.empty() && queue_.front().cores == worker.holding &&
+  while (!queue_.empty() && !queue_.front().is_command && queue_.front().cores == worker.holding &&
          worker.tasks() < kTasksAhead && may_read() &&
          (worker.tasks() < 2 || worker.backlog() < kWorkAhead)) {
     if (!give_one(worker)) break;
@@ -162,12 +184,11 @@ bool Session::prepare(Worker& worker, const QueuedTask& task) {
     if (!worker.tell(record.bytes)) return false;
     worker.functions_told = record.next;
   }
-  for (const auto index : task.shared) {
-    if (index >= shared_.size()) continue;  // the worker will say so
-    if (index < worker.shared_told.size() && worker.shared_told[index]) continue;
-    if (!worker.tell(shared_record(index, shared_[index], records_))) return false;
-    if (worker.shared_told.size() <= index) worker.shared_told.resize(index + 1);
-    worker.shared_told[index] = true;
+  for (const auto& digest : task.shared) {
+    const auto found = shared_.find(digest);
+    if (found == shared_.end() || worker.shared_told.contains(digest)) continue;
+    if (!worker.tell(shared_record(digest, found->second, records_))) return false;
+    worker.shared_told.insert(digest);
   }
   if (task.value) {
     const auto* memory = values_.argument(*task.value);
@@ -243,7 +264,7 @@ void Session::worker_died(Worker& worker, WorkerDeath death) {
     if (failed_starts_ >= kMostFailedStarts) {
       for (auto& task : death.unstarted) queue_.push_back(std::move(task));
       death.unstarted.clear();
-      refuse_all(why);
+      refuse_calls(why);
     }
   }
   for (auto it = death.unstarted.rbegin(); it != death.unstarted.rend(); ++it)
@@ -283,6 +304,7 @@ void Session::take_back(std::uint32_t count) {
 }
 
 void Session::cancel(std::uint64_t id, nanoseconds grace) {
+  if (commands_.cancel(id, grace)) return;
   for (auto& [slot, worker] : workers_) {
     if (worker->cancel(id)) {
       worker->kill_at = Clock::now() + grace;
@@ -310,7 +332,8 @@ void Session::drain() {
 }
 
 bool Session::busy() const {
-  return !queue_.empty() || std::any_of(workers_.begin(), workers_.end(),
+  return !queue_.empty() || commands_.busy() ||
+         std::any_of(workers_.begin(), workers_.end(),
                                         [](const auto& w) { return !w.second->idle(); });
 }
 
@@ -324,6 +347,7 @@ void Session::start_ticking() {
 kj::Promise<void> Session::tick() {
   return slave_.io.provider->getTimer().afterDelay(kTick).then([this]() -> kj::Promise<void> {
     for (auto& [slot, worker] : workers_) look_at(*worker);
+    commands_.look();
     dispatch();
     outbox_.set_slots(slave_.slots.fair_part(client_));
     news();

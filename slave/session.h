@@ -13,10 +13,13 @@
 
 #include "common/process/keeper.h"
 #include "proto/slave.capnp.h"
+#include "slave/commands.h"
+#include "slave/disk_pool.h"
 #include "slave/fair_share.h"
 #include "slave/outbox.h"
 #include "slave/queued_task.h"
 #include "slave/run_time_estimates.h"
+#include "slave/store/blob_store.h"
 #include "slave/value_table.h"
 #include "slave/worker.h"
 
@@ -34,7 +37,9 @@ struct SlaveContext {
   FairShare& slots;
   process::Keepers& keepers;
   kj::AsyncIoContext& io;
-  std::string scratch;             ///< folder for the workers' working folders
+  DiskPool& disk;
+  BlobStore& store;
+  std::string scratch;             ///< folder for the working folders of workers and commands
   std::function<void()> grant;     ///< slots may have become free, or wanted: look who is next
 };
 
@@ -45,11 +50,11 @@ struct FunctionEntry {
   std::string label;
 };
 
-/// One driver's tasks on this slave: the queue, the workers, and what is to be told back. Everything happens on
+/// One driver's tasks on this slave: the queue, the workers and commands that run, and what is to be told back. Everything happens on
 /// the loop. Destruction kills the workers and frees the slots.
 ///
 /// It does not know RPC: tasks come in by `accept`, answers are fetched from `outbox` when `on_news` says so.
-class Session final : public WorkerOwner {
+class Session final : public WorkerOwner, public CommandsOwner {
  public:
   /// `program` empty: only commands can run.
   Session(SlaveContext& slave, const std::string& identity, std::uint32_t slot_limit,
@@ -57,8 +62,8 @@ class Session final : public WorkerOwner {
   ~Session();
   Session(const Session&) = delete;
 
-  /// Takes over what an exchange brought. `shared_paths`: the files of `work.shared`.
-  void accept(proto::Work::Reader work, std::vector<std::string> shared_paths);
+  /// Takes over what an exchange brought. `shared`: the files of `work.shared`.
+  void accept(proto::Work::Reader work, std::map<Digest, std::string> shared);
 
   Outbox& outbox() { return outbox_; }
   ValueTable& values() { return values_; }
@@ -69,6 +74,9 @@ class Session final : public WorkerOwner {
   /// FairShare has granted what the session wanted.
   void granted();
   FairShare::Client client() const { return client_; }
+
+  /// Sends a signal to a running command.
+  void signal(std::uint64_t task, int number) { commands_.signal(task, number); }
 
   /// Starts nothing more; what is queued goes back. `done` when nothing runs any more.
   void drain();
@@ -83,6 +91,10 @@ class Session final : public WorkerOwner {
   void worker_died(Worker& worker, WorkerDeath death) override;
   bool may_read() override;
 
+  // CommandsOwner
+  void command_done(std::uint32_t cores) override;
+  void news() override;
+
   void dispatch();
   void top_up(Worker& worker);
   bool give_one(Worker& worker);
@@ -92,6 +104,8 @@ class Session final : public WorkerOwner {
   bool rebalance();
   Worker* idle_worker();
   Worker& start_worker();
+  void start_command();
+  std::uint32_t free_slot() const;
   void bury(Worker& worker);
 
   void take_back(std::uint32_t count);
@@ -100,12 +114,11 @@ class Session final : public WorkerOwner {
   void cancelled(const QueuedTask& task);
   void refuse(const QueuedTask& task, const std::string& why);
   void report_death(const QueuedTask& task, const WorkerDeath& death);
-  void refuse_all(const std::string& why);
+  void refuse_calls(const std::string& why);
 
   void start_ticking();
   kj::Promise<void> tick();
   void look_at(Worker& worker);
-  void news();
 
   SlaveContext& slave_;
   std::optional<WorkerProgram> program_;
@@ -113,11 +126,12 @@ class Session final : public WorkerOwner {
   Outbox outbox_;
   ValueTable values_;
   std::vector<FunctionEntry> functions_;
-  std::vector<std::string> shared_;  ///< paths of the shared values' files
+  std::map<Digest, std::string> shared_;  ///< files of the shared values
   RunTimeEstimates estimates_;
   channel::RecordBuilder records_;
 
   std::deque<QueuedTask> queue_;
+  Commands commands_{*this, slave_, outbox_, values_};
   std::map<std::uint32_t, std::unique_ptr<Worker>> workers_;  ///< by slot number
   std::uint32_t failed_starts_ = 0;
   bool draining_ = false;

@@ -1,22 +1,9 @@
-#include <signal.h>
-
 #include "session.h"
+#include "slave/death_report.h"
 
 /// The outcomes that the slave itself has to report.
 namespace knee::slave {
 namespace {
-
-void fill_death(proto::Death::Builder out, const WorkerDeath& death) {
-  if (death.record) {
-    out.setExitCode(death.record->exit_code);
-    out.setSignal(death.record->signal);
-    out.setWallTime(static_cast<std::uint64_t>(death.record->wall_time.count()));
-    out.setCpuTime(static_cast<std::uint64_t>(death.record->cpu_time.count()));
-    out.setPeakMemory(death.record->peak_memory);
-  }
-  out.setStderrTail(death.stderr_tail);
-  out.setExplanation(death.explanation);
-}
 
 proto::Death::Builder init_death(proto::Outcome::Builder outcome, const WorkerDeath& death) {
   if (death.killed == KillReason::timeout) return outcome.initTimedOut();
@@ -57,9 +44,11 @@ void Session::refuse(const QueuedTask& task, const std::string& why) {
   });
 }
 
-void Session::refuse_all(const std::string& why) {
-  for (const auto& task : queue_) refuse(task, why);
-  queue_.clear();
+void Session::refuse_calls(const std::string& why) {
+  std::erase_if(queue_, [&](const QueuedTask& task) {
+    if (!task.is_command) refuse(task, why);
+    return !task.is_command;
+  });
 }
 
 void Session::report_death(const QueuedTask& task, const WorkerDeath& death) {
@@ -67,7 +56,7 @@ void Session::report_death(const QueuedTask& task, const WorkerDeath& death) {
   outbox_.add_outcome([&](proto::Outcome::Builder outcome) {
     begin(outcome, task);
     outcome.setRunTime(static_cast<std::uint64_t>(death.ran.count()));
-    fill_death(init_death(outcome, death), death);
+    fill_death(init_death(outcome, death), {death.record, death.explanation, death.stderr_tail});
   });
 }
 

@@ -1,7 +1,11 @@
 #include "session_server.h"
 
 #include <kj/debug.h>
+#include <signal.h>
+#include <unistd.h>
 
+#include "common/base/check.h"
+#include "common/rpc/byte_stream.h"
 #include "slave/byte_sink_server.h"
 #include "slave/store_server.h"
 
@@ -10,21 +14,16 @@ namespace {
 
 /// More pending exchanges than a caller has use for.
 constexpr std::size_t kMostPending = 4;
-constexpr std::size_t kChunk = 512 * 1024;
 /// Of one argument or result. More than a machine has is refused when it does not fit anyway.
 constexpr std::uint64_t kLargestValue = std::uint64_t{1} << 40;
 
-/// Streams `memory[offset...]` into `sink`; the flow control of streaming paces it.
-kj::Promise<void> send_from(proto::ByteSink::Client sink,
-                            std::shared_ptr<channel::SharedMemory> memory, std::size_t offset) {
-  const auto rest = memory->bytes().subspan(offset);
-  if (rest.empty()) return sink.doneRequest().send().ignoreResult();
-  const auto piece = rest.first(std::min(kChunk, rest.size()));
-  auto request = sink.writeRequest(capnp::MessageSize{piece.size() / 8 + 16, 0});
-  request.setBytes(kj::arrayPtr(reinterpret_cast<const kj::byte*>(piece.data()), piece.size()));
-  return request.send().then([sink, memory, next = offset + piece.size()]() mutable {
-    return send_from(sink, memory, next);
-  });
+rpc::Piece read_piece(const FileValue& value, std::uint64_t offset, std::size_t most) {
+  auto piece = std::make_shared<std::vector<kj::byte>>(most);
+  const ssize_t got = ::pread(value.file.get(), piece->data(), most, static_cast<off_t>(offset));
+  if (got < 0) throw_errno("cannot read a result's file");
+  if (got == 0) throw std::runtime_error("a result's file became shorter");
+  piece->resize(static_cast<std::size_t>(got));
+  return piece;
 }
 
 }  // namespace
@@ -42,23 +41,24 @@ SessionServer::SessionServer(SlaveContext& slave, DiskPool& disk, BlobStore& sto
 
 kj::Promise<void> SessionServer::exchange(ExchangeContext context) {
   const auto shared = context.getParams().getWork().getShared();
-  if (shared.size() == 0) return accept(context, {});
+  if (shared.size() == 0) return accept(context);
   std::vector<Digest> digests;
   for (const auto raw : shared) digests.push_back(digest_from(raw));
   return disk_.run([this, digests] { return pin_shared(digests); })
       .then([this, context](std::vector<BlobPin> pins) mutable {
-        std::vector<std::string> paths;
+        std::map<Digest, std::string> files;
         for (auto& pin : pins) {
-          paths.push_back(pin.path());
+          files.emplace(pin.digest(), pin.path());
           shared_pins_.push_back(std::move(pin));
         }
-        return accept(context, std::move(paths));
+        session_.accept(context.getParams().getWork(), std::move(files));
+        context.releaseParams();
+        session_.outbox().fill(context.getResults().initUpdate());
       });
 }
 
-kj::Promise<void> SessionServer::accept(ExchangeContext context,
-                                        std::vector<std::string> shared_paths) {
-  session_.accept(context.getParams().getWork(), std::move(shared_paths));
+kj::Promise<void> SessionServer::accept(ExchangeContext context) {
+  session_.accept(context.getParams().getWork(), {});
   context.releaseParams();
   context.allowCancellation();
   auto paf = kj::newPromiseAndFulfiller<void>();
@@ -107,12 +107,30 @@ kj::Promise<void> SessionServer::putValue(PutValueContext context) {
 
 kj::Promise<void> SessionServer::getValue(GetValueContext context) {
   const auto id = context.getParams().getId();
-  auto memory = session_.values().take_result(id);
-  KJ_REQUIRE(memory.has_value(), "there is no such value, or it was fetched before", id);
+  auto value = session_.values().take_result(id);
+  KJ_REQUIRE(value.has_value(), "there is no such value, or it was fetched before", id);
   auto sink = context.getParams().getSink();
   context.allowCancellation();
-  return send_from(kj::mv(sink), std::make_shared<channel::SharedMemory>(std::move(*memory)), 0)
+  if (auto* file = std::get_if<FileValue>(&*value))
+    return rpc::send_pieces(
+        kj::mv(sink), file->size,
+        [this, value = std::make_shared<FileValue>(std::move(*file))](std::uint64_t offset,
+                                                                      std::size_t most) {
+          return disk_.run([value, offset, most] { return read_piece(*value, offset, most); });
+        });
+  auto memory = std::get<channel::SharedMemory>(std::move(*value));
+  auto held = kj::heap<channel::SharedMemory>(std::move(memory));
+  const auto bytes = held->bytes();
+  return rpc::send_bytes(kj::mv(sink), bytes)
+      .attach(kj::mv(held))
       .then([this] { session_.resume(); });
+}
+
+kj::Promise<void> SessionServer::signalTask(SignalTaskContext context) {
+  const auto number = context.getParams().getSignal();
+  KJ_REQUIRE(number > 0 && number <= SIGRTMAX, "there is no such signal", number);
+  session_.signal(context.getParams().getId(), number);
+  return kj::READY_NOW;
 }
 
 }  // namespace knee::slave

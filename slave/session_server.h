@@ -21,6 +21,7 @@ class SessionServer final : public proto::Session::Server {
   kj::Promise<void> exchange(ExchangeContext context) override;
   kj::Promise<void> putValue(PutValueContext context) override;
   kj::Promise<void> getValue(GetValueContext context) override;
+  kj::Promise<void> signalTask(SignalTaskContext context) override;
 
   Session& session() { return session_; }
 
@@ -30,7 +31,7 @@ class SessionServer final : public proto::Session::Server {
     kj::Own<kj::PromiseFulfiller<void>> answered;
   };
 
-  kj::Promise<void> accept(ExchangeContext context, std::vector<std::string> shared_paths);
+  kj::Promise<void> accept(ExchangeContext context);
   /// On the disk pool.
   std::vector<BlobPin> pin_shared(const std::vector<Digest>& digests);
   void answer();

@@ -121,7 +121,8 @@ kj::Promise<void> SlaveServer::openSession(OpenSessionContext context) {
   const auto request = context.getParams().getRequest();
   auto files = files_for_here(request);
   auto prepared = files.empty()
-                      ? kj::Promise<std::shared_ptr<PreparedProgram>>(nullptr)
+                      ? kj::Promise<std::shared_ptr<PreparedProgram>>(
+                            std::shared_ptr<PreparedProgram>())  // nullptr would be no promise at all
                       : state_.disk.run([this, files = std::move(files)] {
                           return prepare_program(state_.store, files);
                         });

@@ -2,10 +2,20 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <utility>
+#include <variant>
 
+#include "common/base/unique_fd.h"
 #include "common/channel/shared_memory.h"
 
 namespace knee::slave {
+
+/// A large result that lies in a file, which may have no name any more.
+struct FileValue {
+  UniqueFd file;
+  std::uint64_t size = 0;
+};
+using ResultValue = std::variant<channel::SharedMemory, FileValue>;
 
 /// The large values a session holds: arguments that came ahead of their task, results not yet fetched.
 /// Arguments have the driver's ids, results have ids made here.
@@ -19,38 +29,41 @@ class ValueTable {
     const auto found = arguments_.find(id);
     return found == arguments_.end() ? nullptr : &found->second;
   }
-  void drop_argument(std::uint64_t id) { drop(arguments_, id); }
+  void drop_argument(std::uint64_t id) {
+    const auto found = arguments_.find(id);
+    if (found == arguments_.end()) return;
+    bytes_ -= found->second.bytes().size();
+    arguments_.erase(found);
+  }
 
-  std::uint64_t put_result(channel::SharedMemory memory) {
-    bytes_ += memory.bytes().size();
-    results_.emplace(++last_result_, std::move(memory));
+  std::uint64_t put_result(ResultValue value) {
+    bytes_ += memory_of(value);
+    results_.emplace(++last_result_, std::move(value));
     return last_result_;
   }
   /// The result, no longer held.
-  std::optional<channel::SharedMemory> take_result(std::uint64_t id) {
+  std::optional<ResultValue> take_result(std::uint64_t id) {
     const auto found = results_.find(id);
     if (found == results_.end()) return std::nullopt;
-    auto memory = std::move(found->second);
-    bytes_ -= memory.bytes().size();
+    auto value = std::move(found->second);
+    bytes_ -= memory_of(value);
     results_.erase(found);
-    return memory;
+    return value;
   }
-  void drop_result(std::uint64_t id) { drop(results_, id); }
+  void drop_result(std::uint64_t id) { take_result(id); }
+  bool has_results() const { return !results_.empty(); }
 
-  /// Memory of all of them.
+  /// Memory of all of them. Files take none.
   std::size_t bytes() const { return bytes_; }
 
  private:
-  using Table = std::map<std::uint64_t, channel::SharedMemory>;
-  void drop(Table& table, std::uint64_t id) {
-    const auto found = table.find(id);
-    if (found == table.end()) return;
-    bytes_ -= found->second.bytes().size();
-    table.erase(found);
+  static std::size_t memory_of(const ResultValue& value) {
+    const auto* memory = std::get_if<channel::SharedMemory>(&value);
+    return memory == nullptr ? 0 : memory->bytes().size();
   }
 
-  Table arguments_;
-  Table results_;
+  std::map<std::uint64_t, channel::SharedMemory> arguments_;
+  std::map<std::uint64_t, ResultValue> results_;
   std::uint64_t last_result_ = 0;
   std::size_t bytes_ = 0;
 };

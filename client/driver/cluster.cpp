@@ -3,6 +3,7 @@
 #include "client/config/cluster_options.h"
 #include "client/config/resolve.h"
 #include "client/driver/bag_state.h"
+#include "client/driver/command_job.h"
 #include "client/driver/driver.h"
 #include "client/driver/task_access.h"
 
@@ -92,21 +93,45 @@ void apply(TaskState& task, const TaskOptions& options) {
   if (options.repeatable) task.repeatable = *options.repeatable;
 }
 
-}  // namespace
-
-TaskRef submit(const CallSite& site, const FunctionEntry& function, Bytes arguments,
-               const TaskOptions* options) {
+TaskRef make_task(const CallSite& site, const FunctionEntry* function, const TaskOptions* options) {
   if (site.bag != nullptr) {
     site.bag->add_reference();
     site.bag->begin();
   }
-  TaskRef task(new TaskState(*site.driver, &function, site.bag));
-  Access::payload(*task) = std::move(arguments);
+  TaskRef task(new TaskState(*site.driver, function, site.bag));
   task->pinned = site.pinned;
   if (site.defaults != nullptr) apply(*task, *site.defaults);
   if (options != nullptr) apply(*task, *options);
+  return task;
+}
+
+}  // namespace
+
+TaskRef submit(const CallSite& site, const FunctionEntry& function, Bytes arguments,
+               std::vector<SharedBlobRef>& shared, const TaskOptions* options) {
+  if (site.driver->options().commands_only)
+    throw Error(Error::Kind::usage,
+                "a cluster with ClusterOptions::commands_only cannot call functions: the program is "
+                "not sent to the slaves");
+  TaskRef task = make_task(site, &function, options);
+  Access::payload(*task) = std::move(arguments);
+  Access::shared(*task) = std::move(shared);
   site.driver->submit(task);
   return task;
+}
+
+TaskRef submit_command(const CallSite& site, Command command, const TaskOptions* options) {
+  auto job = std::make_shared<driver::CommandJob>(std::move(command));
+  if (options != nullptr && !options->name.empty()) job->label = options->name;
+  TaskRef task = make_task(site, nullptr, options);
+  Access::extra(*task) = std::move(job);
+  site.driver->submit(task);
+  return task;
+}
+
+template <>
+CommandResult result_of<CommandResult>(TaskState& state) {
+  return std::move(driver::command_job(state).result);
 }
 
 }  // namespace knee::detail

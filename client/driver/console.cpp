@@ -40,6 +40,12 @@ void Console::print(bool error, std::string prefix, std::string lines) {
   });
 }
 
+void Console::pass(bool error, std::string bytes) {
+  boost::asio::post(writer_, [error, bytes = std::move(bytes)] {
+    write_all(error ? STDERR_FILENO : STDOUT_FILENO, bytes);
+  });
+}
+
 void Console::say(std::string line) { print(true, "knee: ", std::move(line)); }
 
 }  // namespace knee::driver

@@ -13,6 +13,8 @@ class Console {
 
   /// Whole lines of a task, each gets `prefix`.
   void print(bool error, std::string prefix, std::string lines);
+  /// Bytes as they are.
+  void pass(bool error, std::string bytes);
   /// A line of the library's own, to stderr.
   void say(std::string line);
 

@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "client/config/resolve.h"
+#include "client/driver/command_wire.h"
 #include "client/driver/failure.h"
 #include "client/driver/session_id.h"
 #include "client/driver/task_access.h"
@@ -25,6 +26,7 @@ Dispatcher::Dispatcher(Driver& driver, kj::AsyncIoContext& io)
     : driver_(driver),
       io_(io),
       shipment_(driver.disk(), driver.options().ship),
+      input_files_(driver.disk()),
       background_(kj::heap<kj::TaskSet>(*this)) {
   const auto& options = driver.options();
   for (const auto& text : options.slaves) {
@@ -68,7 +70,9 @@ void Dispatcher::add_link(kj::Own<Connector> connector, const std::string& name)
   const std::uint32_t index = slave_index(name);
   const auto id = names_.at(name);
   KJ_REQUIRE(!links_[index], "two slaves have the same name", name.c_str());
-  links_[index] = std::make_unique<SlaveLink>(*this, io_, shipment_, kj::mv(connector), id, name);
+  auto* program = driver_.options().commands_only ? nullptr : &shipment_;
+  links_[index] = std::make_unique<SlaveLink>(*this, io_, program, input_files_, kj::mv(connector),
+                                              id, name);
   links_[index]->start();
 }
 
@@ -256,6 +260,7 @@ void Dispatcher::send_to(SlaveId slave) {
   for (const auto id : batch_) {
     auto* task = tasks_[id.index].get();
     ++task->attempt;
+    if (is_command(*task)) command_job(*task).sent_to = slave;
     sending_.push_back(task);
   }
   constexpr std::size_t kBatch = 4096;
@@ -291,8 +296,7 @@ void Dispatcher::outcome(SlaveLink& link, proto::Outcome::Reader outcome) {
     // The twin that lost: the scheduler still counts it at this slave.
     scheduler_.finished(TaskId::unpack(outcome.getId()), link.id(), Duration(outcome.getRunTime()),
                         end_of(outcome), Clock::now());
-    if (outcome.isValue() && outcome.getValue().isValue())
-      link.drop_value(outcome.getValue().getValue());
+    for (const auto value : values_of(outcome)) link.drop_value(value);
     return;
   }
   settle(link, *task, outcome, end_of(outcome));
@@ -307,11 +311,12 @@ void Dispatcher::settle(SlaveLink& link, detail::TaskState& task, proto::Outcome
   const Verdict verdict = scheduler_.finished(id, link.id(), Duration(outcome.getRunTime()), end,
                                               Clock::now());
   if (verdict.action != Verdict::Action::deliver) {
-    if (large) link.drop_value(outcome.getValue().getValue());
+    for (const auto value : values_of(outcome)) link.drop_value(value);
     return;
   }
   if (auto* loser = link_of(verdict.loser)) loser->cancel(task.id, 0);
   if (large) return deliver_large(link, task, outcome.getValue());
+  if (outcome.isCommandEnded() && is_command(task)) return deliver_command(link, task, outcome);
   if (verdict.end == AttemptEnd::cancelled) return fail(id, cancelled_error(task));
   if (outcome.isValue()) {
     const auto bytes = outcome.getValue().getInline();
@@ -325,9 +330,25 @@ void Dispatcher::settle(SlaveLink& link, detail::TaskState& task, proto::Outcome
 
 void Dispatcher::deliver_large(SlaveLink& link, detail::TaskState& task,
                                proto::Payload::Reader payload) {
+  deliver_when(link.fetch(payload.getValue(), payload.getSize(), task), link, task);
+}
+
+void Dispatcher::deliver_command(SlaveLink& link, detail::TaskState& task,
+                                 proto::Outcome::Reader outcome) {
+  auto& job = command_job(task);
+  job.result.slave = link.name();
+  job.result.run_time = std::chrono::nanoseconds(outcome.getRunTime());
+  const auto large = take_result(outcome.getCommandEnded(), job);
+  if (large.empty()) return deliver(TaskId::unpack(task.id));
+  kj::Promise<void> fetched = kj::READY_NOW;
+  for (const auto& part : large)
+    fetched = fetched.then([&link, part] { return link.fetch(part.value, part.size, *part.into); });
+  deliver_when(kj::mv(fetched), link, task);
+}
+
+void Dispatcher::deliver_when(kj::Promise<void> fetched, SlaveLink& link, detail::TaskState& task) {
   // The scheduler is through with the task: its place in the table may be used again meanwhile.
   const auto index = TaskId::unpack(task.id).index;
-  auto fetched = link.fetch(payload.getValue(), payload.getSize(), task);
   background_->add(fetched.then(
       [this, held = std::make_shared<detail::TaskRef>(std::move(tasks_[index]))] {
         complete(std::move(*held));
@@ -380,11 +401,15 @@ void Dispatcher::started(SlaveLink& link, proto::Started::Reader started) {
 }
 
 void Dispatcher::printed(SlaveLink& link, proto::OutputText::Reader output) {
-  std::string prefix = "[" + link.name() + ":" + std::to_string(output.getSlot());
-  if (auto* task = find(output.getId())) prefix += " " + Access::name(*task);
   const auto bytes = output.getText();
-  console_.print(output.getError(), prefix + "] ",
-                 std::string(reinterpret_cast<const char*>(bytes.begin()), bytes.size()));
+  std::string text(reinterpret_cast<const char*>(bytes.begin()), bytes.size());
+  auto* task = find(output.getId());
+  if (task != nullptr && is_command(*task) &&
+      command_job(*task).command.output == Command::Output::pass)
+    return console_.pass(output.getError(), std::move(text));
+  std::string prefix = "[" + link.name() + ":" + std::to_string(output.getSlot());
+  if (task != nullptr) prefix += " " + Access::name(*task);
+  console_.print(output.getError(), prefix + "] ", std::move(text));
 }
 
 void Dispatcher::take_back_answered(SlaveLink& link, std::uint32_t given_back) {
@@ -393,6 +418,18 @@ void Dispatcher::take_back_answered(SlaveLink& link, std::uint32_t given_back) {
 
 void Dispatcher::note(SlaveLink& link, const std::string& text) {
   console_.say(link.name() + ": " + text);
+}
+
+void Dispatcher::unsent(SlaveLink& link, detail::TaskState& task, AttemptEnd end,
+                        const std::string& why) {
+  const auto id = TaskId::unpack(task.id);
+  if (find(task.id) != &task) return;
+  const Verdict verdict = scheduler_.finished(id, link.id(), Duration(0), end, Clock::now());
+  if (verdict.action == Verdict::Action::deliver)
+    fail(id, end == AttemptEnd::cancelled ? cancelled_error(task)
+                                          : unsent_error(task, link.name(), why));
+  flush_completions();
+  turn_soon();
 }
 
 void Dispatcher::link_progressed(SlaveLink&) {
@@ -429,6 +466,12 @@ void Dispatcher::cancel(std::uint64_t id) {
 void Dispatcher::cancel_bag(const detail::BagState* bag) {
   for (std::size_t i = 0; i < tasks_.size(); ++i)
     if (tasks_[i] && Access::bag(*tasks_[i]) == bag) cancel(tasks_[i]->id);
+}
+
+void Dispatcher::signal(std::uint64_t id, int number) {
+  auto* task = find(id);
+  if (task == nullptr || !is_command(*task)) return;
+  if (auto* link = link_of(command_job(*task).sent_to)) link->signal(id, number);
 }
 
 Dispatcher::Totals Dispatcher::totals() const {

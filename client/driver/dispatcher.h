@@ -26,6 +26,7 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   void submissions();
   void cancel(std::uint64_t task);
   void cancel_bag(const detail::BagState* bag);
+  void signal(std::uint64_t task, int number);
   /// Callbacks have caught up.
   void resume();
 
@@ -51,6 +52,8 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   void printed(SlaveLink& link, proto::OutputText::Reader output) override;
   void take_back_answered(SlaveLink& link, std::uint32_t given_back) override;
   void note(SlaveLink& link, const std::string& text) override;
+  void unsent(SlaveLink& link, detail::TaskState& task, AttemptEnd end,
+              const std::string& why) override;
   void link_progressed(SlaveLink& link) override;
   bool may_receive() override;
   void fill_session(proto::SessionRequest::Builder request) override;
@@ -72,6 +75,8 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   void settle(SlaveLink& link, detail::TaskState& task, proto::Outcome::Reader outcome,
               AttemptEnd end);
   void deliver_large(SlaveLink& link, detail::TaskState& task, proto::Payload::Reader payload);
+  void deliver_command(SlaveLink& link, detail::TaskState& task, proto::Outcome::Reader outcome);
+  void deliver_when(kj::Promise<void> fetched, SlaveLink& link, detail::TaskState& task);
   void deliver(TaskId id);
   void complete(detail::TaskRef task);
   void fail(TaskId id, std::exception_ptr error);
@@ -82,6 +87,7 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   kj::AsyncIoContext& io_;
   Console console_;
   Shipment shipment_;
+  InputFiles input_files_;
   Scheduler scheduler_;
   std::vector<detail::TaskRef> tasks_;  ///< by TaskId::index
   std::vector<std::unique_ptr<SlaveLink>> links_;

@@ -46,6 +46,13 @@ void Driver::cancel(detail::TaskState& task) {
   });
 }
 
+void Driver::signal(detail::TaskState& task, int number) {
+  auto kept = std::make_shared<detail::TaskRef>(detail::Access::share(task));
+  loop_.post([this, kept, number](kj::AsyncIoContext&) {
+    if (dispatcher_ != nullptr) dispatcher_->signal((*kept)->id, number);
+  });
+}
+
 void Driver::cancel(detail::BagState& bag) {
   loop_.run([this, &bag](kj::AsyncIoContext&) {
     dispatcher_->submissions();

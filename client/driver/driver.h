@@ -31,6 +31,7 @@ class Driver {
   void submit(detail::TaskRef task);
   void cancel(detail::TaskState& task);
   void cancel(detail::BagState& bag);
+  void signal(detail::TaskState& task, int number);
 
   /// Index for TaskState::pinned of the slave with this name, which need not be there.
   std::uint32_t slave_index(const std::string& name);

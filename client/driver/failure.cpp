@@ -134,6 +134,11 @@ std::exception_ptr lost_result_error(const detail::TaskState& task, const std::s
               "ended, but its result could not be fetched: " + why);
 }
 
+std::exception_ptr unsent_error(const detail::TaskState& task, const std::string& slave,
+                                const std::string& why) {
+  return make(Kind::refused, where_of(task, slave), "could not be sent there: " + why);
+}
+
 std::string describe(const SlaveEvent& event, const std::string& slave) {
   if (event.what == SlaveEvent::What::resumed) return "slave " + slave + " is given tasks again";
   return "slave " + slave + " is given no tasks for " +

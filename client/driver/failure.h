@@ -22,6 +22,10 @@ std::exception_ptr lost_slave_error(const detail::TaskState& task, const std::st
 std::exception_ptr lost_result_error(const detail::TaskState& task, const std::string& slave,
                                      const std::string& why);
 
+/// Its files could not be sent.
+std::exception_ptr unsent_error(const detail::TaskState& task, const std::string& slave,
+                                const std::string& why);
+
 std::string describe(const SlaveEvent& event, const std::string& slave);
 
 }  // namespace knee::driver

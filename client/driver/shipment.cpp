@@ -2,22 +2,13 @@
 
 #include <kj/debug.h>
 #include <sys/utsname.h>
-#include <unistd.h>
 
-#include <boost/asio/post.hpp>
-
-#include "common/base/check.h"
+#include "client/driver/upload.h"
 #include "common/program/function_address.h"
 #include "common/rpc/rpc_loop.h"
 
 namespace knee::driver {
 namespace {
-
-constexpr std::size_t kChunk = 1024 * 1024;
-
-auto on(boost::asio::thread_pool& pool) {
-  return [&pool](auto job) { boost::asio::post(pool, std::move(job)); };
-}
 
 proto::ProgramFile::Role wire_role(program::FileRole role) {
   switch (role) {
@@ -31,10 +22,6 @@ proto::ProgramFile::Role wire_role(program::FileRole role) {
       return proto::ProgramFile::Role::EXTRA;
   }
   return proto::ProgramFile::Role::EXTRA;
-}
-
-capnp::Data::Reader bytes_of(const Digest& digest) {
-  return {reinterpret_cast<const kj::byte*>(digest.bytes.data()), digest.bytes.size()};
 }
 
 }  // namespace
@@ -72,40 +59,9 @@ kj::Promise<void> Shipment::send(proto::Store::Client store) {
       });
 }
 
-kj::Promise<void> Shipment::put(proto::Store::Client store, std::size_t file) {
-  auto request = store.putRequest();
-  request.setDigest(bytes_of((*files_)[file].digest));
-  request.setSize((*files_)[file].size);
-  auto sink = request.send().getSink();
-  return stream(sink, file, 0).then([sink]() mutable {
-    return sink.doneRequest().send().ignoreResult();
-  });
-}
-
-kj::Promise<void> Shipment::stream(proto::ByteSink::Client sink, std::size_t index,
-                                   std::uint64_t offset) {
+kj::Promise<void> Shipment::put(proto::Store::Client store, std::size_t index) {
   const auto& file = (*files_)[index];
-  if (offset == file.size) return kj::READY_NOW;
-  const std::size_t size = std::min<std::uint64_t>(kChunk, file.size - offset);
-  return rpc::offload(on(disk_),
-                      [fd = file.fd.get(), path = file.path, size, offset] {
-                        auto chunk = std::make_shared<std::vector<kj::byte>>(size);
-                        const auto got =
-                            ::pread(fd, chunk->data(), size, static_cast<off_t>(offset));
-                        if (got < 0) throw_errno("cannot read '" + path + "'");
-                        if (got == 0) throw std::runtime_error("'" + path + "' became shorter");
-                        chunk->resize(static_cast<std::size_t>(got));
-                        return chunk;
-                      })
-      .then([sink](std::shared_ptr<std::vector<kj::byte>> chunk) mutable {
-        auto request = sink.writeRequest(capnp::MessageSize{chunk->size() / 8 + 16, 0});
-        request.setBytes(kj::arrayPtr(chunk->data(), chunk->size()));
-        const std::size_t got = chunk->size();
-        return request.send().then([got] { return got; });
-      })
-      .then([this, sink, index, offset](std::size_t got) mutable {
-        return stream(sink, index, offset + got);
-      });
+  return upload(store, disk_, {file.path, file.fd.get(), file.digest, file.size, files_});
 }
 
 void Shipment::fill(proto::Variant::Builder variant) const {

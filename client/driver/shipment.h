@@ -34,8 +34,7 @@ class Shipment {
  private:
   using Files = std::vector<program::ProgramFile>;
   kj::Promise<void> describe();
-  kj::Promise<void> put(proto::Store::Client store, std::size_t file);
-  kj::Promise<void> stream(proto::ByteSink::Client sink, std::size_t file, std::uint64_t offset);
+  kj::Promise<void> put(proto::Store::Client store, std::size_t index);
 
   boost::asio::thread_pool& disk_;
   std::vector<std::string> ship_;

@@ -3,11 +3,14 @@
 #include <kj/debug.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <random>
 
+#include "client/driver/command_wire.h"
 #include "client/driver/function_table.h"
 #include "client/driver/task_access.h"
 #include "common/channel/layout.h"
+#include "common/rpc/byte_stream.h"
 #include "common/rpc/rpc_loop.h"
 
 namespace knee::driver {
@@ -22,7 +25,6 @@ constexpr unsigned kSuspectAfter = 3;
 constexpr unsigned kLostAfter = 10;
 constexpr auto kShortestRetry = 50 * kj::MILLISECONDS;
 constexpr auto kLongestRetry = 5 * kj::SECONDS;
-constexpr std::size_t kChunk = 512 * 1024;
 
 std::minstd_rand& random_source() {
   static thread_local std::minstd_rand source(std::random_device{}());
@@ -36,31 +38,30 @@ kj::Duration retry_delay(unsigned failures) {
   return delay / 2 + delay * static_cast<int>(random_source()() % 1000) / 2000;
 }
 
-/// Collects a streamed value into a task's payload.
+capnp::Data::Reader digest_reader(const detail::DigestBytes& digest) {
+  return {reinterpret_cast<const kj::byte*>(digest.data()), digest.size()};
+}
+
+/// Collects a streamed value into a Bytes or a string.
+template <class Into>
 class PayloadSink final : public proto::ByteSink::Server {
  public:
-  explicit PayloadSink(detail::Bytes& payload) : payload_(payload) {}
+  explicit PayloadSink(Into& into) : into_(into) {}
   kj::Promise<void> write(WriteContext context) override {
     const auto bytes = context.getParams().getBytes();
-    payload_.append(bytes.begin(), bytes.size());
+    into_.append(reinterpret_cast<const char*>(bytes.begin()), bytes.size());
     return kj::READY_NOW;
   }
   kj::Promise<void> done(DoneContext) override { return kj::READY_NOW; }
 
  private:
-  detail::Bytes& payload_;
+  Into& into_;
 };
 
-kj::Promise<void> stream_payload(proto::ByteSink::Client sink, const detail::Bytes& payload,
-                                 std::size_t offset) {
-  const auto rest = payload.view().subspan(offset);
-  if (rest.empty()) return sink.doneRequest().send().ignoreResult();
-  const auto piece = rest.first(std::min(kChunk, rest.size()));
-  auto request = sink.writeRequest(capnp::MessageSize{piece.size() / 8 + 16, 0});
-  request.setBytes(kj::arrayPtr(reinterpret_cast<const kj::byte*>(piece.data()), piece.size()));
-  return request.send().then([sink, &payload, next = offset + piece.size()]() mutable {
-    return stream_payload(sink, payload, next);
-  });
+/// What travels ahead of a task as its value, if it is large.
+std::span<const std::byte> payload_of(detail::TaskState& task) {
+  if (!is_command(task)) return Access::payload(task).view();
+  return std::as_bytes(std::span(command_job(task).command.input));
 }
 
 }  // namespace
@@ -76,11 +77,12 @@ struct SlaveLink::CallErrors final : kj::TaskSet::ErrorHandler {
   SlaveLink& link;
 };
 
-SlaveLink::SlaveLink(LinkOwner& owner, kj::AsyncIoContext& io, Shipment& shipment,
-                     kj::Own<Connector> connector, SlaveId id, std::string name)
+SlaveLink::SlaveLink(LinkOwner& owner, kj::AsyncIoContext& io, Shipment* shipment,
+                     InputFiles& inputs, kj::Own<Connector> connector, SlaveId id, std::string name)
     : owner_(owner),
       io_(io),
       shipment_(shipment),
+      input_files_(inputs),
       connector_(kj::mv(connector)),
       id_(id),
       name_(std::move(name)),
@@ -113,26 +115,28 @@ kj::Promise<void> SlaveLink::live() {
 kj::Promise<void> SlaveLink::open(Connected& connected) {
   auto paf = kj::newPromiseAndFulfiller<void>();
   broken_ = kj::mv(paf.fulfiller);
-  auto ready = connected.slave.storeRequest()
-                   .send()
-                   .then([this](auto&& results) { return shipment_.send(results.getStore()); })
-                   .then([this, &connected] {
-                     auto request = connected.slave.openSessionRequest();
-                     auto session = request.initRequest();
-                     shipment_.fill(session.initVariants(1)[0]);
-                     owner_.fill_session(session);
-                     return request.send();
-                   })
-                   .then([this](capnp::Response<proto::Slave::OpenSessionResults> results) {
-                     session_ = results.getSession();
-                     functions_sent_ = 0;
-                     acknowledge_ = 0;
-                     // The first answer tells the slots.
-                     exchange({});
-                   });
+  store_ = connected.slave.storeRequest().send().getStore();
+  auto shipped = kj::Promise<void>(kj::READY_NOW);
+  if (shipment_ != nullptr)
+    KJ_IF_MAYBE (store, store_) shipped = shipment_->send(*store);
+  auto ready = shipped.then([this, &connected] { return open_session(connected.slave); });
   return ready.then([promise = kj::mv(paf.promise)]() mutable { return kj::mv(promise); })
       .exclusiveJoin(kj::mv(connected.disconnected))
       .exclusiveJoin(heartbeat(connected.slave, std::make_shared<unsigned>(0)));
+}
+
+kj::Promise<void> SlaveLink::open_session(proto::Slave::Client slave) {
+  auto request = slave.openSessionRequest();
+  auto session = request.initRequest();
+  if (shipment_ != nullptr) shipment_->fill(session.initVariants(1)[0]);
+  owner_.fill_session(session);
+  return request.send().then([this](capnp::Response<proto::Slave::OpenSessionResults> results) {
+    session_ = results.getSession();
+    functions_sent_ = 0;
+    acknowledge_ = 0;
+    // The first answer tells the slots.
+    exchange({});
+  });
 }
 
 kj::Promise<void> SlaveLink::heartbeat(proto::Slave::Client slave,
@@ -153,9 +157,13 @@ kj::Promise<void> SlaveLink::heartbeat(proto::Slave::Client slave,
 void SlaveLink::lost(const std::string& why) {
   ++failures_;
   last_error_ = "cannot use " + connector_->target() + ": " + why;
-  session_ = nullptr;
   broken_ = nullptr;
   calls_ = kj::heap<kj::TaskSet>(*errors_);
+  shared_.clear();
+  inputs_.forget();
+  leaving_.clear();
+  session_ = nullptr;
+  store_ = nullptr;
   tasks_here_ = pending_ = 0;
   take_back_ = 0;
   take_back_asked_ = false;
@@ -170,33 +178,121 @@ void SlaveLink::lost(const std::string& why) {
 
 void SlaveLink::send(std::span<detail::TaskState* const> tasks) {
   tasks_here_ += tasks.size();
-  if (!values_first(tasks)) return exchange(tasks);
-  // Large arguments travel ahead of their tasks; the others need not wait for them.
-  std::vector<detail::TaskState*> small;
+  const auto at_once = [](detail::TaskState* task) { return goes_at_once(*task); };
+  if (std::all_of(tasks.begin(), tasks.end(), at_once)) return exchange(tasks);
+  // Large arguments and input files travel ahead of their tasks; the others need not wait for them.
+  std::vector<detail::TaskState*> ready;
   for (auto* task : tasks) {
-    if (Access::payload(*task).size() <= channel::kMaxInline) {
-      small.push_back(task);
-      continue;
-    }
-    calls_->add(put_value(*task).then([this, task, keep = detail::Access::share(*task)] {
-      exchange({&task, 1});
-    }));
+    if (at_once(task))
+      ready.push_back(task);
+    else
+      send_later(*task);
   }
-  if (!small.empty()) exchange(small);
+  if (!ready.empty()) exchange(ready);
 }
 
-bool SlaveLink::values_first(std::span<detail::TaskState* const> tasks) {
-  return std::any_of(tasks.begin(), tasks.end(), [](detail::TaskState* task) {
-    return Access::payload(*task).size() > channel::kMaxInline;
+bool SlaveLink::goes_at_once(detail::TaskState& task) {
+  return payload_of(task).size() <= channel::kMaxInline && Access::shared(task).empty() &&
+         (!is_command(task) || command_job(task).command.inputs.empty());
+}
+
+void SlaveLink::send_later(detail::TaskState& task) {
+  leaving_.insert(task.id);
+  // What fails before anything was sent would fail at every slave.
+  auto failure = std::make_shared<AttemptEnd>(AttemptEnd::exception);
+  const auto id = task.id;
+  auto unsent = [this, &task, id](AttemptEnd end, const std::string& why) {
+    leaving_.erase(id);
+    --tasks_here_;
+    owner_.unsent(*this, task, end, why);
+  };
+  auto sent = send_ahead(task, failure);
+  calls_->add(sent.then(
+      [this, &task, id, unsent, keep = Access::share(task)]() -> kj::Promise<void> {
+        auto* one = &task;
+        if (leaving_.erase(id) != 0)
+          exchange({&one, 1});
+        else
+          unsent(AttemptEnd::cancelled, "was cancelled");
+        return kj::READY_NOW;
+      },
+      [unsent, failure, keep = Access::share(task)](kj::Exception&& error) -> kj::Promise<void> {
+        if (error.getType() == kj::Exception::Type::DISCONNECTED) return kj::mv(error);
+        unsent(*failure, rpc::text_of(error));
+        return kj::READY_NOW;
+      }));
+}
+
+kj::Promise<void> SlaveLink::send_ahead(detail::TaskState& task,
+                                        std::shared_ptr<AttemptEnd> failure) {
+  auto files = kj::Promise<void>(kj::READY_NOW);
+  if (is_command(task)) files = send_inputs(command_job(task), failure);
+  return files.then([this, &task, failure]() -> kj::Promise<void> {
+    *failure = AttemptEnd::crashed;
+    kj::Vector<kj::Promise<void>> ahead;
+    for (const auto& blob : Access::shared(task)) ahead.add(share(blob));
+    if (payload_of(task).size() > channel::kMaxInline) ahead.add(put_value(task));
+    return kj::joinPromises(ahead.releaseAsArray());
   });
+}
+
+kj::Promise<void> SlaveLink::send_inputs(CommandJob& job, std::shared_ptr<AttemptEnd> failure) {
+  if (job.command.inputs.empty()) return kj::READY_NOW;
+  return input_files_.describe(job.command.inputs)
+      .then([this, &job, failure](InputBlobs blobs) -> kj::Promise<void> {
+        job.inputs = *blobs;
+        *failure = AttemptEnd::crashed;
+        KJ_IF_MAYBE (store, store_) return inputs_.send(*store, job.inputs);
+        return KJ_EXCEPTION(DISCONNECTED, "the slave is gone");
+      });
+}
+
+kj::Promise<void> SlaveLink::share(const detail::SharedBlobRef& blob) {
+  const auto known = shared_.find(blob->digest);
+  if (known != shared_.end()) return known->second.addBranch();
+  auto fork = put_blob(blob).then([this, blob] { return announce(blob); }).fork();
+  auto branch = fork.addBranch();
+  shared_.emplace(blob->digest, kj::mv(fork));
+  return branch;
+}
+
+kj::Promise<void> SlaveLink::put_blob(const detail::SharedBlobRef& blob) {
+  KJ_IF_MAYBE (store, store_) {
+    auto request = store->lackingRequest();
+    request.initDigests(1).set(0, digest_reader(blob->digest));
+    return request.send().then(
+        [store = *store, blob](capnp::Response<proto::Store::LackingResults> lacking) mutable
+        -> kj::Promise<void> {
+          if (lacking.getDigests().size() == 0) return kj::READY_NOW;
+          auto put = store.putRequest();
+          put.setDigest(digest_reader(blob->digest));
+          put.setSize(blob->bytes.size());
+          return rpc::send_bytes(put.send().getSink(), blob->bytes.view())
+              .then([blob] {});  // kept until here
+        });
+  }
+  return KJ_EXCEPTION(DISCONNECTED, "the slave is gone");
+}
+
+kj::Promise<void> SlaveLink::announce(const detail::SharedBlobRef& blob) {
+  KJ_IF_MAYBE (session, session_) {
+    auto request = session->exchangeRequest();
+    auto work = request.initWork();
+    work.setAcknowledge(acknowledge_);
+    work.initShared(1).set(0, digest_reader(blob->digest));
+    return request.send().then([this](capnp::Response<proto::Session::ExchangeResults> answer) {
+      receive(answer.getUpdate());
+    });
+  }
+  return KJ_EXCEPTION(DISCONNECTED, "the slave is gone");
 }
 
 kj::Promise<void> SlaveLink::put_value(detail::TaskState& task) {
   KJ_IF_MAYBE (session, session_) {
     auto request = session->putValueRequest();
     request.setId(task.id);
-    request.setSize(Access::payload(task).size());
-    return stream_payload(request.send().getSink(), Access::payload(task), 0);
+    request.setSize(payload_of(task).size());
+    return rpc::send_bytes(request.send().getSink(), payload_of(task));
   }
   return kj::READY_NOW;
 }
@@ -230,12 +326,13 @@ void SlaveLink::exchange(std::span<detail::TaskState* const> tasks) {
 }
 
 void SlaveLink::fill_functions(proto::Work::Builder work) {
+  if (shipment_ == nullptr) return;
   auto& table = FunctionTable::instance();
   if (table.size() == functions_sent_) return;
   const auto entries = table.from(functions_sent_);
   auto list = work.initFunctions(static_cast<unsigned>(entries.size()));
   for (unsigned i = 0; i < list.size(); ++i) {
-    const auto place = shipment_.locate(reinterpret_cast<const void*>(entries[i]->thunk));
+    const auto place = shipment_->locate(reinterpret_cast<const void*>(entries[i]->thunk));
     list[i].setFile(place.file);
     list[i].setOffset(place.offset);
     list[i].setLabel(std::string(entries[i]->label));
@@ -250,16 +347,26 @@ void SlaveLink::fill_tasks(proto::Work::Builder work, std::span<detail::TaskStat
     detail::TaskState& task = *tasks[i];
     auto out = list[i];
     out.setId(task.id);
-    out.setFunction(detail::function_index(*Access::function(task)) - 1);
     out.setAttempt(task.attempt);
     out.setCores(task.cores);
     out.setTimeout(task.timeout);
+    if (is_command(task)) {
+      fill_command(out.initCommand(), command_job(task), task.id);
+      continue;
+    }
+    out.setFunction(detail::function_index(*Access::function(task)) - 1);
     const auto& payload = Access::payload(task);
     if (payload.size() <= channel::kMaxInline)
       out.initArguments().setInline(
           kj::arrayPtr(reinterpret_cast<const kj::byte*>(payload.data()), payload.size()));
     else
       out.initArguments().setValue(task.id);
+    const auto& uses = Access::shared(task);
+    if (!uses.empty()) {
+      auto digests = out.initShared(static_cast<unsigned>(uses.size()));
+      for (unsigned j = 0; j < digests.size(); ++j)
+        digests.set(j, digest_reader(uses[j]->digest));
+    }
   }
 }
 
@@ -271,6 +378,7 @@ void SlaveLink::take_back(std::uint32_t count) {
 }
 
 void SlaveLink::cancel(std::uint64_t task, std::uint64_t grace) {
+  if (leaving_.erase(task) != 0) return;  // it will not leave
   cancel_.push_back(task);
   cancel_grace_ = grace;
 }
@@ -281,16 +389,34 @@ void SlaveLink::drop_value(std::uint64_t value) {
 
 kj::Promise<void> SlaveLink::fetch(std::uint64_t value, std::uint64_t size,
                                    detail::TaskState& task) {
+  auto& payload = Access::payload(task);
+  payload = detail::Bytes();
+  payload.reserve(size);
+  return fetch_into(value, kj::heap<PayloadSink<detail::Bytes>>(payload));
+}
+
+kj::Promise<void> SlaveLink::fetch(std::uint64_t value, std::uint64_t size, std::string& into) {
+  into.reserve(size);
+  return fetch_into(value, kj::heap<PayloadSink<std::string>>(into));
+}
+
+kj::Promise<void> SlaveLink::fetch_into(std::uint64_t value, proto::ByteSink::Client sink) {
   KJ_IF_MAYBE (session, session_) {
-    auto& payload = Access::payload(task);
-    payload = detail::Bytes();
-    payload.reserve(size);
     auto request = session->getValueRequest();
     request.setId(value);
-    request.setSink(kj::heap<PayloadSink>(payload));
+    request.setSink(kj::mv(sink));
     return request.send().ignoreResult();
   }
   return KJ_EXCEPTION(DISCONNECTED, "the slave is gone");
+}
+
+void SlaveLink::signal(std::uint64_t task, int number) {
+  KJ_IF_MAYBE (session, session_) {
+    auto request = session->signalTaskRequest();
+    request.setId(task);
+    request.setSignal(number);
+    calls_->add(request.send().ignoreResult());
+  }
 }
 
 void SlaveLink::pump() {

@@ -2,6 +2,7 @@
 #include <kj/async-io.h>
 
 #include <deque>
+#include <map>
 #include <memory>
 #include <set>
 #include <span>
@@ -11,7 +12,9 @@
 #include <knee/detail/task_state.h>
 
 #include "client/driver/connector.h"
+#include "client/driver/input_files.h"
 #include "client/driver/schedule_types.h"
+#include "client/driver/shared_blob.h"
 #include "client/driver/shipment.h"
 #include "proto/slave.capnp.h"
 
@@ -32,6 +35,9 @@ class LinkOwner {
   virtual void printed(SlaveLink& link, proto::OutputText::Reader output) = 0;
   virtual void take_back_answered(SlaveLink& link, std::uint32_t given_back) = 0;
   virtual void note(SlaveLink& link, const std::string& text) = 0;
+  /// A task given to `send` did not leave: `why`.
+  virtual void unsent(SlaveLink& link, detail::TaskState& task, AttemptEnd end,
+                      const std::string& why) = 0;
   /// After a round of the above.
   virtual void link_progressed(SlaveLink& link) = 0;
   /// Whether results may be fetched now; if not, `SlaveLink::resume` comes later.
@@ -47,7 +53,8 @@ class LinkOwner {
 /// for outcomes, again and again for ever. Lives on the RPC thread.
 class SlaveLink {
  public:
-  SlaveLink(LinkOwner& owner, kj::AsyncIoContext& io, Shipment& shipment,
+  /// `shipment`: the program; null: sessions run commands only.
+  SlaveLink(LinkOwner& owner, kj::AsyncIoContext& io, Shipment* shipment, InputFiles& inputs,
             kj::Own<Connector> connector, SlaveId id, std::string name);
   SlaveLink(const SlaveLink&) = delete;
   ~SlaveLink();
@@ -67,8 +74,11 @@ class SlaveLink {
   void take_back(std::uint32_t count);
   void cancel(std::uint64_t task, std::uint64_t grace);
   void drop_value(std::uint64_t value);
+  void signal(std::uint64_t task, int number);
   /// Fetches a large result into the task's payload, replacing the arguments.
   kj::Promise<void> fetch(std::uint64_t value, std::uint64_t size, detail::TaskState& task);
+  /// Fetches a large result into `into`, which must live as long as the promise.
+  kj::Promise<void> fetch(std::uint64_t value, std::uint64_t size, std::string& into);
 
   /// Keeps an exchange pending as long as tasks are there; called at the end of each turn.
   void pump();
@@ -81,14 +91,24 @@ class SlaveLink {
   void exchange(std::span<detail::TaskState* const> tasks);
   void fill_tasks(proto::Work::Builder work, std::span<detail::TaskState* const> tasks);
   void fill_functions(proto::Work::Builder work);
-  bool values_first(std::span<detail::TaskState* const> tasks);
+  static bool goes_at_once(detail::TaskState& task);
+  void send_later(detail::TaskState& task);
+  kj::Promise<void> send_ahead(detail::TaskState& task, std::shared_ptr<AttemptEnd> failure);
+  kj::Promise<void> send_inputs(CommandJob& job, std::shared_ptr<AttemptEnd> failure);
   kj::Promise<void> put_value(detail::TaskState& task);
+  kj::Promise<void> share(const detail::SharedBlobRef& blob);
+  kj::Promise<void> put_blob(const detail::SharedBlobRef& blob);
+  kj::Promise<void> announce(const detail::SharedBlobRef& blob);
+  kj::Promise<void> fetch_into(std::uint64_t value, proto::ByteSink::Client sink);
+  kj::Promise<void> open_session(proto::Slave::Client slave);
   void receive(proto::Update::Reader update);
   void lost(const std::string& why);
 
   LinkOwner& owner_;
   kj::AsyncIoContext& io_;
-  Shipment& shipment_;
+  Shipment* shipment_;
+  InputFiles& input_files_;
+  InputShipment inputs_{input_files_};
   kj::Own<Connector> connector_;
   SlaveId id_;
   std::string name_;
@@ -98,6 +118,9 @@ class SlaveLink {
   unsigned failures_ = 0;
 
   kj::Maybe<proto::Session::Client> session_;
+  /// Shared values that are there or on their way.
+  std::map<detail::DigestBytes, kj::ForkedPromise<void>> shared_;
+  kj::Maybe<proto::Store::Client> store_;
   std::uint32_t functions_sent_ = 0;
   std::uint64_t acknowledge_ = 0;
   std::size_t tasks_here_ = 0;
@@ -107,6 +130,7 @@ class SlaveLink {
   std::uint32_t given_back_ = 0;
   std::uint64_t cancel_grace_ = 0;
   std::vector<std::uint64_t> cancel_;
+  std::set<std::uint64_t> leaving_;  ///< tasks that wait for what travels ahead of them
   std::vector<std::uint64_t> drop_values_;
   kj::Maybe<kj::Own<kj::PromiseFulfiller<void>>> broken_;
   kj::Own<CallErrors> errors_;

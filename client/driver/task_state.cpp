@@ -2,6 +2,7 @@
 
 #include <iostream>
 
+#include "client/driver/command_job.h"
 #include "client/driver/driver.h"
 #include "client/driver/task_access.h"
 
@@ -26,13 +27,22 @@ void TaskState::consume(Continuation continuation, bool anywhere) {
   auto expected = Phase::pending;
   if (phase_.compare_exchange_strong(expected, Phase::armed, std::memory_order_acq_rel)) return;
   if (anywhere) return Access::run_continuation(*this);
+  // It has ended and was counted: what runs now is one more callback, not one more task.
+  TaskRef late(new TaskState(*driver_, function_, nullptr));
   if (bag_ != nullptr) bag_->begin();
-  add_reference();
-  driver_->post_callback(TaskRef(this));
+  late->continuation_ = [self = Access::share(*this)](TaskState&) {
+    Access::run_continuation(*self);
+    if (self->bag_ != nullptr) self->bag_->end(1);
+  };
+  driver_->post_callback(std::move(late));
 }
 
 void TaskState::cancel() {
   driver_->cancel(*this);
+}
+
+void TaskState::signal(int number) {
+  driver_->signal(*this, number);
 }
 
 void TaskState::unhandled(const std::exception_ptr& error) {
@@ -80,7 +90,9 @@ void Access::run_continuation(TaskState& task) {
 }
 
 std::string Access::name(const TaskState& task) {
-  std::string name(task.function_ != nullptr ? task.function_->label : "command");
+  std::string name(task.function_ != nullptr
+                       ? task.function_->label
+                       : static_cast<driver::CommandJob*>(task.extra_.get())->label);
   if (task.bag_ != nullptr && !task.bag_->options.name.empty())
     name = task.bag_->options.name + ": " + name;
   return name;

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include <knee/command.h>
 #include <knee/detail/map.h>
 #include <knee/detail/task_state.h>
 #include <knee/promise.h>
@@ -49,6 +50,11 @@ class KNEE_EXPORT Bag {
     return send<Function>(detail::entry_of_type<Function>, options, std::forward<Args>(args)...);
   }
 
+  /// Runs an executable on some slave.
+  Promise<CommandResult> run(Command command, const TaskOptions& options = {}) {
+    return Promise<CommandResult>(detail::submit_command(site(), std::move(command), &options));
+  }
+
   /// Runs `f` on every element of `range`, a window of them at a time: elements are taken from the range as slaves
   /// have room. Gives the results as they come, each with its element's index:
   ///     for (auto [index, value] : bag.map<f>(range)) ...
@@ -85,10 +91,9 @@ class KNEE_EXPORT Bag {
   }
   template <class Function, class... Args>
   auto send(const detail::FunctionEntry& entry, const TaskOptions& options, Args&&... args) {
-    detail::Bytes encoded;
-    detail::encode_arguments<Function>(encoded, std::forward<Args>(args)...);
     using Result = std::remove_cvref_t<detail::ResultOf<Function>>;
-    return Promise<Result>(detail::submit(site(), entry, std::move(encoded), &options));
+    return Promise<Result>(
+        detail::call<Function>(site(), entry, &options, std::forward<Args>(args)...));
   }
 
   driver::Driver* driver_ = nullptr;

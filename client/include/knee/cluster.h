@@ -6,6 +6,7 @@
 #include <knee/bag.h>
 #include <knee/command.h>
 #include <knee/options.h>
+#include <knee/shared.h>
 #include <knee/slave.h>
 
 namespace knee {
@@ -42,6 +43,17 @@ class KNEE_EXPORT Cluster {
     return any().call(function, std::forward<Args>(args)...);
   }
 
+  /// Makes a value that travels to each slave once (see Shared).
+  template <class T>
+  Shared<std::remove_cvref_t<T>> share(T&& value) {
+    Shared<std::remove_cvref_t<T>> shared;
+    detail::Bytes encoded;
+    detail::encode(encoded, value);
+    shared.blob_ = detail::make_shared_blob(std::move(encoded));
+    shared.value_ = std::make_shared<const std::remove_cvref_t<T>>(std::forward<T>(value));
+    return shared;
+  }
+
   /// The slave of that name: its `--name`, or the address as it was given (HOST or HOST:PORT). Never blocks; it may come later.
   Slave slave(const std::string& name);
 
@@ -52,7 +64,9 @@ class KNEE_EXPORT Cluster {
   unsigned slots() const;
 
   /// Runs an executable on some slave.
-  Promise<CommandResult> run(Command command, const TaskOptions& options = {});
+  Promise<CommandResult> run(Command command, const TaskOptions& options = {}) {
+    return any().run(std::move(command), options);
+  }
 
  private:
   Slave any() { return Slave(site(), ""); }

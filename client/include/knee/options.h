@@ -47,6 +47,9 @@ struct ClusterOptions {
   std::optional<bool> progress;
   /// How long a running task may take to notice that it is cancelled before it is killed.
   std::chrono::nanoseconds cancel_grace = std::chrono::seconds(1);
+  /// Run commands only: the program itself does not travel, so slaves may be of any architecture, and calls of
+  /// functions are refused.
+  bool commands_only = false;
   /// argv for the workers; set by `Cluster(argc, argv)`.
   std::vector<std::string> arguments;
 };

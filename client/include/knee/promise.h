@@ -8,6 +8,7 @@
 #include <concepts>
 #include <exception>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 
 #include <knee/detail/completion.h>
@@ -15,6 +16,8 @@
 #include <knee/error.h>
 
 namespace knee {
+
+struct CommandResult;
 
 /// A result that will be there: of a task, sooner or later. Move-only; has one consumer: one of `get`, `then` and
 /// `async_wait`, once. Any thread may use it, one at a time.
@@ -80,6 +83,14 @@ class [[nodiscard]] Promise {
   /// the grace. The consumer gets Error::cancelled, unless the result was faster.
   void cancel() {
     if (task_) task_->cancel();
+  }
+
+  /// Sends a signal (SIGINT, SIGSTOP ...) to a command and the processes of its group. Nothing happens if it does not
+  /// run now.
+  void signal(int number)
+    requires std::is_same_v<T, CommandResult>
+  {
+    if (task_) task_->signal(number);
   }
 
   /// Waits with any Boost.Asio completion token, signature void(std::exception_ptr[, T]). The handler runs on its

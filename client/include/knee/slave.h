@@ -4,6 +4,7 @@
 #include <string>
 
 #include <knee/bag.h>
+#include <knee/command.h>
 #include <knee/promise.h>
 
 namespace knee {
@@ -22,6 +23,11 @@ class KNEE_EXPORT Slave {
     return send<Function>(detail::entry_of_type<Function>, std::forward<Args>(args)...);
   }
 
+  /// Runs an executable there.
+  Promise<CommandResult> run(Command command, const TaskOptions& options = {}) const {
+    return Promise<CommandResult>(detail::submit_command(site_, std::move(command), &options));
+  }
+
   const std::string& name() const { return name_; }
 
   /// For the library.
@@ -30,10 +36,9 @@ class KNEE_EXPORT Slave {
  private:
   template <class Function, class... Args>
   auto send(const detail::FunctionEntry& entry, Args&&... args) const {
-    detail::Bytes encoded;
-    detail::encode_arguments<Function>(encoded, std::forward<Args>(args)...);
     using Result = std::remove_cvref_t<detail::ResultOf<Function>>;
-    return Promise<Result>(detail::submit(site_, entry, std::move(encoded), nullptr));
+    return Promise<Result>(
+        detail::call<Function>(site_, entry, nullptr, std::forward<Args>(args)...));
   }
 
   detail::CallSite site_;

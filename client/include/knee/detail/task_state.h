@@ -7,6 +7,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include <knee/codec.h>
 #include <knee/detail/bytes.h>
@@ -22,6 +23,7 @@ class Driver;
 namespace knee::detail {
 
 struct BagState;
+struct SharedBlob;
 struct SlaveEntry;
 
 /// A function that is a task somewhere in this program. One static object per function, in every process of
@@ -61,6 +63,8 @@ class KNEE_EXPORT TaskState {
   /// and may be called on the RPC thread; otherwise it runs on the callback thread.
   void consume(Continuation continuation, bool anywhere = false);
   void cancel();
+  /// To a running command.
+  void signal(int number);
 
   /// After `done`: what it failed with, or null.
   const std::exception_ptr& error() const noexcept { return error_; }
@@ -99,7 +103,8 @@ class KNEE_EXPORT TaskState {
   Bytes payload_;  ///< the arguments, then the result
   Continuation continuation_;
   std::exception_ptr error_;
-  std::shared_ptr<void> extra_;  ///< rare things: command, shared values, name
+  std::shared_ptr<void> extra_;  ///< of a command
+  std::vector<std::shared_ptr<const SharedBlob>> shared_;  ///< what the arguments refer to
 };
 
 /// Owns one reference.
@@ -138,8 +143,20 @@ struct CallSite {
 };
 
 /// Makes a task and sends it on its way.
+/// `shared`: what the arguments refer to, taken over.
 KNEE_EXPORT TaskRef submit(const CallSite& site, const FunctionEntry& function, Bytes arguments,
+                           std::vector<std::shared_ptr<const SharedBlob>>& shared,
                            const TaskOptions* options);
+
+/// Encodes the arguments of a call of Function and sends the task on its way.
+template <class Function, class... Args>
+TaskRef call(const CallSite& site, const FunctionEntry& entry, const TaskOptions* options,
+             Args&&... args) {
+  Bytes encoded;
+  std::vector<std::shared_ptr<const SharedBlob>> shared;
+  encode_arguments_in<Function>(encoded, &shared, std::forward<Args>(args)...);
+  return submit(site, entry, std::move(encoded), shared, options);
+}
 
 /// The name of a function as a template argument, cut out of the compiler's spelling.
 template <auto function>

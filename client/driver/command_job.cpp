@@ -1,0 +1,64 @@
+#include "command_job.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include <knee/error.h>
+
+#include "client/driver/task_access.h"
+
+namespace knee::driver {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void refuse(const std::string& label, const std::string& why) {
+  throw Error(Error::Kind::usage, label + " cannot be run: " + why);
+}
+
+void check_name(const std::string& label, const std::string& name) {
+  const fs::path path(name);
+  bool inside = !name.empty() && path.is_relative();
+  for (const auto& part : path) inside = inside && part != "..";
+  if (!inside)
+    refuse(label,
+           "the file name '" + name + "' must be relative to the working folder, without '..'");
+}
+
+/// "data/x/" is called x there.
+std::string last_part(const std::string& path) {
+  const fs::path normal = fs::absolute(path).lexically_normal();
+  return normal.has_filename() ? normal.filename() : normal.parent_path().filename();
+}
+
+}  // namespace
+
+CommandJob::CommandJob(Command wanted) : command(std::move(wanted)) {
+  if (command.arguments.empty() || command.arguments[0].empty())
+    refuse("a command", "it has no arguments, not even its own name");
+  label = "command " + fs::path(command.arguments[0]).filename().string();
+  if (!command.folder.empty() && !command.inputs.empty())
+    refuse(label, "input files can only be put into a folder of its own, not into '" +
+                      command.folder + "'");
+  for (auto& input : command.inputs) {
+    if (input.name.empty()) input.name = last_part(input.path);
+    check_name(label, input.name);
+    if (::access(input.path.c_str(), R_OK) != 0)
+      throw Error(Error::Kind::setup, label + " cannot be run: cannot read its input '" +
+                                          input.path + "': " + std::strerror(errno));
+  }
+  for (const auto& output : command.outputs) check_name(label, output);
+}
+
+bool is_command(const detail::TaskState& task) {
+  return detail::Access::function(task) == nullptr;
+}
+
+CommandJob& command_job(detail::TaskState& task) {
+  return *static_cast<CommandJob*>(detail::Access::extra(task).get());
+}
+
+}  // namespace knee::driver

@@ -1,0 +1,58 @@
+#pragma once
+#include <kj/async.h>
+#include <boost/asio/thread_pool.hpp>
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "client/driver/command_job.h"
+#include "common/program/digest_cache.h"
+#include "proto/slave.capnp.h"
+
+namespace knee::driver {
+
+using InputBlobs = std::shared_ptr<const std::vector<InputBlob>>;
+
+/// Finds and hashes the input files of commands. Lives on the RPC thread; reads on the disk pool,
+/// which has one thread.
+class InputFiles {
+ public:
+  explicit InputFiles(boost::asio::thread_pool& disk);
+
+  /// The files of these inputs as they are now, folders opened up. Rejects, naming the file, when
+  /// one cannot be read.
+  kj::Promise<InputBlobs> describe(const std::vector<InputFile>& inputs);
+
+  boost::asio::thread_pool& disk() { return disk_; }
+
+ private:
+  boost::asio::thread_pool& disk_;
+  std::shared_ptr<program::DigestCache> digests_;  ///< the disk thread's
+};
+
+/// What inputs one slave has, as long as it is connected. RPC thread.
+class InputShipment {
+ public:
+  explicit InputShipment(InputFiles& files) : files_(files) {}
+
+  /// Sends what the slave lacks; each file once, however many commands want it at the same time.
+  kj::Promise<void> send(proto::Store::Client store, const std::vector<InputBlob>& blobs);
+  /// The connection was lost.
+  void forget() { known_.clear(); }
+
+ private:
+  struct Known {
+    kj::ForkedPromise<void> there;
+    std::chrono::steady_clock::time_point since;
+  };
+  kj::Promise<void> put_lacking(proto::Store::Client store,
+                                std::shared_ptr<std::vector<InputBlob>> blobs);
+  kj::Promise<void> put(proto::Store::Client store, const InputBlob& blob);
+
+  InputFiles& files_;
+  std::map<Digest, Known> known_;
+};
+
+}  // namespace knee::driver

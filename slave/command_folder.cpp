@@ -1,0 +1,213 @@
+#include "command_folder.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <filesystem>
+#include <stdexcept>
+#include <thread>
+
+#include "common/base/check.h"
+#include "slave/store/run_folder.h"
+
+namespace knee::slave {
+namespace fs = std::filesystem;
+namespace {
+
+/// Outputs up to this size travel in the outcome, until all of them together are too many for a
+/// message.
+constexpr std::uint64_t kSmallFile = 64 * 1024;
+constexpr std::uint64_t kSmallFiles = 4 * 1024 * 1024;
+/// Each large one costs a descriptor until it was fetched.
+constexpr std::size_t kMostLargeFiles = 10'000;
+
+void write_all(int fd, const char* bytes, std::size_t size, const std::string& path) {
+  while (size != 0) {
+    const ssize_t written = ::write(fd, bytes, size);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) throw_errno("cannot write '" + path + "'");
+    bytes += written;
+    size -= static_cast<std::size_t>(written);
+  }
+}
+
+/// The rest of `from` by hand, where the kernel cannot copy between these file systems.
+void copy_by_hand(int from, int to, const std::string& path) {
+  std::vector<char> buffer(256 * 1024);
+  for (;;) {
+    const ssize_t size = ::read(from, buffer.data(), buffer.size());
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0) throw_errno("cannot read the blob of '" + path + "'");
+    if (size == 0) return;
+    write_all(to, buffer.data(), static_cast<std::size_t>(size), path);
+  }
+}
+
+void copy_content(int from, int to, const std::string& path) {
+  if (::ioctl(to, FICLONE, from) == 0) return;
+  constexpr std::size_t kAtOnce = std::size_t{1} << 30;
+  for (;;) {
+    const ssize_t size = ::copy_file_range(from, nullptr, to, nullptr, kAtOnce, 0);
+    if (size > 0) continue;
+    if (size < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EIO))
+      throw_errno("cannot write '" + path + "'");
+    return copy_by_hand(from, to, path);
+  }
+}
+
+void place_one(BlobStore& store, const std::string& folder, const CommandOrder::Input& input) {
+  const auto pin = store.pin(input.digest);
+  if (!pin) throw std::runtime_error("the input '" + input.name + "' is not in the slave's store");
+  const fs::path path = fs::path(folder) / input.name;
+  fs::create_directories(path.parent_path());
+  const UniqueFd from(::open(pin->path().c_str(), O_RDONLY | O_CLOEXEC));
+  if (!from) throw_errno("cannot open the blob of '" + input.name + "'");
+  const mode_t mode = input.executable ? 0777 : 0666;
+  const UniqueFd to(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
+  if (!to) throw_errno("cannot make the input '" + path.string() + "'");
+  copy_content(from.get(), to.get(), path);
+}
+
+std::string path_variable(const CommandOrder& order) {
+  for (const auto& entry : order.environment)
+    if (entry.starts_with("PATH=")) return entry.substr(5);
+  return "/usr/local/bin:/usr/bin:/bin";
+}
+
+bool is_executable_file(const std::string& path) {
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) &&
+         ::access(path.c_str(), X_OK) == 0;
+}
+
+/// As seen from the command's working folder. Empty: not found.
+std::string find_in_path(const std::string& name, const std::string& path,
+                         const std::string& folder) {
+  for (std::size_t begin = 0; begin <= path.size();) {
+    const auto end = std::min(path.find(':', begin), path.size());
+    const fs::path place = fs::path(folder) / path.substr(begin, end - begin) / name;
+    if (is_executable_file(place)) return place;
+    begin = end + 1;
+  }
+  return {};
+}
+
+std::string read_whole(int fd, std::size_t size) {
+  std::string content(size, '\0');
+  std::size_t done = 0;
+  while (done < size) {
+    const ssize_t got = ::read(fd, content.data() + done, size - done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+    done += static_cast<std::size_t>(got);
+  }
+  content.resize(done);
+  return content;
+}
+
+class Collector {
+ public:
+  explicit Collector(fs::path folder) : folder_(std::move(folder)) {}
+
+  void collect(const std::string& name) {
+    std::error_code error;
+    const auto status = fs::status(folder_ / name, error);
+    if (fs::is_directory(status)) return collect_below(name);
+    if (!fs::is_regular_file(status) || !add(name)) outputs.missing.push_back(name);
+  }
+
+  CommandOutputs outputs;
+
+ private:
+  void collect_below(const std::string& name) {
+    std::error_code error;
+    std::vector<std::string> names;
+    for (fs::recursive_directory_iterator at(folder_ / name, error), end; !error && at != end;
+         at.increment(error))
+      if (at->is_regular_file(error))
+        names.push_back(fs::path(name) / fs::relative(at->path(), folder_ / name, error));
+    std::sort(names.begin(), names.end());
+    for (const auto& one : names)
+      if (!add(one)) outputs.missing.push_back(one);
+  }
+
+  bool add(const std::string& name) {
+    // A pipe or a device among the outputs must not hold up the thread.
+    UniqueFd file(::open((folder_ / name).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    struct stat status {};
+    if (!file || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) return false;
+    CommandOutput output;
+    output.name = name;
+    output.executable = (status.st_mode & 0111) != 0;
+    output.size = static_cast<std::uint64_t>(status.st_size);
+    if (output.size <= kSmallFile && small_ + output.size <= kSmallFiles) {
+      small_ += output.size;
+      output.content = read_whole(file.get(), output.size);
+      output.size = output.content.size();
+    } else {
+      if (++large_ > kMostLargeFiles) return false;
+      output.file = std::move(file);
+    }
+    outputs.files.push_back(std::move(output));
+    return true;
+  }
+
+  fs::path folder_;
+  std::uint64_t small_ = 0;
+  std::size_t large_ = 0;
+};
+
+}  // namespace
+
+CommandFolder::CommandFolder(const std::string& scratch) : path_(scratch + "/command-XXXXXX") {
+  if (::mkdtemp(path_.data()) == nullptr)
+    throw_errno("cannot make a working folder in '" + scratch + "' (is the disk full?)");
+}
+
+void CommandFolder::place(BlobStore& store, const std::vector<CommandOrder::Input>& inputs) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& input : inputs) {
+    if (abandoned_) throw std::runtime_error("the command is not wanted any more");
+    place_one(store, path_, input);
+  }
+}
+
+void CommandFolder::remove() {
+  const std::lock_guard lock(mutex_);
+  abandoned_ = true;
+  for (int tries = 0; tries < 25; ++tries) {
+    remove_tree(path_);
+    if (::access(path_.c_str(), F_OK) != 0) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+}
+
+std::string find_executable(const CommandOrder& order, const std::string& folder,
+                            const std::string& slave) {
+  const std::string& name = order.arguments[0];
+  if (name.find('/') != name.npos) return name;
+  for (const auto& input : order.inputs)
+    if (fs::path(input.name).lexically_normal() == name) return folder + "/" + name;
+  const std::string path = path_variable(order);
+  const std::string found = find_in_path(name, path, folder);
+  if (found.empty())
+    throw std::runtime_error("slave " + slave + " has no program '" + name +
+                             "': it is not among the command's inputs, nor an executable file in "
+                             "its PATH (" +
+                             path + ")");
+  return found;
+}
+
+CommandOutputs collect_outputs(const std::string& folder, const std::vector<std::string>& names) {
+  Collector collector(folder);
+  for (const auto& name : names) collector.collect(name);
+  return std::move(collector.outputs);
+}
+
+}  // namespace knee::slave
