@@ -1,5 +1,6 @@
 #include "connector.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <kj/debug.h>
 #include <signal.h>
@@ -35,6 +36,15 @@ std::string host_name() {
 std::string program_name() {
   std::error_code ignored;
   return std::filesystem::read_symlink("/proc/self/exe", ignored).filename();
+}
+
+/// Where libknee.so lies; empty if this code is part of the program itself.
+std::filesystem::path library_folder() {
+  Dl_info info{};
+  if (::dladdr(reinterpret_cast<const void*>(&find_knee_slave), &info) == 0) return {};
+  const auto path = std::filesystem::path(info.dli_fname);
+  return path.filename().string().starts_with("libknee.so") ? path.parent_path()
+                                                            : std::filesystem::path();
 }
 
 /// A driver offers nothing to a slave that it has dialed.
@@ -183,7 +193,12 @@ std::string find_knee_slave() {
   } else {
     std::error_code ignored;
     places.push_back(fs::read_symlink("/proc/self/exe", ignored).parent_path() / "knee-slave");
+    if (const auto folder = library_folder(); !folder.empty())
+      places.push_back((folder / KNEE_SLAVE_FROM_LIBRARY).lexically_normal());
     places.emplace_back(KNEE_SLAVE_INSTALLED);
+#ifdef KNEE_SLAVE_BUILT
+    places.emplace_back(KNEE_SLAVE_BUILT);
+#endif
     if (const char* path = std::getenv("PATH")) {
       const std::string all = path;
       for (std::size_t begin = 0; begin <= all.size();) {

@@ -52,7 +52,8 @@ class JoinedSlave final : public Connector {
   bool here_ = false;
 };
 
-/// Where knee-slave is: $KNEE_SLAVE, beside this executable, where it was installed, PATH. Throws
+/// Where knee-slave is: $KNEE_SLAVE, beside this executable, where it was installed (as seen from
+/// libknee.so, or by the path fixed then), PATH. Throws
 /// Error::setup that lists where it was looked for.
 std::string find_knee_slave();
 
