@@ -35,7 +35,7 @@ void BagState::rethrow() {
   } catch (const Error& first) {
     throw Error(first.kind(),
                 std::string(first.what()) + "\n(and " + std::to_string(count - 1) +
-                    " more failures in this bag)",
+                    (count == 2 ? " more failure" : " more failures") + " in this bag)",
                 {first.slave(), first.task(), first.attempt()}, first.exception_type(),
                 first.exception_text());
   }  // an exception out of a callback goes on as it is

@@ -19,14 +19,10 @@ std::chrono::milliseconds Progress::interval() const {
 void Progress::show(std::uint64_t running, std::uint64_t waiting, std::size_t slaves,
                     std::optional<std::chrono::nanoseconds> remaining) {
   if (!wanted_) return;
-  const auto done = bag_.done.load(std::memory_order_relaxed);
-  const auto failed = bag_.failed.load(std::memory_order_relaxed);
-  std::string line = bag_.options.name.empty() ? "knee" : bag_.options.name;
-  line += ": " + std::to_string(done) + " done, ";
-  if (failed != 0) line += std::to_string(failed) + " failed, ";
-  line += std::to_string(running) + " running, " + std::to_string(waiting) + " waiting";
-  line += ", " + std::to_string(slaves) + (slaves == 1 ? " slave" : " slaves");
-  if (remaining) line += ", " + short_duration(*remaining) + " left";
+  const auto line = progress_line(
+      bag_.options.name,
+      {bag_.done.load(std::memory_order_relaxed), bag_.failed.load(std::memory_order_relaxed),
+       running, waiting, slaves, remaining});
   if (terminal_)
     std::fprintf(stderr, "\r\033[K%s", line.c_str());
   else
@@ -37,6 +33,17 @@ void Progress::show(std::uint64_t running, std::uint64_t waiting, std::size_t sl
 
 void Progress::finish() {
   if (drawn_ && terminal_) std::fprintf(stderr, "\r\033[K");
+}
+
+std::string progress_line(const std::string& bag, const Standing& standing) {
+  std::string line = bag.empty() ? "knee" : bag;
+  line += ": " + std::to_string(standing.done) + " done, ";
+  if (standing.failed != 0) line += std::to_string(standing.failed) + " failed, ";
+  line += std::to_string(standing.running) + " running, " + std::to_string(standing.waiting) +
+          " waiting, " + std::to_string(standing.slaves) +
+          (standing.slaves == 1 ? " slave" : " slaves");
+  if (standing.remaining) line += ", " + short_duration(*standing.remaining) + " left";
+  return line;
 }
 
 std::string short_duration(std::chrono::nanoseconds duration) {

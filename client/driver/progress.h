@@ -8,6 +8,19 @@
 
 namespace knee::driver {
 
+/// How far a bag is.
+struct Standing {
+  std::uint64_t done = 0;
+  std::uint64_t failed = 0;
+  std::uint64_t running = 0;
+  std::uint64_t waiting = 0;
+  std::size_t slaves = 0;
+  std::optional<std::chrono::nanoseconds> remaining;  ///< none: nobody knows
+};
+
+/// "pi: 10 done, 3 failed, 4 running, 986 waiting, 2 slaves, 90 s left".
+std::string progress_line(const std::string& bag, const Standing& standing);
+
 /// The progress line of one wait: drawn over itself on a terminal, silent elsewhere unless asked for.
 /// Belongs to the waiting thread.
 class Progress {

@@ -1,0 +1,118 @@
+#include "client/driver/callback_thread.h"
+
+#include <atomic>
+#include <catch2/catch.hpp>
+#include <future>
+#include <thread>
+#include <vector>
+
+#include "task_fixture.h"
+
+using namespace knee;
+using namespace knee::test;
+using detail::Access;
+using detail::TaskRef;
+using detail::TaskState;
+using driver::CallbackThread;
+
+namespace {
+
+/// Tasks that have ended and whose continuation is to be run.
+struct Ended : TaskFixture {
+  TaskRef ended(TaskState::Continuation continuation) {
+    auto one = task();
+    one->consume(std::move(continuation));
+    REQUIRE(Access::complete(*one) == Access::Next::callback);
+    return one;
+  }
+};
+
+}  // namespace
+
+TEST_CASE_METHOD(Ended, "continuations run one at a time, in order, on one thread") {
+  std::vector<int> order;
+  std::atomic<int> inside = 0;
+  bool alone = true;
+  {
+    CallbackThread callbacks;
+    for (int batch = 0; batch < 10; ++batch) {
+      std::vector<TaskRef> tasks;
+      for (int i = 0; i < 100; ++i)
+        tasks.push_back(ended([&, number = batch * 100 + i](TaskState&) {
+          alone = alone && ++inside == 1 && callbacks.is_here();
+          order.push_back(number);
+          --inside;
+        }));
+      callbacks.post(tasks);
+      CHECK(tasks.empty());
+    }
+    CHECK_FALSE(callbacks.is_here());
+  }
+  CHECK(alone);
+  REQUIRE(order.size() == 1000);
+  for (int i = 0; i < 1000; ++i) REQUIRE(order[static_cast<std::size_t>(i)] == i);
+  CHECK(bag->done == 1000);
+}
+
+TEST_CASE_METHOD(Ended, "many threads post: each continuation runs once") {
+  constexpr int kThreads = 4;
+  constexpr int kEach = 1000;
+  int calls = 0;
+  {
+    CallbackThread callbacks;
+    std::vector<std::vector<TaskRef>> tasks(kThreads);
+    for (auto& list : tasks)
+      for (int i = 0; i < kEach; ++i) list.push_back(ended([&](TaskState&) { ++calls; }));
+    std::vector<std::thread> posting;
+    for (auto& list : tasks)
+      posting.emplace_back([&] {
+        for (auto& one : list) callbacks.post(std::move(one));
+      });
+    for (auto& thread : posting) thread.join();
+  }
+  CHECK(calls == kThreads * kEach);
+}
+
+TEST_CASE_METHOD(Ended, "destruction runs what is left, and what that posts") {
+  int depth = 0;
+  {
+    CallbackThread callbacks;
+    TaskState::Continuation inner = [&](TaskState&) { ++depth; };
+    auto second = ended(std::move(inner));
+    auto first = ended([&, second](TaskState&) {
+      ++depth;
+      callbacks.post(second);
+    });
+    callbacks.post(std::move(first));
+  }
+  CHECK(depth == 2);
+}
+
+TEST_CASE_METHOD(Ended, "the backlog is what waits, and the bag's counts follow") {
+  CallbackThread callbacks;
+  std::promise<void> entered;
+  std::promise<void> leave;
+  callbacks.post(ended([&](TaskState&) {
+    entered.set_value();
+    leave.get_future().wait();
+  }));
+  entered.get_future().wait();
+  callbacks.post(ended([](TaskState&) { throw std::runtime_error("callback"); }));
+  CHECK(callbacks.backlog() == 2);
+  CHECK(bag->outstanding == 2);
+  leave.set_value();
+  REQUIRE(idle());
+  CHECK_THROWS_WITH(bag->rethrow(), "callback");
+}
+
+TEST_CASE_METHOD(Ended, "a continuation is destroyed once it has run") {
+  auto token = std::make_shared<int>(1);
+  CallbackThread callbacks;
+  const auto one = ended([token](TaskState&) {});
+  std::weak_ptr<int> watch = token;
+  token.reset();
+  CHECK_FALSE(watch.expired());
+  callbacks.post(one);
+  REQUIRE(idle());
+  CHECK(watch.expired());
+}
