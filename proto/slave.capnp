@@ -26,10 +26,10 @@ interface Door {
 }
 
 struct Hello {
-  protocol @0 :UInt32;
+  protocol @0 :UInt32;  # `protocolVersion` of the speaker
   version @1 :Text;           # of Knee, for people
   features @2 :List(Text);    # optional abilities, by name
-  role @3 :Role;
+  role @3 :Role;  # what the speaker is
   name @4 :Text;              # slave: its --name, else its host name. driver: "user@host program"
   architecture @5 :Text;      # as `uname -m`
   cpuFlags @6 :List(Text);    # slave only
@@ -38,14 +38,16 @@ struct Hello {
   identity @9 :Text;          # whose share of the slots it counts against; "user@host" until keys exist
 
   enum Role {
-    driver @0;
-    slave @1;
+    # Who speaks.
+    driver @0;  # has tasks
+    slave @1;  # has slots
   }
 }
 
 interface Meeting {
   # Where slaves that dial introduce themselves.
   join @0 (slave :Slave) -> (membership :Membership);
+  # A slave that has dialed offers itself; drivers use it as if they had dialed it.
 }
 
 interface Membership {
@@ -57,6 +59,7 @@ interface Slave {
   # Cheap; also serves as the heartbeat.
 
   store @1 () -> (store :Store);
+  # The slave's blob store. All drivers share it.
 
   openSession @2 (request :SessionRequest) -> (session :Session);
   # The blobs it names must be in the store. The session ends when the capability is dropped (or
@@ -69,19 +72,19 @@ interface Slave {
 interface Reservation {}
 
 struct Description {
-  name @0 :Text;
-  version @1 :Text;
-  architecture @2 :Text;
-  host @3 :Text;
-  slots @4 :UInt32;
-  slotsBusy @5 :UInt32;
-  sessions @6 :UInt32;
+  name @0 :Text;  # its --name, else its host name
+  version @1 :Text;  # of Knee, for people
+  architecture @2 :Text;  # as `uname -m`
+  host @3 :Text;  # its host name
+  slots @4 :UInt32;  # tasks it runs at once
+  slotsBusy @5 :UInt32;  # of those, taken now
+  sessions @6 :UInt32;  # open now, of all drivers
   memoryTotal @7 :UInt64;      # bytes, of the machine or its cgroup
-  memoryAvailable @8 :UInt64;
+  memoryAvailable @8 :UInt64;  # bytes, as the kernel estimates
   load @9 :Float32;            # 1 minute average
   upTime @10 :UInt64;          # ns, of the slave
-  draining @11 :Bool;
-  storeBytes @12 :UInt64;
+  draining @11 :Bool;  # it takes no new tasks
+  storeBytes @12 :UInt64;  # bytes in its blob store
   ownMemory @13 :UInt64;       # resident memory of knee-slave itself
   endsAt @14 :Int64;           # Unix time in seconds at which the slave must end; 0: not known
 }
@@ -115,12 +118,12 @@ struct SessionRequest {
   arguments @2 :List(Text);      # argv of the driver, given to workers
   environment @3 :List(Text);    # "NAME=value", added to the slave's environment for workers
   linger @4 :UInt64;             # ns the session outlives a lost connection. Today only 0 is honoured.
-  limits @5 :Limits;
+  limits @5 :Limits;  # what the driver asks the slave to keep to
   name @6 :Text;                 # of the program, for people
 }
 
 struct Variant {
-  architecture @0 :Text;
+  architecture @0 :Text;  # as `uname -m`
   files @1 :List(ProgramFile);   # `Function.file` counts them
 }
 
@@ -128,15 +131,17 @@ struct ProgramFile {
   name @0 :Text;
   # Under which the program looks for it; other names of the same content are entries of their own.
 
-  role @1 :Role;
+  role @1 :Role;  # what the file is to the program
   digest @2 :Data;
-  size @3 :UInt64;
+  # SHA-256 of the content
+  size @3 :UInt64;  # bytes
 
   enum Role {
-    executable @0;
-    loader @1;
-    library @2;
-    extra @3;
+    # What a file is to its program.
+    executable @0;  # started; exactly one
+    loader @1;  # the dynamic loader (PT_INTERP); none in a static program
+    library @2;  # found by the loader
+    extra @3;  # lies where libraries do; the program opens it itself
   }
 }
 
@@ -178,6 +183,7 @@ struct Work {
 
   tasks @3 :List(T.Task);
 
+  # To be queued behind those sent before.
   takeBack @4 :UInt32;
   # Give back up to so many tasks that have not started, the youngest first, as `notStarted`.
 
@@ -187,8 +193,10 @@ struct Work {
 
   cancelGrace @6 :UInt64 = 1000000000;
 
+  # ns.
   dropValues @7 :List(UInt64);
 }
+  # Results named by Payload.value that will not be fetched.
 
 struct Update {
   number @0 :UInt64;
@@ -196,8 +204,11 @@ struct Update {
 
   outcomes @1 :List(T.Outcome);
   output @2 :List(T.OutputText);
+  # How attempts ended, in the order in which the slave heard of it.
   started @3 :List(T.Started);
+  # What tasks printed. Comes no later than the outcome of its task.
 
+  # Tasks that run, and have for a while.
   notes @4 :List(Text);
   # For the driver's stderr: a worker died before it served, the slave drains ...
 

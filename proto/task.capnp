@@ -91,6 +91,7 @@ struct Command {
   # How they come while it runs, as OutputText. All of it is sent before the outcome.
 
   enum Live {
+    # What is sent while the command runs.
     lines @0;   # whole lines (see OutputText)
     bytes @1;   # as soon as they are written, lines or not
     none @2;    # not at all
@@ -100,20 +101,20 @@ struct Command {
 struct InputFile {
   name @0 :Text;        # relative path without ".."
   digest @1 :Data;      # SHA-256 of the content, which is in the slave's store
-  executable @2 :Bool;
+  executable @2 :Bool;  # its mode gets the x bits
 }
 
 struct OutputFile {
-  name @0 :Text;
-  executable @1 :Bool;
-  content @2 :Payload;
+  name @0 :Text;  # as in Command.outputs, or below a folder named there
+  executable @1 :Bool;  # the owner may execute it
+  content @2 :Payload;  # its bytes
 }
 
 struct Outcome {
   # How one attempt ended. A failure of the task is data, never an RPC exception.
 
-  id @0 :UInt64;
-  attempt @1 :UInt16;
+  id @0 :UInt64;  # of the task
+  attempt @1 :UInt16;  # of the task, as sent
 
   runTime @2 :UInt64;
   # Wall time of the task's code. 0 if it never started.
@@ -148,6 +149,7 @@ struct Outcome {
     # It can never run at this slave (more cores than slots, unknown function ...). Final here.
 
     commandEnded @12 :CommandResult;
+    # The command ran and ended, however. Final.
   }
 }
 
@@ -158,39 +160,39 @@ struct Failure {
 
 struct Death {
   # What is known of a dead worker. Fields are 0 or empty where nothing is known.
-  exitCode @0 :Int32;
+  exitCode @0 :Int32;  # as of exit(); 0 if a signal ended it
   signal @1 :Int32;          # 0: it exited by itself
   wallTime @2 :UInt64;       # of the worker, not of the task
   cpuTime @3 :UInt64;        # user and system, worker and its children
-  peakMemory @4 :UInt64;
+  peakMemory @4 :UInt64;  # bytes, resident, of the largest of its processes
   stderrTail @5 :Text;       # its last lines, up to 4 KiB
   explanation @6 :Text;      # one sentence for people
 }
 
 struct CommandResult {
-  exitCode @0 :Int32;
-  signal @1 :Int32;
-  files @2 :List(OutputFile);
+  exitCode @0 :Int32;  # as of exit(); 0 if a signal ended it
+  signal @1 :Int32;  # 0: it exited by itself
+  files @2 :List(OutputFile);  # the outputs that were there
   missing @3 :List(Text);    # outputs that were not there
   stdout @4 :Payload;        # only with Command.keepOutput
-  stderr @5 :Payload;
-  death @6 :Death;
+  stderr @5 :Payload;  # the same
+  death @6 :Death;  # what is known of its process
   cut @7 :Bool;              # stdout or stderr was longer than 16 MiB: the rest is lost
 }
 
 struct Started {
   # Sent for tasks that have been running for some milliseconds, so that a lost slave's tasks can be
   # told apart and stragglers seen. Short tasks end before they are worth a message.
-  id @0 :UInt64;
-  attempt @1 :UInt16;
-  runningFor @2 :UInt64;
+  id @0 :UInt64;  # of the task
+  attempt @1 :UInt16;  # of the task, as sent
+  runningFor @2 :UInt64;  # ns since its code began
   progress @3 :Float32 = -1;    # 0 to 1, as the task says by this_task::progress; negative: it has not
 }
 
 struct OutputText {
   # Whole lines (or a piece of one, if over 8 KiB or the process ended within a line) a task printed.
   id @0 :UInt64;      # the task, or 0: printed outside any task
-  slot @1 :UInt16;
+  slot @1 :UInt16;  # of the slave, from 0
   error @2 :Bool;     # stderr
-  text @3 :Data;
+  text @3 :Data;  # the bytes, newlines included
 }

@@ -20,9 +20,9 @@ $Cxx.namespace("knee::proto");
 struct Setup {
   # The first message on the socket, slave to worker.
   layoutVersion @0 :UInt32;   # of the shared memory; a worker that knows only older ones exits with a text
-  slaveName @1 :Text;
+  slaveName @1 :Text;  # as drivers know it
   slot @2 :UInt32;            # 0 ..
-  channelSize @3 :UInt64;
+  channelSize @3 :UInt64;  # bytes of the shared memory
   files @4 :List(Text);
   # The program's files in the order `Function.file` counts them, by name; the executable as "".
 }
@@ -43,7 +43,7 @@ struct ToWorker {
 
 struct FunctionTable {
   first @0 :UInt32;             # index of entries[0]
-  entries @1 :List(Function);
+  entries @1 :List(Function);  # of consecutive indexes
 }
 
 struct Function {
@@ -64,6 +64,7 @@ struct FromWorker {
     # Static constructors and main() up to the Cluster are done; it takes tasks now.
 
     outcome @1 :T.Outcome;
+    # Of the task claimed first among those without one.
 
     unusable @2 :Text;
     # The worker cannot serve (a plugin not loaded, a layout too new ...) and ends itself.
