@@ -179,11 +179,12 @@ struct Work {
   # Appended to the session's function table. Tasks of the same Work may use them.
 
   shared @2 :List(Data);
-  # Digests appended to the session's table of shared values; the blobs are in the store.
+  # Digests of shared values tasks will use; the blobs are in the store and stay there while the session
+  # lives. Answered at once; tasks that use them are sent after that answer.
 
   tasks @3 :List(T.Task);
-
   # To be queued behind those sent before.
+
   takeBack @4 :UInt32;
   # Give back up to so many tasks that have not started, the youngest first, as `notStarted`.
 
@@ -192,23 +193,23 @@ struct Work {
   # `cancelGrace`.
 
   cancelGrace @6 :UInt64 = 1000000000;
-
   # ns.
+
   dropValues @7 :List(UInt64);
-}
   # Results named by Payload.value that will not be fetched.
+}
 
 struct Update {
   number @0 :UInt64;
   # 1, 2, 3 ... in the session. 0: an empty answer that needs no acknowledgement.
 
   outcomes @1 :List(T.Outcome);
-  output @2 :List(T.OutputText);
   # How attempts ended, in the order in which the slave heard of it.
-  started @3 :List(T.Started);
+  output @2 :List(T.OutputText);
   # What tasks printed. Comes no later than the outcome of its task.
-
+  started @3 :List(T.Started);
   # Tasks that run, and have for a while.
+
   notes @4 :List(Text);
   # For the driver's stderr: a worker died before it served, the slave drains ...
 

@@ -54,7 +54,7 @@ struct Function {
 }
 
 struct SharedValue {
-  index @0 :UInt32;    # as in Task.shared
+  digest @0 :Data;     # as in Task.shared; arguments refer to the value by it
   path @1 :Text;       # a file that holds the encoded value; it stays while the session lives
 }
 

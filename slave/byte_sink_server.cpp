@@ -1,7 +1,7 @@
 #include "byte_sink_server.h"
 
 #include <kj/debug.h>
-#include <cstring>
+#include <span>
 
 namespace knee::slave {
 
@@ -18,16 +18,15 @@ kj::Promise<void> BlobSinkServer::done(DoneContext) {
 
 kj::Promise<void> ValueSinkServer::write(WriteContext context) {
   const auto bytes = context.getParams().getBytes();
-  KJ_REQUIRE(bytes.size() <= memory_.bytes().size() - written_,
-             "more bytes of a value came than were announced");
-  if (bytes.size() != 0) std::memcpy(&memory_.bytes()[written_], bytes.begin(), bytes.size());
+  KJ_REQUIRE(bytes.size() <= size_ - written_, "more bytes of a value came than were announced");
+  channel::write_at(memory_.get(), std::as_bytes(std::span(bytes.begin(), bytes.size())), written_);
   written_ += bytes.size();
   return kj::READY_NOW;
 }
 
 kj::Promise<void> ValueSinkServer::done(DoneContext) {
-  KJ_REQUIRE(written_ == memory_.bytes().size(), "fewer bytes of a value came than announced");
-  done_(std::move(memory_));
+  KJ_REQUIRE(written_ == size_, "fewer bytes of a value came than were announced");
+  done_(channel::SharedMemory::map(std::move(memory_), size_));
   return kj::READY_NOW;
 }
 

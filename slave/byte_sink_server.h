@@ -27,13 +27,16 @@ class ValueSinkServer final : public proto::ByteSink::Server {
  public:
   using Done = kj::Function<void(channel::SharedMemory)>;
   ValueSinkServer(std::size_t size, Done done)
-      : memory_(channel::SharedMemory::create("knee-value", size)), done_(kj::mv(done)) {}
+      : memory_(channel::SharedMemory::create_unmapped("knee-value", size)),
+        size_(size),
+        done_(kj::mv(done)) {}
 
   kj::Promise<void> write(WriteContext context) override;
   kj::Promise<void> done(DoneContext context) override;
 
  private:
-  channel::SharedMemory memory_;
+  UniqueFd memory_;
+  std::size_t size_;
   std::size_t written_ = 0;
   Done done_;
 };

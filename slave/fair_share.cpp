@@ -8,6 +8,8 @@ namespace knee::slave {
 namespace {
 
 constexpr double kHalfLife = 30;  // seconds
+/// Core-seconds too few to keep the memory of a driver that has gone.
+constexpr double kForgotten = 0.01;
 
 double seconds(FairShare::Time::duration d) { return std::chrono::duration<double>(d).count(); }
 
@@ -16,7 +18,7 @@ double seconds(FairShare::Time::duration d) { return std::chrono::duration<doubl
 FairShare::Client FairShare::add(const std::string& identity, std::uint32_t limit) {
   const Client client = ++last_;
   identities_.try_emplace(identity);
-  sessions_.emplace(client, Session{identity, limit == 0 ? slots_ : limit});
+  sessions_.emplace(client, Session{identity, limit == 0 ? slots_ : std::min(limit, slots_)});
   return client;
 }
 
@@ -24,11 +26,17 @@ void FairShare::remove(Client client, Time now) {
   const auto found = sessions_.find(client);
   if (found == sessions_.end()) return;
   give_back(client, found->second.holding, now);
-  const std::string identity = found->second.identity;
   sessions_.erase(found);
-  const bool last = std::none_of(sessions_.begin(), sessions_.end(),
-                                 [&](const auto& s) { return s.second.identity == identity; });
-  if (last) identities_.erase(identity);
+  forget_faded(now);
+}
+
+void FairShare::forget_faded(Time now) {
+  std::set<std::string> here;
+  for (const auto& [client, session] : sessions_) here.insert(session.identity);
+  for (auto it = identities_.begin(); it != identities_.end();) {
+    const bool faded = !here.contains(it->first) && usage(it->second, now) < kForgotten;
+    it = faded ? identities_.erase(it) : std::next(it);
+  }
 }
 
 void FairShare::want(Client client, std::uint32_t cores) {

@@ -22,7 +22,8 @@ class FairShare {
 
   /// A session of `identity` that may hold at most `limit` slots at once (0: all).
   Client add(const std::string& identity, std::uint32_t limit = 0);
-  /// What it still holds is free from now on.
+  /// What it still holds is free from now on. What its identity has used is remembered while it fades:
+  /// many short sessions get no more than a long one.
   void remove(Client client, Time now);
 
   /// The client would take `cores` slots for its next task; 0: nothing. At most `slots()`.
@@ -57,6 +58,7 @@ class FairShare {
   };
 
   double usage(Identity& identity, Time now) const;
+  void forget_faded(Time now);
   /// The waiting session that is next, whether or not enough slots are free.
   std::map<Client, Session>::iterator next(Time now);
 

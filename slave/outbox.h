@@ -22,9 +22,10 @@ class Outbox {
   /// An outcome the slave itself has to report.
   template <class Fill>
   void add_outcome(Fill&& fill) {
-    add_record(builder_.build<proto::FromWorker>(
-                   [&](proto::FromWorker::Builder root) { fill(root.initOutcome()); }),
-               std::nullopt);
+    const auto record = builder_.build<proto::FromWorker>(
+        [&](proto::FromWorker::Builder root) { fill(root.initOutcome()); });
+    if (record.empty()) return add_long_outcome(fill);  // a text was longer than anybody thought
+    add_record(record, std::nullopt);
   }
 
   /// The same for one that may be longer than a record of a channel.

@@ -77,7 +77,9 @@ std::vector<std::string> environment_with(const std::vector<std::string>& more) 
   std::vector<std::string> environment;
   for (char** entry = environ; *entry != nullptr; ++entry) environment.emplace_back(*entry);
   for (const auto& entry : more) {
-    const auto name = entry.substr(0, entry.find('=') + 1);
+    const auto equals = entry.find('=');
+    if (equals == entry.npos || equals == 0) continue;  // names no variable
+    const auto name = entry.substr(0, equals + 1);
     std::erase_if(environment, [&](const std::string& old) { return old.starts_with(name); });
     environment.push_back(entry);
   }

@@ -3,6 +3,7 @@
 #include <optional>
 #include <vector>
 
+#include "common/base/digest.h"
 #include "common/channel/record.h"
 #include "proto/task.capnp.h"
 #include "proto/worker.capnp.h"
@@ -19,7 +20,7 @@ struct QueuedTask {
   std::uint16_t cores = 1;
   bool is_command = false;
   std::optional<std::uint64_t> value;  ///< id of the argument value that was moved ahead
-  std::vector<std::uint32_t> shared;   ///< indexes of shared values it uses
+  std::vector<Digest> shared;          ///< of the shared values it uses
   channel::StoredRecord record;        ///< a ToWorker with the task
 };
 

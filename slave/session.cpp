@@ -64,7 +64,7 @@ void Session::accept(proto::Work::Reader work, std::map<Digest, std::string> sha
       queue_.push_back(std::move(*queued));
     }
   }
-  for (const auto id : work.getCancel()) cancel(id, nanoseconds(work.getCancelGrace()));
+  cancel(work.getCancel(), nanoseconds(work.getCancelGrace()));
   for (const auto id : work.getDropValues()) values_.drop_result(id);
   if (work.getTakeBack() != 0) take_back(work.getTakeBack());
   dispatch();
@@ -93,31 +93,37 @@ void Session::dispatch() {
 }
 
 void Session::want_slots() {
-  slave_.slots.want(client_, queue_.empty() ? 0 : queue_.front().cores);
-  if (!queue_.empty()) slave_.grant();
+  wanted_ = queue_.empty() ? 0 : queue_.front().cores;
+  slave_.slots.want(client_, wanted_);
+  if (wanted_ != 0) slave_.grant();
 }
 
 void Session::granted() {
-  const std::uint32_t cores = queue_.empty() ? 1 : queue_.front().cores;
-  if (!queue_.empty() && queue_.front().is_command) {
+  const std::uint32_t cores = std::exchange(wanted_, 0);
+  if (queue_.empty() || queue_.front().cores != cores) {
+    slave_.slots.give_back(client_, cores, Clock::now());  // the queue has changed since
+  } else if (queue_.front().is_command) {
     start_command();
-  } else if (!queue_.empty()) {
-    try {
-      Worker* worker = idle_worker();
-      if (worker == nullptr) worker = &start_worker();
-      worker->holding = cores;
-      give_one(*worker);
-      worker->publish();
-      if (worker->idle()) release_slots(*worker);
-    } catch (const std::exception& error) {
-      slave_.slots.give_back(client_, cores, Clock::now());
-      refuse_calls(std::string("this slave cannot start its worker: ") + error.what());
-      news();
-    }
   } else {
-    slave_.slots.give_back(client_, cores, Clock::now());
+    start_call(cores);
   }
-  slave_.slots.want(client_, queue_.empty() ? 0 : queue_.front().cores);
+  wanted_ = queue_.empty() ? 0 : queue_.front().cores;
+  slave_.slots.want(client_, wanted_);
+}
+
+void Session::start_call(std::uint32_t cores) {
+  try {
+    Worker* worker = idle_worker();
+    if (worker == nullptr) worker = &start_worker();
+    worker->holding = cores;
+    give_one(*worker);
+    worker->publish();
+    if (worker->idle()) release_slots(*worker);
+  } catch (const std::exception& error) {
+    slave_.slots.give_back(client_, cores, Clock::now());
+    refuse_calls(std::string("this slave cannot start its worker: ") + error.what());
+    news();
+  }
 }
 
 Worker* Session::idle_worker() {
@@ -159,7 +165,7 @@ void Session::command_done(std::uint32_t cores) {
 void Session::top_up(Worker& worker) {
   if (worker.killed() != KillReason::none) return;
   if (slave_.slots.should_yield(client_, Clock::now())) {
-    for (auto& task : worker.take_back()) queue_.push_back(std::move(task));
+    put_back(worker.take_back());
     return;
   }
   while (!queue_.empty() && !queue_.front().is_command && queue_.front().cores == worker.holding &&
@@ -214,8 +220,7 @@ bool Session::rebalance() {
     if (worker->ahead() <= (first_waits ? 1U : 0U)) continue;
     if (current && worker->backlog() < milliseconds(1) && current->elapsed < milliseconds(1))
       continue;
-    auto taken = worker->take_back();
-    for (auto it = taken.rbegin(); it != taken.rend(); ++it) queue_.push_front(std::move(*it));
+    put_back(worker->take_back());
     if (first_waits && give_one(*worker)) worker->publish();
     any = true;
     break;
@@ -267,8 +272,7 @@ void Session::worker_died(Worker& worker, WorkerDeath death) {
       refuse_calls(why);
     }
   }
-  for (auto it = death.unstarted.rbegin(); it != death.unstarted.rend(); ++it)
-    queue_.push_front(std::move(*it));
+  put_back(std::move(death.unstarted));
   const std::uint32_t cores = std::exchange(worker.holding, 0);
   slave_.slots.give_back(client_, cores, Clock::now());
   bury(worker);
@@ -303,21 +307,27 @@ void Session::take_back(std::uint32_t count) {
   outbox_.set_take_back_answered();
 }
 
-void Session::cancel(std::uint64_t id, nanoseconds grace) {
-  if (commands_.cancel(id, grace)) return;
+void Session::cancel(capnp::List<std::uint64_t>::Reader ids, nanoseconds grace) {
+  if (ids.size() == 0) return;
+  std::unordered_set<std::uint64_t> unwanted(ids.begin(), ids.end());
+  // With nothing left to claim, each task is either in the queue, or claimed, or has just ended.
   for (auto& [slot, worker] : workers_) {
-    if (worker->cancel(id)) {
-      worker->kill_at = Clock::now() + grace;
-      return;
-    }
-    auto taken = worker->take_back();
-    for (auto it = taken.rbegin(); it != taken.rend(); ++it) queue_.push_front(std::move(*it));
+    put_back(worker->take_back());
+    const auto claimed = worker->claimed_task();
+    if (!claimed || unwanted.erase(*claimed) == 0) continue;
+    worker->cancel_claimed();
+    worker->kill_at = Clock::now() + grace;
   }
-  const auto found = std::find_if(queue_.begin(), queue_.end(),
-                                  [id](const QueuedTask& task) { return task.id == id; });
-  if (found == queue_.end()) return;  // it has just ended
-  cancelled(*found);
-  queue_.erase(found);
+  std::erase_if(unwanted, [&](std::uint64_t id) { return commands_.cancel(id, grace); });
+  std::erase_if(queue_, [&](const QueuedTask& task) {
+    if (!unwanted.contains(task.id)) return false;
+    cancelled(task);
+    return true;
+  });
+}
+
+void Session::put_back(std::vector<QueuedTask> tasks) {
+  queue_.insert(queue_.begin(), std::move_iterator(tasks.begin()), std::move_iterator(tasks.end()));
 }
 
 void Session::drain() {

@@ -104,12 +104,15 @@ class Session final : public WorkerOwner, public CommandsOwner {
   bool rebalance();
   Worker* idle_worker();
   Worker& start_worker();
+  void start_call(std::uint32_t cores);
   void start_command();
   std::uint32_t free_slot() const;
   void bury(Worker& worker);
 
   void take_back(std::uint32_t count);
-  void cancel(std::uint64_t id, std::chrono::nanoseconds grace);
+  void cancel(capnp::List<std::uint64_t>::Reader ids, std::chrono::nanoseconds grace);
+  /// To the front of the queue.
+  void put_back(std::vector<QueuedTask> tasks);
   void not_started(const QueuedTask& task, const std::string& why);
   void cancelled(const QueuedTask& task);
   void refuse(const QueuedTask& task, const std::string& why);
@@ -131,6 +134,7 @@ class Session final : public WorkerOwner, public CommandsOwner {
   channel::RecordBuilder records_;
 
   std::deque<QueuedTask> queue_;
+  std::uint32_t wanted_ = 0;  ///< slots asked of FairShare and not granted
   Commands commands_{*this, slave_, outbox_, values_};
   std::map<std::uint32_t, std::unique_ptr<Worker>> workers_;  ///< by slot number
   std::uint32_t failed_starts_ = 0;

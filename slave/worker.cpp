@@ -1,5 +1,6 @@
 #include "worker.h"
 
+#include <fcntl.h>
 #include <kj/debug.h>
 #include <signal.h>
 
@@ -73,7 +74,8 @@ bool Worker::tell(std::span<const std::byte> record) {
 
 std::vector<QueuedTask> Worker::take_back() {
   std::vector<QueuedTask> taken;
-  for (std::uint32_t count = channel_.take_back(); count != 0; --count) {
+  // Fewer may be left than were not claimed: a worker that answers before it claims is about to be killed.
+  for (auto count = channel_.take_back(); count != 0 && !given_.empty(); --count) {
     auto& last = given_.back();
     if (last.task) {
       backlog_ -= last.estimate;
@@ -104,11 +106,10 @@ std::optional<Worker::Running> Worker::running() const {
   return Running{&*given_[index].task, std::max(elapsed, nanoseconds(0)), channel_.progress()};
 }
 
-bool Worker::cancel(std::uint64_t task) {
-  const auto current = running();
-  if (!current || current->task->id != task) return false;
-  channel_.cancel(channel_.claimed());
-  return true;
+std::optional<std::uint64_t> Worker::claimed_task() const {
+  const std::uint32_t index = channel_.claimed() - first_ - 1;
+  if (index >= given_.size() || !given_[index].task) return std::nullopt;
+  return given_[index].task->id;
 }
 
 void Worker::kill(KillReason reason) {
@@ -153,7 +154,7 @@ void Worker::take_outcome(std::span<const std::byte> record) {
   std::memcpy(scratch_.data(), record.data(), scratch_.size() * sizeof(capnp::word));
   const auto copy = std::as_bytes(std::span(scratch_));
   channel::RecordReader reader(copy);
-  const auto root = reader.root<proto::FromWorker>();
+  const auto root = reader.checked_root<proto::FromWorker>();
   switch (root.which()) {
     case proto::FromWorker::READY:
       served_ = true;
@@ -172,6 +173,14 @@ void Worker::take_outcome(std::span<const std::byte> record) {
   KJ_REQUIRE(!given_.empty() && given_.front().task->id == outcome.getId() &&
                  channel_.claimed() - first_ != 0,
              "the worker answered a task it did not have");
+  // All that can be wrong with it is found before the task is let go: else nobody would answer for that.
+  std::optional<UniqueFd> value;
+  if (outcome.isValue() && outcome.getValue().isValue()) {
+    channel_.listen();
+    value = channel_.take_value(outcome.getValue().getValue());
+    KJ_REQUIRE(value.has_value(), "the worker named a value it did not pass");
+    channel::SharedMemory::map(UniqueFd(::fcntl(value->get(), F_DUPFD_CLOEXEC, 0)));
+  }
   const std::uint32_t number = ++first_;
   QueuedTask task = std::move(*given_.front().task);
   backlog_ -= given_.front().estimate;
@@ -179,12 +188,6 @@ void Worker::take_outcome(std::span<const std::byte> record) {
   --tasks_;
   kill_at.reset();
   if (root.getPrinted()) read_pipes_for(task.id, number);
-  std::optional<UniqueFd> value;
-  if (outcome.isValue() && outcome.getValue().isValue()) {
-    channel_.listen();
-    value = channel_.take_value(outcome.getValue().getValue());
-    KJ_REQUIRE(value.has_value(), "the worker named a value it did not pass");
-  }
   owner_.task_ended(*this, std::move(task), copy, std::move(value));
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -90,8 +91,10 @@ class Worker {
   };
   std::optional<Running> running() const;
 
-  /// Tells the running task with this id to stop. False: it is not the one that runs.
-  bool cancel(std::uint64_t task);
+  /// The task it has claimed and not answered, begun or not.
+  std::optional<std::uint64_t> claimed_task() const;
+  /// Tells that one to stop.
+  void cancel_claimed() { channel_.cancel(channel_.claimed()); }
   /// Kills the process and all it left; `worker_died` follows.
   void kill(KillReason reason);
   KillReason killed() const { return killed_; }
@@ -101,7 +104,7 @@ class Worker {
 
   /// How many functions and shared values of the session's tables it has been told.
   std::size_t functions_told = 0;
-  std::vector<bool> shared_told;
+  std::set<Digest> shared_told;
   /// Slots it holds while it has tasks.
   std::uint32_t holding = 0;
   /// When the task it is told to stop will be killed.

@@ -43,11 +43,12 @@ FunctionRecord function_record(const std::vector<FunctionEntry>& functions, std:
   return {bytes, first + count};
 }
 
-std::span<const std::byte> shared_record(std::uint32_t index, const std::string& path,
+std::span<const std::byte> shared_record(const Digest& digest, const std::string& path,
                                          channel::RecordBuilder& builder) {
   return builder.build<proto::ToWorker>([&](proto::ToWorker::Builder root) {
     auto shared = root.initShared();
-    shared.setIndex(index);
+    shared.setDigest(kj::arrayPtr(reinterpret_cast<const kj::byte*>(digest.bytes.data()),
+                                  Digest::kSize));
     shared.setPath(path);
   });
 }

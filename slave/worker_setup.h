@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "common/base/digest.h"
 #include "common/channel/record.h"
 #include "common/process/spawn_plan.h"
 
@@ -25,7 +26,7 @@ struct FunctionRecord {
 FunctionRecord function_record(const std::vector<FunctionEntry>& functions, std::size_t first,
                                channel::RecordBuilder& builder);
 
-std::span<const std::byte> shared_record(std::uint32_t index, const std::string& path,
+std::span<const std::byte> shared_record(const Digest& digest, const std::string& path,
                                          channel::RecordBuilder& builder);
 
 /// The plan with a fresh, empty working folder below `scratch`.

@@ -36,6 +36,20 @@ Slave Cluster::slave(const std::string& name) {
 std::vector<std::string> Cluster::slaves() const { return driver_->slave_names(); }
 unsigned Cluster::slots() const { return driver_->slots(); }
 
+std::vector<SlaveInfo> Cluster::describe(std::chrono::nanoseconds patience) const {
+  return driver_->describe(std::nullopt, patience);
+}
+
+SlaveInfo Slave::describe(std::chrono::nanoseconds patience) const {
+  auto found = site_.pinned == UINT32_MAX ? std::vector<SlaveInfo>()
+                                          : site_.driver->describe(site_.pinned, patience);
+  if (!found.empty()) return found.front();
+  SlaveInfo unknown;
+  unknown.name = name_;
+  unknown.error = "no slave of that name has come";
+  return unknown;
+}
+
 detail::CallSite Cluster::site() const {
   detail::CallSite site;
   site.driver = driver_.get();

@@ -155,6 +155,22 @@ unsigned Dispatcher::slots() const {
   return slots;
 }
 
+kj::Promise<std::shared_ptr<std::vector<SlaveInfo>>> Dispatcher::survey_all(
+    std::optional<std::uint32_t> index, std::chrono::nanoseconds patience) {
+  std::vector<std::shared_ptr<SlaveInfo>> infos;
+  kj::Vector<kj::Promise<void>> surveys;
+  for (std::uint32_t i = 0; i < links_.size(); ++i) {
+    if (!links_[i] || (index && links_[i]->id() != id_of_[*index])) continue;
+    infos.push_back(std::make_shared<SlaveInfo>());
+    surveys.add(survey(*links_[i], io_.provider->getTimer(), patience, infos.back()));
+  }
+  return kj::joinPromises(surveys.releaseAsArray()).then([infos = std::move(infos)] {
+    auto all = std::make_shared<std::vector<SlaveInfo>>();
+    for (const auto& info : infos) all->push_back(*info);
+    return all;
+  });
+}
+
 void Dispatcher::link_up(SlaveLink& link, std::uint32_t slots) {
   SlaveFacts facts;
   facts.slots = slots;

@@ -12,6 +12,7 @@
 #include "client/driver/meeting_place.h"
 #include "client/driver/scheduler.h"
 #include "client/driver/slave_link.h"
+#include "client/driver/survey.h"
 
 namespace knee::driver {
 
@@ -34,6 +35,11 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   std::uint32_t slave_index(const std::string& name);
   std::vector<std::string> slave_names() const;
   unsigned slots() const;
+  /// What the slaves are; of one only, if `index` is its. Resolves at the latest after `patience`.
+  kj::Promise<std::shared_ptr<std::vector<SlaveInfo>>> survey_all(std::optional<std::uint32_t> index,
+                                                                std::chrono::nanoseconds patience);
+  /// Keeps a promise until it has resolved.
+  void keep(kj::Promise<void> promise) { background_->add(kj::mv(promise)); }
 
   struct Totals {
     ScheduleTotals tasks;

@@ -2,6 +2,8 @@
 
 #include <knee/error.h>
 
+#include <future>
+
 #include "client/driver/bag_state.h"
 #include "client/driver/dispatcher.h"
 #include "client/driver/progress.h"
@@ -76,6 +78,19 @@ unsigned Driver::slots() {
   unsigned slots = 0;
   loop_.run([&](kj::AsyncIoContext&) { slots = dispatcher_->slots(); });
   return slots;
+}
+
+std::vector<SlaveInfo> Driver::describe(std::optional<std::uint32_t> index,
+                                        std::chrono::nanoseconds patience) {
+  std::promise<std::vector<SlaveInfo>> described;
+  loop_.run([&](kj::AsyncIoContext&) {
+    auto answered = dispatcher_->survey_all(index, patience)
+                        .then([&described](std::shared_ptr<std::vector<SlaveInfo>> all) {
+                          described.set_value(std::move(*all));
+                        });
+    dispatcher_->keep(kj::mv(answered));
+  });
+  return described.get_future().get();
 }
 
 void Driver::wait(detail::BagState& bag) {

@@ -2,6 +2,7 @@
 #include <knee/cluster.h>
 #include <knee/detail/task_state.h>
 #include <knee/options.h>
+#include <knee/slave_info.h>
 #include <boost/asio/thread_pool.hpp>
 
 #include <atomic>
@@ -9,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,6 +39,9 @@ class Driver {
   std::uint32_t slave_index(const std::string& name);
   std::vector<std::string> slave_names();
   unsigned slots();
+  /// Of one slave, if `index` is its, else of all.
+  std::vector<SlaveInfo> describe(std::optional<std::uint32_t> index,
+                                  std::chrono::nanoseconds patience);
 
   /// Waits until the bag is idle, with progress on a terminal. Throws Error::usage in its own
   /// callback.

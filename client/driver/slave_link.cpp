@@ -115,6 +115,7 @@ kj::Promise<void> SlaveLink::live() {
 kj::Promise<void> SlaveLink::open(Connected& connected) {
   auto paf = kj::newPromiseAndFulfiller<void>();
   broken_ = kj::mv(paf.fulfiller);
+  slave_ = connected.slave;
   store_ = connected.slave.storeRequest().send().getStore();
   auto shipped = kj::Promise<void>(kj::READY_NOW);
   if (shipment_ != nullptr)
@@ -164,6 +165,7 @@ void SlaveLink::lost(const std::string& why) {
   leaving_.clear();
   session_ = nullptr;
   store_ = nullptr;
+  slave_ = nullptr;
   tasks_here_ = pending_ = 0;
   take_back_ = 0;
   take_back_asked_ = false;

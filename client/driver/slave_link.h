@@ -67,6 +67,10 @@ class SlaveLink {
   void rename(const std::string& name) { name_ = name; }
   bool is_up() const { return up_; }
   std::uint32_t slots() const { return slots_; }
+  /// What the connector leads to, for messages.
+  std::string target() const { return connector_->target(); }
+  /// None while there is no connection.
+  kj::Maybe<proto::Slave::Client>& slave() { return slave_; }
   /// Why it is not up; empty before the first attempt has failed.
   const std::string& last_error() const { return last_error_; }
 
@@ -117,6 +121,7 @@ class SlaveLink {
   std::uint32_t slots_ = 0;
   unsigned failures_ = 0;
 
+  kj::Maybe<proto::Slave::Client> slave_;
   kj::Maybe<proto::Session::Client> session_;
   /// Shared values that are there or on their way.
   std::map<detail::DigestBytes, kj::ForkedPromise<void>> shared_;

@@ -4,6 +4,7 @@
 #include <exception>
 
 #include "client/driver/bag_state.h"
+#include "client/driver/shared_blob.h"
 
 namespace knee::detail {
 
@@ -13,6 +14,7 @@ struct Access {
   static const FunctionEntry* function(const TaskState& task) { return task.function_; }
   static BagState* bag(const TaskState& task) { return task.bag_; }
   static std::shared_ptr<void>& extra(TaskState& task) { return task.extra_; }
+  static std::vector<SharedBlobRef>& shared(TaskState& task) { return task.shared_; }
   static void set_error(TaskState& task, std::exception_ptr error) {
     task.error_ = std::move(error);
   }

@@ -6,6 +6,7 @@
 #include <knee/detail/task_state.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -14,6 +15,7 @@
 
 #include "client/worker/current_task.h"
 #include "client/worker/output.h"
+#include "client/worker/shared_values.h"
 #include "common/channel/record.h"
 #include "common/channel/worker_end.h"
 #include "common/channel/worker_mark.h"
@@ -104,6 +106,7 @@ class Server {
         learn(record.getFunctions());
         break;
       case proto::ToWorker::SHARED:
+        learn(record.getShared());
         break;
     }
     channel_.release_record();
@@ -115,6 +118,13 @@ class Server {
     const auto entries = table.getEntries();
     if (functions_.size() < first + entries.size()) functions_.resize(first + entries.size());
     for (unsigned i = 0; i < entries.size(); ++i) functions_[first + i] = find(entries[i]);
+  }
+
+  static void learn(proto::SharedValue::Reader shared) {
+    detail::DigestBytes digest{};
+    const auto bytes = shared.getDigest();
+    std::memcpy(digest.data(), bytes.begin(), std::min(bytes.size(), digest.size()));
+    SharedValues::instance().learn(digest, shared.getPath().cStr());
   }
 
   struct Function {
@@ -193,11 +203,11 @@ class Server {
           kj::arrayPtr(reinterpret_cast<const kj::byte*>(result.data()), result.size()));
       return;
     }
-    const auto memory = channel::SharedMemory::create("knee-result", result.size());
-    std::memcpy(memory.bytes().data(), result.data(), result.size());
+    const UniqueFd memory = channel::SharedMemory::create_unmapped("knee-result", result.size());
+    channel::write_at(memory.get(), result.view(), 0);
     payload.setValue(++last_value_);
     payload.setSize(result.size());
-    if (!channel_.send_value(last_value_, memory.fd())) leave();
+    if (!channel_.send_value(last_value_, memory.get())) leave();
   }
 
   [[noreturn]] static void leave() {

@@ -38,6 +38,7 @@ Address Address::parse(std::string_view text) {
     const auto close = text.find(']');
     if (close == text.npos) refuse(text, "']' is missing");
     address.host = text.substr(1, close - 1);
+    if (address.host.empty()) refuse(text, "nothing stands between the brackets");
     rest = text.substr(close + 1);
   } else {
     const auto colon = text.find(':');

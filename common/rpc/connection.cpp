@@ -46,11 +46,12 @@ kj::Promise<kj::Own<Connection>> Connection::open(kj::Own<kj::AsyncIoStream> str
   auto answer = kj::heapArray<kj::byte>(kPreface.size());
   auto& io = *stream;
   auto* buffer = answer.begin();
-  return timer
-      .timeoutAfter(kPrefaceDeadline,
-                    io.write(kPreface.data(), kPreface.size())
-                        .then([&io, buffer] { return io.tryRead(buffer, kPreface.size(),
-                                                                kPreface.size()); }))
+  auto silence = timer.afterDelay(kPrefaceDeadline).then([]() -> size_t {
+    KJ_FAIL_REQUIRE("the other side said nothing for 10 s");
+  });
+  return io.write(kPreface.data(), kPreface.size())
+      .then([&io, buffer] { return io.tryRead(buffer, kPreface.size(), kPreface.size()); })
+      .exclusiveJoin(kj::mv(silence))
       .then([side, our_door = kj::mv(our_door), stream = kj::mv(stream),
              answer = kj::mv(answer)](size_t size) mutable {
         KJ_REQUIRE(size > 0, "the other side closed the connection without a word");

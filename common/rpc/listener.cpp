@@ -109,12 +109,15 @@ kj::Promise<kj::Own<kj::AsyncIoStream>> Listener::accept() {
 kj::Promise<kj::Own<kj::AsyncIoStream>> connect(Address address, kj::AsyncIoContext& io,
                                                 kj::Duration deadline) {
   auto& timer = io.provider->getTimer();
+  const bool local = address.kind == Address::Kind::unix_socket;
   auto connected = io.provider->getNetwork()
                        .parseAddress(kj_address(address), kDefaultPort)
                        .then([](kj::Own<kj::NetworkAddress> parsed) {
                          return parsed->connect().attach(kj::mv(parsed));
                        })
-                       .then([](kj::Own<kj::AsyncIoStream> stream) {
+                       .then([local](kj::Own<kj::AsyncIoStream> stream) {
+                         // Where everybody may make files, so may somebody who waits for our program.
+                         KJ_REQUIRE(!local || same_user(*stream), "the socket is another user's");
                          tune_socket(*stream);
                          return kj::mv(stream);
                        });

@@ -30,7 +30,8 @@ class Listener {
   kj::Own<kj::ConnectionReceiver> receiver_;
 };
 
-/// Connects. Rejects after `deadline`, in words that name the address. Host names are resolved off the loop.
+/// Connects. Rejects after `deadline`, and at a Unix socket on which another user listens (root
+/// excepted), with the reason alone: the caller knows the address. Host names are resolved off the loop.
 kj::Promise<kj::Own<kj::AsyncIoStream>> connect(Address address, kj::AsyncIoContext& io,
                                                 kj::Duration deadline = 10 * kj::SECONDS);
 

@@ -66,6 +66,9 @@ auto offload(Post&& post, Work work) {
     } catch (const std::exception& error) {
       (*fulfiller)->reject(
           kj::Exception(kj::Exception::Type::FAILED, "", 0, kj::heapString(error.what())));
+    } catch (...) {
+      (*fulfiller)->reject(kj::Exception(kj::Exception::Type::FAILED, "", 0,
+                                         kj::heapString("something that is no std::exception")));
     }
   });
   return kj::mv(paf.promise);

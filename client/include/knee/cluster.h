@@ -1,4 +1,5 @@
 #pragma once
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -8,6 +9,7 @@
 #include <knee/options.h>
 #include <knee/shared.h>
 #include <knee/slave.h>
+#include <knee/slave_info.h>
 
 namespace knee {
 
@@ -59,6 +61,11 @@ class KNEE_EXPORT Cluster {
 
   /// Names of the slaves that are connected now.
   std::vector<std::string> slaves() const;
+
+  /// What the slaves are that this cluster knows, also those it could not reach, with the reason. Waits until each has
+  /// answered or failed, at most `patience`. Not from a callback: it would hold up all others.
+  std::vector<SlaveInfo> describe(
+      std::chrono::nanoseconds patience = std::chrono::seconds(12)) const;
 
   /// Slots of all connected slaves. With `wait`, waits until there is one at least.
   unsigned slots() const;

@@ -7,5 +7,6 @@
 #include <knee/error.h>
 #include <knee/options.h>
 #include <knee/promise.h>
+#include <knee/shared.h>
 #include <knee/slave.h>
 #include <knee/this_task.h>

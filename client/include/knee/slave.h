@@ -1,4 +1,5 @@
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -6,6 +7,7 @@
 #include <knee/bag.h>
 #include <knee/command.h>
 #include <knee/promise.h>
+#include <knee/slave_info.h>
 
 namespace knee {
 
@@ -27,6 +29,9 @@ class KNEE_EXPORT Slave {
   Promise<CommandResult> run(Command command, const TaskOptions& options = {}) const {
     return Promise<CommandResult>(detail::submit_command(site_, std::move(command), &options));
   }
+
+  /// What it is, or why it cannot be said. As Cluster::describe.
+  SlaveInfo describe(std::chrono::nanoseconds patience = std::chrono::seconds(12)) const;
 
   const std::string& name() const { return name_; }
 

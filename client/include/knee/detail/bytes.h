@@ -1,6 +1,9 @@
 #pragma once
 
+#include <sys/mman.h>
+
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
@@ -99,9 +102,20 @@ class Bytes {
     void* const moved = std::realloc(is_inline() ? nullptr : data_, new_capacity);
     if (moved == nullptr) throw std::bad_alloc();
     if (is_inline()) std::memcpy(moved, inline_, size_);
+    if (new_capacity >= kLarge) use_large_pages(moved, new_capacity);
     data_ = static_cast<std::byte*>(moved);
     heap_capacity_ = new_capacity;
   }
+
+  // For tens of megabytes the faults of small pages would cost more than all copies. Only a hint.
+  static void use_large_pages(void* begin, std::size_t size) noexcept {
+    constexpr std::uintptr_t kPage = 4096;
+    const auto address = (reinterpret_cast<std::uintptr_t>(begin) + kPage - 1) & ~(kPage - 1);
+    const auto skipped = address - reinterpret_cast<std::uintptr_t>(begin);
+    ::madvise(reinterpret_cast<void*>(address), size - skipped, MADV_HUGEPAGE);
+  }
+
+  static constexpr std::size_t kLarge = std::size_t{4} << 20;
 
   std::byte* data_;
   std::size_t size_ = 0;

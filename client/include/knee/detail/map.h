@@ -133,9 +133,7 @@ class Map {
   void fill() {
     const auto end = std::ranges::end(range_);
     for (; outstanding_ < window_ && *next_ != end; ++*next_) {
-      Bytes encoded;
-      encode_arguments<Function>(encoded, **next_);
-      const TaskRef task = submit(site_, entry_of_value<f>, std::move(encoded), nullptr);
+      const TaskRef task = call<Function>(site_, entry_of_value<f>, nullptr, **next_);
       ++outstanding_;
       task->consume(
           [arrivals = arrivals_, index = index_++](TaskState& done) {

@@ -1,0 +1,78 @@
+#include "byte_stream.h"
+
+#include <algorithm>
+#include <deque>
+
+namespace knee::rpc {
+namespace {
+
+constexpr std::size_t kChunk = 256 * 1024;
+constexpr std::size_t kOnTheirWay = 8;
+
+/// A sink and the writes that it has not answered.
+class Window {
+ public:
+  explicit Window(proto::ByteSink::Client sink) : sink_(kj::mv(sink)) {}
+
+  /// Sends a chunk; the promise says when the next may come.
+  kj::Promise<void> write(kj::ArrayPtr<const kj::byte> bytes) {
+    auto request = sink_.writeRequest(capnp::MessageSize{bytes.size() / 8 + 16, 0});
+    request.setBytes(bytes);
+    unanswered_.push_back(request.send().eagerlyEvaluate(nullptr));
+    if (unanswered_.size() < kOnTheirWay) return kj::READY_NOW;
+    auto oldest = kj::mv(unanswered_.front());
+    unanswered_.pop_front();
+    return oldest;
+  }
+
+  kj::Promise<void> done() {
+    auto all = kj::heapArrayBuilder<kj::Promise<void>>(unanswered_.size());
+    for (auto& write : unanswered_) all.add(kj::mv(write));
+    unanswered_.clear();
+    return kj::joinPromises(all.finish()).then([this] {
+      return sink_.doneRequest().send().ignoreResult();
+    });
+  }
+
+ private:
+  proto::ByteSink::Client sink_;
+  std::deque<kj::Promise<void>> unanswered_;
+};
+
+kj::Promise<void> send_rest(Window& window, std::span<const std::byte> rest) {
+  if (rest.empty()) return window.done();
+  const auto piece = rest.first(std::min(kChunk, rest.size()));
+  return window
+      .write(kj::arrayPtr(reinterpret_cast<const kj::byte*>(piece.data()), piece.size()))
+      .then([&window, rest = rest.subspan(piece.size())] { return send_rest(window, rest); });
+}
+
+kj::Promise<void> send_rest(Window& window, std::uint64_t size, std::uint64_t offset,
+                            ReadPiece& read) {
+  if (offset == size) return window.done();
+  const auto most = static_cast<std::size_t>(std::min<std::uint64_t>(kChunk, size - offset));
+  return read(offset, most).then([&window, &read, size, offset](Piece piece) {
+    return window.write(kj::arrayPtr(piece->data(), piece->size()))
+        .then([&window, &read, size, next = offset + piece->size()] {
+          return send_rest(window, size, next, read);
+        });
+  });
+}
+
+}  // namespace
+
+kj::Promise<void> send_bytes(proto::ByteSink::Client sink, std::span<const std::byte> bytes) {
+  auto window = kj::heap<Window>(kj::mv(sink));
+  auto& sending = *window;
+  return send_rest(sending, bytes).attach(kj::mv(window));
+}
+
+kj::Promise<void> send_pieces(proto::ByteSink::Client sink, std::uint64_t size, ReadPiece read) {
+  auto window = kj::heap<Window>(kj::mv(sink));
+  auto reader = kj::heap<ReadPiece>(kj::mv(read));
+  auto& sending = *window;
+  auto& reading = *reader;
+  return send_rest(sending, size, 0, reading).attach(kj::mv(window), kj::mv(reader));
+}
+
+}  // namespace knee::rpc

@@ -1,0 +1,29 @@
+#pragma once
+#include <kj/async.h>
+#include <kj/function.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "proto/slave.capnp.h"
+
+/// Moving long runs of bytes into a proto::ByteSink.
+///
+/// Some chunks are always on their way: Cap'n Proto's own flow control sizes its window by the
+/// socket's send buffer, which is smaller than one chunk, and would wait for each to be answered.
+namespace knee::rpc {
+
+/// Writes `bytes` and says `done`. They must stay as long as the promise; dropping it stops.
+kj::Promise<void> send_bytes(proto::ByteSink::Client sink, std::span<const std::byte> bytes);
+
+/// The bytes at `offset`, at least one and at most `most`.
+using Piece = std::shared_ptr<const std::vector<kj::byte>>;
+using ReadPiece = kj::Function<kj::Promise<Piece>(std::uint64_t offset, std::size_t most)>;
+
+/// The same for `size` bytes that are read piece by piece.
+kj::Promise<void> send_pieces(proto::ByteSink::Client sink, std::uint64_t size, ReadPiece read);
+
+}  // namespace knee::rpc

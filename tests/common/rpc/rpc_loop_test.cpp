@@ -1,0 +1,194 @@
+#include "common/rpc/rpc_loop.h"
+
+#include <signal.h>
+
+#include <atomic>
+#include <catch2/catch.hpp>
+#include <future>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+using knee::rpc::offload;
+using knee::rpc::RpcLoop;
+
+namespace {
+
+/// A pool of threads that only keeps what it is given, until it is told to work.
+struct HeldPool {
+  std::vector<std::function<void()>> jobs;
+  auto post() {
+    return [this](auto job) { jobs.emplace_back(std::move(job)); };
+  }
+  /// On a thread of its own.
+  void work() {
+    std::thread([this] {
+      for (auto& job : jobs) job();
+      jobs.clear();
+    }).join();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("what one thread posts runs in its order, on one thread that is not its own") {
+  std::vector<int> order;
+  std::vector<std::thread::id> threads;
+  {
+    RpcLoop loop;
+    for (int i = 0; i < 1000; ++i)
+      loop.post([&, i](kj::AsyncIoContext&) {
+        order.push_back(i);
+        threads.push_back(std::this_thread::get_id());
+      });
+  }
+  REQUIRE(order.size() == 1000);
+  for (int i = 0; i < 1000; ++i) {
+    REQUIRE(order[static_cast<std::size_t>(i)] == i);
+    REQUIRE(threads[static_cast<std::size_t>(i)] == threads.front());
+  }
+  CHECK(threads.front() != std::this_thread::get_id());
+}
+
+TEST_CASE("many threads post at once: nothing is lost, each thread's order is kept") {
+  constexpr int kThreads = 8;
+  constexpr int kEach = 5000;
+  std::vector<std::vector<int>> seen(kThreads);
+  {
+    RpcLoop loop;
+    std::vector<std::thread> posting;
+    for (int t = 0; t < kThreads; ++t)
+      posting.emplace_back([&, t] {
+        for (int i = 0; i < kEach; ++i)
+          loop.post([&seen, t, i](kj::AsyncIoContext&) {
+            seen[static_cast<std::size_t>(t)].push_back(i);
+          });
+      });
+    for (auto& thread : posting) thread.join();
+  }
+  for (const auto& one : seen) {
+    REQUIRE(one.size() == kEach);
+    for (int i = 0; i < kEach; ++i) REQUIRE(one[static_cast<std::size_t>(i)] == i);
+  }
+}
+
+TEST_CASE("run waits for the job, and a sleeping loop is woken each time") {
+  RpcLoop loop;
+  for (int i = 0; i < 2000; ++i) {
+    int seen = -1;
+    loop.run([&](kj::AsyncIoContext&) { seen = i; });
+    REQUIRE(seen == i);
+  }
+}
+
+TEST_CASE("run rethrows what the job throws, and the loop goes on") {
+  RpcLoop loop;
+  CHECK_THROWS_WITH(
+      loop.run([](kj::AsyncIoContext&) { throw std::invalid_argument("out of sorts"); }),
+      "out of sorts");
+  CHECK_THROWS_AS(loop.run([](kj::AsyncIoContext&) { throw 7; }), int);
+  int ran = 0;
+  loop.run([&](kj::AsyncIoContext&) { ran = 1; });
+  CHECK(ran == 1);
+}
+
+TEST_CASE("a job may post, and its jobs run too, even while the loop is being destroyed") {
+  std::atomic<int> depth = 0;
+  {
+    auto loop = std::make_unique<RpcLoop>();
+    std::function<void()> deeper = [&, raw = loop.get()] {
+      raw->post([&](kj::AsyncIoContext&) {
+        if (++depth < 100) deeper();
+      });
+    };
+    deeper();
+    loop.reset();
+  }
+  CHECK(depth == 100);
+}
+
+TEST_CASE("destruction runs what was posted before") {
+  std::atomic<int> ran = 0;
+  for (int round = 0; round < 50; ++round) {
+    RpcLoop loop;
+    for (int i = 0; i < 20; ++i) loop.post([&](kj::AsyncIoContext&) { ++ran; });
+  }
+  CHECK(ran == 1000);
+}
+
+TEST_CASE("promises of the loop go on between jobs") {
+  RpcLoop loop;
+  std::promise<int> result;
+  kj::Maybe<kj::Promise<void>> running;
+  loop.run([&](kj::AsyncIoContext& io) {
+    running = io.provider->getTimer()
+                  .afterDelay(1 * kj::MILLISECONDS)
+                  .then([&result] { result.set_value(7); })
+                  .eagerlyEvaluate(nullptr);
+  });
+  CHECK(result.get_future().get() == 7);
+  loop.run([&](kj::AsyncIoContext&) { running = nullptr; });
+}
+
+TEST_CASE("the loop's thread leaves signals to others, and the maker's mask as it was") {
+  sigset_t before;
+  sigset_t after;
+  sigset_t inside;
+  pthread_sigmask(SIG_SETMASK, nullptr, &before);
+  RpcLoop loop;
+  loop.run([&](kj::AsyncIoContext&) { pthread_sigmask(SIG_SETMASK, nullptr, &inside); });
+  pthread_sigmask(SIG_SETMASK, nullptr, &after);
+  CHECK(sigismember(&inside, SIGTERM) == 1);
+  CHECK(sigismember(&inside, SIGINT) == 1);
+  CHECK(sigismember(&after, SIGTERM) == sigismember(&before, SIGTERM));
+}
+
+TEST_CASE("offloaded work resolves on the loop with its result") {
+  auto io = kj::setupAsyncIo();
+  HeldPool pool;
+  std::thread::id worked;
+  auto number = offload(pool.post(), [&worked] {
+    worked = std::this_thread::get_id();
+    return 42;
+  });
+  bool done = false;
+  auto nothing = offload(pool.post(), [&done] { done = true; });
+  CHECK_FALSE(number.poll(io.waitScope));
+  pool.work();
+  CHECK(number.wait(io.waitScope) == 42);
+  nothing.wait(io.waitScope);
+  CHECK(done);
+  CHECK(worked != std::this_thread::get_id());
+}
+
+TEST_CASE("what offloaded work throws rejects the promise with its text") {
+  auto io = kj::setupAsyncIo();
+  HeldPool pool;
+  auto failing = offload(pool.post(), []() -> int { throw std::runtime_error("disk full"); });
+  auto odd = offload(pool.post(), [] { throw 7; });
+  pool.work();
+  CHECK_THROWS_WITH(failing.wait(io.waitScope), Catch::Contains("disk full"));
+  CHECK_THROWS_AS(odd.wait(io.waitScope), kj::Exception);
+}
+
+TEST_CASE("offloaded work runs to its end though its promise, or its loop, is gone") {
+  HeldPool pool;
+  bool dropped_ran = false;
+  {
+    auto io = kj::setupAsyncIo();
+    {
+      auto dropped = offload(pool.post(), [&] { dropped_ran = true; });
+    }
+    pool.work();
+    CHECK(dropped_ran);
+    {
+      auto late = offload(pool.post(), [&] { return 1; });
+    }
+  }
+  pool.work();
+}
+
+TEST_CASE("the text of an exception is its description alone") {
+  const kj::Exception error(kj::Exception::Type::FAILED, "file.c++", 7, kj::heapString("it rains"));
+  CHECK(knee::rpc::text_of(error) == "it rains");
+}
