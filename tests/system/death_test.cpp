@@ -1,0 +1,238 @@
+#include <knee/this_task.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <set>
+
+#include "tests/system/harness/driver_process.h"
+#include "tests/system/harness/leak_check.h"
+#include "tests/system/harness/marks.h"
+#include "tests/system/harness/process_view.h"
+#include "tests/system/tasks.h"
+
+using namespace knee::test;
+using namespace std::chrono_literals;
+using Catch::Contains;
+using knee::Error;
+
+namespace {
+
+/// The first attempt never ends.
+unsigned second_time_lucky(std::string started) {
+  if (knee::this_task::attempt() == 1) hang(started);
+  return knee::this_task::attempt();
+}
+
+/// Marks its slave's name and waits until it stands `count` times for others.
+std::string meet(std::string file, std::size_t count) {
+  leave_mark(file, knee::this_task::slave());
+  wait_for_marks(file, count);
+  return knee::this_task::slave();
+}
+
+void kill_and_wait(pid_t pid) {
+  ::kill(pid, SIGKILL);
+  REQUIRE(wait_until([pid] { return !is_alive(pid); }));
+}
+
+}  // namespace
+
+TEST_CASE("a worker killed while idle is replaced, and nothing is charged") {
+  SlaveProcess slave({.slots = 1});
+  const LeakCheck leaks({&slave});
+  {
+    knee::Cluster cluster(reaching(slave));
+    auto bag = cluster.bag({.attempts = 1});
+    const pid_t first = bag.call<own_pid>().get();
+    kill_and_wait(first);
+    const pid_t second = bag.call<own_pid>().get();
+    CHECK(second != first);
+    CHECK(bag.call<own_pid>().get() == second);
+    bag.wait();
+  }
+  CHECK(leaks.found() == "");
+}
+
+TEST_CASE("a task whose worker is killed runs again, and those behind it are not charged") {
+  SlaveProcess slave({.slots = 1});
+  const LeakCheck leaks({&slave});
+  const TemporaryFolder folder;
+  {
+    knee::Cluster cluster(reaching(slave));
+    auto bag = cluster.bag();
+    auto lucky = bag.call<second_time_lucky>(folder / "started");
+    Tally others(20);
+    for (int i = 0; i < 20; ++i)
+      bag.call<rest>(knee::TaskOptions{.attempts = 1}, i, 0).then([&](int x) { others.add(x); });
+    wait_for_marks(folder / "started");
+    kill_and_wait(std::stoi(marks_in(folder / "started").at(0)));
+    CHECK(lucky.get() == 2);
+    bag.wait();
+    CHECK(others.complaints() == "");
+  }
+  CHECK(leaks.found() == "");
+}
+
+TEST_CASE("with one attempt a task whose worker is killed has failed and never runs again") {
+  SlaveProcess slave({.slots = 1});
+  const LeakCheck leaks({&slave});
+  const TemporaryFolder folder;
+  {
+    knee::Cluster cluster(reaching(slave));
+    auto bag = cluster.bag({.attempts = 1, .name = "once"});
+    auto killed = bag.call<hang>(folder / "started");
+    wait_for_marks(folder / "started");
+    kill_and_wait(std::stoi(marks_in(folder / "started").at(0)));
+    const Error error = error_of(std::move(killed));
+    CHECK(error.kind() == Error::Kind::crashed);
+    CHECK(error.slave() == "gandalf");
+    CHECK(error.attempt() == 1);
+    CHECK_THAT(error.task(), Contains("once: ") && Contains("hang"));
+    CHECK_THAT(error.what(), Contains("SIGKILL"));
+    CHECK(bag.call<twice>(1).get() == 2);
+    CHECK(marks_in(folder / "started").size() == 1);
+  }
+  CHECK(leaks.found() == "");
+}
+
+TEST_CASE("a bag outlives the violent death of its only slave") {
+  SlaveProcess slave;
+  const LeakCheck leaks({&slave});
+  {
+    knee::Cluster cluster(reaching(slave));
+    auto bag = cluster.bag();
+    Tally results(300);
+    for (int i = 0; i < 300; ++i) bag.call<rest>(i, 2).then([&](int x) { results.add(x); });
+    REQUIRE(wait_until([&] { return bag.counts().done > 20; }));
+    slave.kill();
+    CHECK(wait_until([] { return descendants_with(::getpid(), kWorkerWord).empty(); }, 5s));
+    CHECK(bag.counts().done < 300);
+    slave.start();
+    bag.wait();
+    CHECK(results.complaints() == "");
+  }
+  CHECK(leaks.found() == "");
+}
+
+TEST_CASE("a lost slave costs a task with one attempt its life, in words") {
+  SlaveProcess slave;
+  const TemporaryFolder folder;
+  knee::Cluster cluster(reaching(slave));
+  auto bag = cluster.bag({.attempts = 1, .name = "once"});
+  auto lost = bag.call<hang>(folder / "started");
+  wait_for_marks(folder / "started");
+  slave.kill();
+  const Error error = error_of(std::move(lost));
+  CHECK(error.kind() == Error::Kind::slave_lost);
+  CHECK(error.slave() == "gandalf");
+  CHECK(error.attempt() == 1);
+  CHECK_THAT(error.what(), Contains("gandalf"));
+  slave.start();
+  CHECK(bag.call<twice>(1).get() == 2);
+  CHECK(marks_in(folder / "started").size() == 1);
+}
+
+TEST_CASE("the tasks of a lost slave go to another one") {
+  SlaveProcess gandalf({.name = "gandalf"});
+  SlaveProcess frodo({.name = "frodo"});
+  const TemporaryFolder folder;
+  knee::Cluster cluster(reaching({&gandalf, &frodo}));
+  auto bag = cluster.bag();
+  std::vector<knee::Promise<std::string>> promises;
+  for (int i = 0; i < 4; ++i) promises.push_back(bag.call<meet>(folder / "met", 5u));
+  wait_for_marks(folder / "met", 4);
+  gandalf.kill();
+  for (auto& promise : promises) CHECK(promise.get() == "frodo");
+}
+
+TEST_CASE("a slave may be started after its driver") {
+  SlaveProcess slave({.start = false});
+  knee::Cluster cluster(reaching(slave));
+  auto promise = cluster.call<twice>(21);
+  CHECK(cluster.slots() == 0);
+  slave.start();
+  CHECK(promise.get() == 42);
+  CHECK(cluster.slaves() == std::vector<std::string>{"gandalf"});
+}
+
+TEST_CASE("a slave that comes in the middle of a bag gets its part") {
+  SlaveProcess gandalf({.name = "gandalf", .slots = 1});
+  SlaveProcess frodo({.name = "frodo", .slots = 1, .start = false});
+  const TemporaryFolder folder;
+  knee::Cluster cluster(reaching({&gandalf, &frodo}));
+  auto bag = cluster.bag();
+  // Neither ends before both run, and gandalf has one slot.
+  auto first = bag.call<meet>(folder / "met", 2u);
+  auto second = bag.call<meet>(folder / "met", 2u);
+  wait_for_marks(folder / "met");
+  frodo.start();
+  CHECK(std::set<std::string>{first.get(), second.get()} ==
+        std::set<std::string>{"frodo", "gandalf"});
+}
+
+TEST_CASE("a slave on which everything crashes does not swallow the bag") {
+  SlaveProcess good({.name = "good"});
+  SlaveProcess hole({.name = "hole", .environment = {{"KNEE_TEST_BLACK_HOLE", "1"}}});
+  DriverProcess driver(
+      {.part = "black_hole", .arguments = {"300"}, .slaves = {good.address(), hole.address()}});
+  CHECK(driver.wait() == 0);
+  CHECK_THAT(driver.out(), Contains("300 results"));
+  CHECK_THAT(driver.err(), Contains("slave hole is given no tasks"));
+  CHECK_THAT(driver.err(), !Contains("slave good is given no tasks"));
+}
+
+TEST_CASE("a slave told to end finishes what runs and gives back the rest") {
+  SlaveProcess gandalf({.name = "gandalf"});
+  SlaveProcess frodo({.name = "frodo", .start = false});
+  const TemporaryFolder folder;
+  knee::Cluster cluster(reaching({&gandalf, &frodo}));
+  auto bag = cluster.bag({.attempts = 1});
+  std::vector<knee::Promise<int>> running;
+  for (int i = 0; i < 2; ++i)
+    running.push_back(bag.call<hold>(i, folder / "started", folder / "go"));
+  wait_for_marks(folder / "started", 2);
+  Tally waiting(10);
+  for (int i = 0; i < 10; ++i) bag.call<rest>(i, 0).then([&](int x) { waiting.add(x); });
+  gandalf.process().signal(SIGTERM);
+  gandalf.process().wait_for_err("draining");
+  frodo.start();
+  CHECK(wait_until([&] { return bag.counts().done == 10; }));
+  CHECK(gandalf.process().is_alive());
+  leave_mark(folder / "go", "");
+  for (int i = 0; i < 2; ++i) CHECK(running[static_cast<std::size_t>(i)].get() == i);
+  CHECK(gandalf.process().wait() == 0);
+  bag.wait();
+  CHECK(waiting.complaints() == "");
+}
+
+TEST_CASE("a slave told to end for the second time ends at once") {
+  SlaveProcess slave;
+  const LeakCheck leaks({&slave});
+  const TemporaryFolder folder;
+  {
+    knee::Cluster cluster(reaching(slave));
+    auto bag = cluster.bag({.attempts = 1});
+    auto task = bag.call<hang>(folder / "started");
+    wait_for_marks(folder / "started");
+    slave.process().signal(SIGTERM);
+    slave.process().wait_for_err("draining");
+    slave.process().signal(SIGTERM);
+    CHECK(slave.process().wait() == 0);
+    CHECK(error_of(std::move(task)).kind() == Error::Kind::slave_lost);
+  }
+  CHECK(leaks.found() == "");
+}
+
+TEST_CASE("a slave that nobody uses ends when it was told so, and not before") {
+  SlaveProcess slave({.flags = {"--idle-exit", "1"}});
+  {
+    knee::Cluster cluster(reaching(slave));
+    CHECK(cluster.call<rest>(1, 1500).get() == 1);
+    CHECK(slave.process().is_alive());
+  }
+  CHECK(slave.process().wait(10s) == 0);
+  CHECK_THAT(slave.err(), Contains("no driver for 1 s"));
+}

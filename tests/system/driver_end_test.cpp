@@ -1,0 +1,123 @@
+#include <signal.h>
+#include <unistd.h>
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+
+#include "tests/system/harness/driver_process.h"
+#include "tests/system/harness/leak_check.h"
+#include "tests/system/harness/marks.h"
+#include "tests/system/harness/process_view.h"
+#include "tests/system/tasks.h"
+
+using namespace knee::test;
+using namespace std::chrono_literals;
+using Catch::Contains;
+using knee::Error;
+
+namespace {
+
+/// A driver that is stopped for so long in the middle of its bag.
+void stop_for(std::chrono::seconds pause) {
+  SlaveProcess slave;
+  const TemporaryFolder folder;
+  DriverProcess driver({.part = "rest_and_mark",
+                        .arguments = {folder / "done", "x", "300"},
+                        .slaves = {slave.address()}});
+  wait_for_marks(folder / "done", 20);
+  driver.stop();
+  const auto until = std::chrono::steady_clock::now() + pause;
+  CHECK_FALSE(wait_until([&] { return driver.wait(0s).has_value(); },
+                         until - std::chrono::steady_clock::now()));
+  driver.resume();
+  CHECK(driver.wait() == 0);
+  CHECK_THAT(driver.out(), Contains("300 results"));
+  // Nothing was lost, so nothing ran twice.
+  CHECK(marks_in(folder / "done").size() == 300);
+}
+
+}  // namespace
+
+TEST_CASE("a driver that is killed leaves nothing, and the next one has all slots") {
+  SlaveProcess slave;
+  const LeakCheck leaks({&slave});
+  const TemporaryFolder folder;
+  DriverProcess driver(
+      {.part = "hang", .arguments = {folder / "started", "5"}, .slaves = {slave.address()}});
+  wait_for_marks(folder / "started", 2);
+  driver.kill();
+  CHECK(wait_until([&] { return slave.family().empty(); }, 3s));
+  CHECK(leaks.found() == "");
+  knee::Cluster cluster(reaching(slave));
+  auto bag = cluster.bag();
+  // Both slots at once.
+  auto first = bag.call<hold>(1, folder / "new", folder / "go");
+  auto second = bag.call<hold>(2, folder / "new", folder / "go");
+  wait_for_marks(folder / "new", 2);
+  leave_mark(folder / "go", "");
+  CHECK(first.get() + second.get() == 3);
+}
+
+TEST_CASE("a driver may be stopped for a second") {
+  stop_for(1s);
+}
+TEST_CASE("a driver may be stopped for ten seconds", "[.slow]") {
+  stop_for(10s);
+}
+
+TEST_CASE("a driver without slaves says so, with the last error of each address") {
+  DriverProcess driver(
+      {.part = "call_one", .slaves = {"unix:/nonexistent/slave.sock", "127.0.0.1:1"}});
+  driver.wait_for_err("no slave yet");
+  const std::string text = driver.err();
+  CHECK_THAT(text, Contains("unix:/nonexistent/slave.sock") && Contains("No such file"));
+  CHECK_THAT(text, Contains("127.0.0.1:1") && Contains("Connection refused"));
+  CHECK(driver.is_alive());
+}
+
+TEST_CASE("two drivers share a slave's slots fairly, and neither waits for the other's end") {
+  SlaveProcess slave;
+  const LeakCheck leaks({&slave});
+  const TemporaryFolder folder;
+  {
+    const auto driver = [&](const std::string& user) {
+      return DriverProcess::Setup{
+          .part = "share",
+          .arguments = {folder / "ready", folder / "go", folder / "done", user, "2000"},
+          .slaves = {slave.address()},
+          .user = user};
+    };
+    const DriverProcess alice(driver("alice"));
+    const DriverProcess bob(driver("bob"));
+    wait_for_marks(folder / "ready", 2);
+    leave_mark(folder / "go", "");
+    wait_for_marks(folder / "done", 220);
+    auto done = marks_in(folder / "done");
+    // The first few may all be of the driver that was awake sooner.
+    const auto of_alice = std::count(done.begin() + 20, done.begin() + 220, "alice");
+    CHECK(of_alice >= 70);
+    CHECK(of_alice <= 130);
+  }
+  CHECK(leaks.found() == "");
+}
+
+TEST_CASE("a program that ends before it serves as a worker fails its bag, with its last words") {
+  SlaveProcess slave;
+  const LeakCheck leaks({&slave});
+  const TemporaryFolder folder;
+  {
+    auto options = reaching(slave);
+    options.environment = {"KNEE_TEST_END_EARLY=" + (folder / "starts")};
+    knee::Cluster cluster(options);
+    auto bag = cluster.bag({.name = "doomed"});
+    for (int i = 0; i < 5; ++i) (void)bag.call<twice>(i);
+    const Error error = error_out_of([&] { bag.wait(); });
+    CHECK(error.kind() == Error::Kind::refused);
+    CHECK(error.slave() == "gandalf");
+    CHECK_THAT(error.what(), Contains("cannot find my data") && Contains("9"));
+    CHECK(bag.counts().failed == 5);
+    // Each task is charged for its refusals, and each refusal is worth a few starts.
+    CHECK(marks_in(folder / "starts").size() <= 5 * 3 * 3);
+  }
+  CHECK(leaks.found() == "");
+}

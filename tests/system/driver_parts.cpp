@@ -1,0 +1,108 @@
+#include "driver_parts.h"
+
+#include <knee/knee.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <iostream>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "tests/system/harness/marks.h"
+#include "tests/system/tasks.h"
+
+namespace knee::test {
+namespace {
+
+using Arguments = std::vector<std::string>;
+
+int number(const std::string& text) {
+  return std::stoi(text);
+}
+
+void print_lines(int count) {
+  for (int i = 0; i < count; ++i) std::printf("line %d\n", i);
+}
+
+int crash_in_a_black_hole(int x) {
+  if (std::getenv("KNEE_TEST_BLACK_HOLE") != nullptr) ::raise(SIGSEGV);
+  return rest(x, 1);
+}
+
+/// `call_one`
+void call_one(Cluster& cluster, const Arguments&) {
+  std::cout << cluster.call<twice>(21).get() << '\n';
+}
+
+/// `hang FILE COUNT`: tasks that never end.
+void hang_all(Cluster& cluster, const Arguments& arguments) {
+  auto bag = cluster.bag({.name = "hanging"});
+  for (int i = 0; i < number(arguments.at(1)); ++i) (void)bag.call<hang>(arguments.at(0));
+  bag.wait();
+}
+
+/// `print COUNT`: one task that prints so many lines.
+void print(Cluster& cluster, const Arguments& arguments) {
+  cluster.call<print_lines>(number(arguments.at(0))).get();
+}
+
+/// `rest_and_mark FILE TEXT COUNT`: tasks of 10 ms that leave the mark TEXT.
+void rest_and_mark_all(Cluster& cluster, const Arguments& arguments) {
+  auto bag = cluster.bag({.name = "resting"});
+  int results = 0;
+  for (int i = 0; i < number(arguments.at(2)); ++i)
+    bag.call<rest_and_mark>(arguments.at(0), arguments.at(1)).then([&] { ++results; });
+  bag.wait();
+  std::cout << results << " results\n";
+}
+
+/// `share READY GO FILE TEXT COUNT`: the same when there is something in GO and a worker is warm.
+void share(Cluster& cluster, const Arguments& arguments) {
+  cluster.call<twice>(1).get();
+  leave_mark(arguments.at(0), arguments.at(3));
+  wait_for_marks(arguments.at(1));
+  rest_and_mark_all(cluster, {arguments.begin() + 2, arguments.end()});
+}
+
+/// `black_hole COUNT`
+void black_hole(Cluster& cluster, const Arguments& arguments) {
+  auto bag = cluster.bag();
+  const int count = number(arguments.at(0));
+  Tally results(count);
+  for (int i = 0; i < count; ++i)
+    bag.call<crash_in_a_black_hole>(i).then([&](int x) { results.add(x); });
+  bag.wait();
+  std::cout << results.complaints() << count << " results\n";
+}
+
+const std::map<std::string, std::function<void(Cluster&, const Arguments&)>>& parts() {
+  static const std::map<std::string, std::function<void(Cluster&, const Arguments&)>> all{
+      {"black_hole", black_hole},
+      {"call_one", call_one},
+      {"hang", hang_all},
+      {"print", print},
+      {"rest_and_mark", rest_and_mark_all},
+      {"share", share},
+  };
+  return all;
+}
+
+}  // namespace
+
+int play_driver_part(int argc, char** argv) {
+  Cluster cluster(argc, argv);
+  const Arguments arguments(argv + 3, argv + argc);
+  try {
+    parts().at(argv[2])(cluster, arguments);
+    return 0;
+  } catch (const std::exception& failure) {
+    std::cerr << "failed: " << failure.what() << '\n';
+    return 1;
+  }
+}
+
+}  // namespace knee::test

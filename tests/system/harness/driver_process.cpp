@@ -1,0 +1,24 @@
+#include "driver_process.h"
+
+#include <filesystem>
+
+namespace knee::test {
+
+ChildProcess::Plan DriverProcess::plan_for(const Setup& setup) {
+  Plan plan;
+  plan.arguments = {own_path(), "--driver", setup.part};
+  for (const auto& argument : setup.arguments) plan.arguments.push_back(argument);
+  plan.environment = setup.environment;
+  std::string slaves;
+  for (const auto& slave : setup.slaves) slaves += (slaves.empty() ? "" : ",") + slave;
+  if (!slaves.empty()) plan.environment.emplace("KNEE_SLAVES", slaves);
+  plan.environment.emplace("KNEE_INSECURE", "yes");
+  if (!setup.user.empty()) plan.environment.emplace("USER", setup.user);
+  return plan;
+}
+
+std::string own_path() {
+  return std::filesystem::read_symlink("/proc/self/exe");
+}
+
+}  // namespace knee::test

@@ -1,0 +1,83 @@
+#include "process_view.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "common/process/stat.h"
+
+namespace knee::test {
+namespace {
+
+bool runs(const process::ProcessStat& stat) {
+  return stat.state != 'Z' && stat.state != 'X';
+}
+
+}  // namespace
+
+bool is_alive(pid_t pid) {
+  const auto stat = process::read_stat(pid);
+  return stat && runs(*stat);
+}
+
+std::vector<pid_t> descendants_of(pid_t pid) {
+  const auto all = process::read_all_stats();
+  std::vector<pid_t> family{pid};
+  if (!all) return {};
+  // An ended process may still have children that run.
+  for (std::size_t i = 0; i < family.size(); ++i)
+    for (const auto& stat : *all)
+      if (stat.parent == family[i]) family.push_back(stat.pid);
+  family.erase(family.begin());
+  std::erase_if(family, [](pid_t member) { return !is_alive(member); });
+  return family;
+}
+
+std::vector<pid_t> descendants_with(pid_t pid, const std::string& text) {
+  auto family = descendants_of(pid);
+  std::erase_if(family, [&](pid_t member) {
+    return command_line_of(member).find(text) == std::string::npos;
+  });
+  return family;
+}
+
+char state_of(pid_t pid) {
+  const auto stat = process::read_stat(pid);
+  return stat ? stat->state : '?';
+}
+
+std::uint64_t resident_memory_of(pid_t pid) {
+  const auto stat = process::read_stat(pid);
+  return stat ? stat->resident : 0;
+}
+
+std::string command_line_of(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/cmdline", std::ios::binary);
+  std::string text((std::istreambuf_iterator<char>(file)), {});
+  std::replace(text.begin(), text.end(), '\0', ' ');
+  return text;
+}
+
+std::vector<std::string> descriptors_of(pid_t pid) {
+  namespace fs = std::filesystem;
+  std::vector<std::string> descriptors;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator("/proc/" + std::to_string(pid) + "/fd", error)) {
+    const auto target = fs::read_symlink(entry.path(), error);
+    if (error) continue;  // the iterator's own
+    if (target.string().starts_with("/proc/")) continue;
+    descriptors.push_back(entry.path().filename().string() + " -> " + target.string());
+  }
+  std::sort(descriptors.begin(), descriptors.end());
+  return descriptors;
+}
+
+std::string describe(const std::vector<pid_t>& processes) {
+  std::string text;
+  for (const pid_t pid : processes)
+    text += "  " + std::to_string(pid) + " " + state_of(pid) + " " + command_line_of(pid) + "\n";
+  return text;
+}
+
+}  // namespace knee::test

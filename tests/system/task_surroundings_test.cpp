@@ -1,0 +1,242 @@
+#include <fcntl.h>
+#include <knee/this_task.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <filesystem>
+#include <sstream>
+
+#include "tests/system/harness/driver_process.h"
+#include "tests/system/harness/leak_check.h"
+#include "tests/system/harness/marks.h"
+#include "tests/system/harness/process_view.h"
+#include "tests/system/tasks.h"
+
+using namespace knee::test;
+using namespace std::chrono_literals;
+using Catch::Contains;
+using knee::Error;
+
+namespace {
+
+/// Leaves a daemon behind, as a careless program does.
+int leave_a_daemon(std::string file) {
+  if (::fork() == 0) {
+    ::setsid();
+    if (::fork() != 0) ::_exit(0);
+    ::signal(SIGHUP, SIG_IGN);
+    ::signal(SIGTERM, SIG_IGN);
+    leave_mark(file, std::to_string(::getpid()));
+    for (;;) ::pause();
+  }
+  ::wait(nullptr);
+  wait_for_marks(file);
+  return ::getpid();
+}
+
+std::string working_folder() {
+  return std::filesystem::current_path();
+}
+void go_to_root() {
+  std::filesystem::current_path("/");
+}
+
+int close_everything() {
+  for (int fd = 0; fd < 1024; ++fd) ::close(fd);
+  return 1;
+}
+int write_over_output() {
+  const int nowhere = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+  ::dup2(nowhere, 1);
+  ::dup2(nowhere, 2);
+  ::close(nowhere);
+  std::puts("never seen");
+  return 2;
+}
+int take_all_signals() {
+  for (int number = 1; number < 32; ++number) ::signal(number, SIG_IGN);
+  sigset_t all;
+  sigfillset(&all);
+  ::sigprocmask(SIG_SETMASK, &all, nullptr);
+  return 3;
+}
+void spin_deaf() {
+  take_all_signals();
+  for (;;) ::pause();
+}
+
+std::string output_of_shell(std::string command) {
+  std::string text;
+  FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
+  for (char buffer[256]; std::fgets(buffer, sizeof buffer, pipe) != nullptr;) text += buffer;
+  return text + std::to_string(WEXITSTATUS(::pclose(pipe)));
+}
+
+struct Here {
+  std::string slave;
+  unsigned slot;
+  unsigned attempt;
+  bool cancelled;
+};
+Here look_around() {
+  knee::this_task::progress(0.5);
+  return {knee::this_task::slave(), knee::this_task::slot(), knee::this_task::attempt(),
+          knee::this_task::cancelled()};
+}
+
+int drive_a_cluster(int x) {
+  knee::ClusterOptions options;
+  options.slots = 1;
+  options.progress = false;
+  options.arguments = {"worker", kWorkerWord};
+  knee::Cluster cluster(options);
+  return cluster.call<twice>(x).get() + 1;
+}
+
+}  // namespace
+
+TEST_CASE("a million lines of a task arrive in order, each with its slave's name") {
+  SlaveProcess slave;
+  const LeakCheck leaks({&slave});
+  DriverProcess driver({.part = "print", .arguments = {"1000000"}, .slaves = {slave.address()}});
+  std::uint64_t most = 0;
+  CHECK(wait_until(
+      [&] {
+        most = std::max(most, resident_memory_of(slave.pid()));
+        return driver.wait(0s).has_value();
+      },
+      60s));
+  CHECK(driver.wait() == 0);
+  CHECK(most < 200u * 1024 * 1024);
+  std::istringstream text(driver.out());
+  int expected = 0;
+  int wrong = 0;
+  for (std::string line; std::getline(text, line);) {
+    const bool right =
+        line.starts_with("[gandalf:") && line.ends_with("] line " + std::to_string(expected));
+    wrong += right ? 0 : 1;
+    ++expected;
+  }
+  CHECK(wrong == 0);
+  CHECK(expected == 1'000'000);
+  CHECK(leaks.found() == "");
+}
+
+TEST_CASE("a daemon that a task leaves behind ends with its worker") {
+  SlaveProcess slave;
+  const LeakCheck leaks({&slave});
+  const TemporaryFolder folder;
+  {
+    knee::Cluster cluster(reaching(slave));
+    cluster.call<leave_a_daemon>(folder / "daemon").get();
+  }
+  CHECK(leaks.found() == "");
+  CHECK_FALSE(is_alive(std::stoi(marks_in(folder / "daemon").at(0))));
+}
+
+TEST_CASE("a daemon that a task leaves behind ends when its slave is killed") {
+  SlaveProcess slave;
+  const LeakCheck leaks;
+  const TemporaryFolder folder;
+  knee::Cluster cluster(reaching(slave));
+  cluster.call<leave_a_daemon>(folder / "daemon").get();
+  slave.kill();
+  const pid_t daemon = std::stoi(marks_in(folder / "daemon").at(0));
+  CHECK(wait_until([&] { return !is_alive(daemon); }, 10s));
+}
+
+TEST_CASE("a task that changes the folder does not move the next one") {
+  SlaveProcess slave({.slots = 1});
+  knee::Cluster cluster(reaching(slave));
+  const auto home = cluster.call<working_folder>().get();
+  CHECK_THAT(home, Contains(slave.scratch()));
+  cluster.call<go_to_root>().get();
+  CHECK(cluster.call<working_folder>().get() == home);
+}
+
+TEST_CASE("a task that closes every descriptor costs at most its own worker") {
+  SlaveProcess slave({.slots = 1});
+  const LeakCheck leaks({&slave});
+  {
+    knee::Cluster cluster(reaching(slave));
+    auto bag = cluster.bag();
+    Tally results(20);
+    const auto add = [&](int i) { bag.call<twice>(i).then([&](int x) { results.add(x / 2); }); };
+    for (int i = 0; i < 10; ++i) add(i);
+    auto closing = bag.call<close_everything>();
+    for (int i = 10; i < 20; ++i) add(i);
+    CHECK(closing.get() == 1);
+    bag.wait();
+    CHECK(results.complaints() == "");
+  }
+  CHECK(leaks.found() == "");
+}
+
+TEST_CASE("a task that puts other files over its output harms nobody") {
+  SlaveProcess slave({.slots = 1});
+  const LeakCheck leaks({&slave});
+  {
+    knee::Cluster cluster(reaching(slave));
+    CHECK(cluster.call<write_over_output>().get() == 2);
+    CHECK(cluster.call<twice>(5).get() == 10);
+  }
+  CHECK(leaks.found() == "");
+}
+
+TEST_CASE("a task that ignores and blocks all signals is still killed at its timeout") {
+  SlaveProcess slave({.slots = 1});
+  const LeakCheck leaks({&slave});
+  {
+    knee::Cluster cluster(reaching(slave));
+    CHECK(cluster.call<take_all_signals>().get() == 3);
+    auto bag = cluster.bag({.timeout = 100ms});
+    CHECK(error_of(bag.call<spin_deaf>()).kind() == Error::Kind::timeout);
+    CHECK(bag.call<twice>(5).get() == 10);
+  }
+  CHECK(leaks.found() == "");
+}
+
+TEST_CASE("a pipe that its reader closes ends its writer as in a shell") {
+  SlaveProcess slave;
+  knee::Cluster cluster(reaching(slave));
+  CHECK(cluster.call<output_of_shell>("yes | head -1").get() == "y\n0");
+  CHECK(cluster.call<output_of_shell>("bash -c 'set -o pipefail; yes | head -1'").get() ==
+        "y\n141");
+}
+
+TEST_CASE("a task can ask where it is") {
+  SlaveProcess slave;
+  knee::Cluster cluster(reaching(slave));
+  const Here here = cluster.call<look_around>().get();
+  CHECK(here.slave == "gandalf");
+  CHECK(here.slot < 2);
+  CHECK(here.attempt == 1);
+  CHECK_FALSE(here.cancelled);
+  const Here outside = look_around();
+  CHECK(outside.slave.empty());
+  CHECK(outside.slot == 0);
+  CHECK(outside.attempt == 0);
+  CHECK_FALSE(outside.cancelled);
+  CHECK_FALSE(knee::this_task::stop_token().stop_possible());
+}
+
+TEST_CASE("a task can be the driver of a cluster of its own") {
+  SlaveProcess slave;
+  const LeakCheck leaks({&slave});
+  {
+    knee::Cluster cluster(reaching(slave));
+    auto bag = cluster.bag();
+    Tally results(4);
+    for (int i = 0; i < 4; ++i)
+      bag.call<drive_a_cluster>(i).then([&](int x) { results.add((x - 1) / 2); });
+    bag.wait();
+    CHECK(results.complaints() == "");
+  }
+  CHECK(leaks.found() == "");
+}
