@@ -44,6 +44,10 @@ bool Outbox::empty() const {
          !take_back_answered_;
 }
 
+capnp::MessageSize Outbox::message_size() const {
+  return {128 + std::min(bytes_, 2 * kUpdateBytes) / sizeof(capnp::word), 0};
+}
+
 void Outbox::fill(proto::Update::Builder update) {
   if (empty()) return;
   update.setNumber(++number_);

@@ -50,6 +50,9 @@ class Outbox {
   /// Bytes waiting: results and output. A session over its limit stops reading its workers.
   std::size_t bytes() const { return bytes_; }
 
+  /// About what the next update takes: a message of one piece is read much faster than one of many.
+  capnp::MessageSize message_size() const;
+
   /// Moves as much as one update should hold (about 1 MiB) into `update`. An outcome never goes before
   /// output that was added before it.
   void fill(proto::Update::Builder update);
@@ -78,7 +81,7 @@ class Outbox {
   void fill_output(proto::Update::Builder update);
 
   channel::RecordBuilder builder_;
-  std::vector<capnp::word> outcome_words_;
+  std::vector<std::uint64_t> outcome_words_;  ///< clang has no copy of capnp::word
   std::vector<Outcome> outcomes_;
   std::size_t outcomes_sent_ = 0;
   std::deque<Output> output_;

@@ -87,7 +87,8 @@ void SessionServer::answer() {
     Pending pending = kj::mv(pending_.front());
     pending_.pop_front();
     if (!pending.answered->isWaiting()) continue;  // the driver has dropped the call
-    session_.outbox().fill(pending.context.getResults().initUpdate());
+    const auto size = session_.outbox().message_size();
+    session_.outbox().fill(pending.context.getResults(size).initUpdate());
     pending.answered->fulfill();
     any = true;
   }
