@@ -28,8 +28,7 @@ void take(proto::Description::Reader from, SlaveInfo& info) {
   info.connected = true;
 }
 
-kj::Promise<void> ask(proto::Slave::Client slave, std::shared_ptr<SlaveInfo> info,
-                      unsigned times) {
+kj::Promise<void> ask(proto::Slave::Client slave, std::shared_ptr<SlaveInfo> info, unsigned times) {
   const auto asked = Clock::now();
   return slave.describeRequest().send().then(
       [slave, info, times, asked](auto&& answer) mutable -> kj::Promise<void> {

@@ -7,7 +7,8 @@ namespace knee {
 
 /// What a slave says of itself and its machine. A plain value.
 struct SlaveInfo {
-  std::string name;     ///< as the slave calls itself; of one that was never reached: as it was asked for
+  std::string
+      name;  ///< as the slave calls itself; of one that was never reached: as it was asked for
   std::string address;  ///< where it is dialed, or in words how it came
   bool connected = false;
   std::string error;  ///< why not; all that follows is empty then

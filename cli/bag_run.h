@@ -1,0 +1,79 @@
+#pragma once
+#include <knee/cluster.h>
+
+#include <condition_variable>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/arguments.h"
+#include "cli/command_template.h"
+#include "cli/halt_policy.h"
+#include "cli/job_log.h"
+
+namespace knee::cli {
+
+/// What `knee bag` was told.
+struct BagSettings {
+  std::string line;                  ///< the template; empty: each argument is a command line
+  std::vector<std::string> inputs;   ///< templates of files that go along
+  std::vector<std::string> outputs;  ///< templates of files that are fetched
+  std::vector<std::string> environment;
+  std::string job_log;
+  std::size_t jobs = 0;  ///< at once; 0: as many as there are slots
+  bool keep_order = false;
+  HaltPolicy halt;
+  double timeout = 0;  ///< seconds; 0: none
+  unsigned attempts = 3;
+};
+
+/// The jobs of one `knee bag`, from the first argument to the exit code. Output of a job appears
+/// when it has ended, in one piece. One thread calls; results come on the cluster's callback
+/// thread.
+class BagRun {
+ public:
+  BagRun(Cluster& cluster, BagSettings settings);
+
+  /// Runs a job for each argument; gives the exit code: the number of jobs that failed, at most
+  /// 101, or that of the job that halted it.
+  int run(Arguments arguments);
+
+ private:
+  struct Job {
+    std::uint64_t number;
+    std::string line;
+    std::uint64_t sent = 0;
+    double start = 0;
+  };
+
+  bool wait_for_room();
+  void start(std::uint64_t number, const std::vector<std::string>& arguments);
+  void ended(const Job& job, const CommandResult& result);
+  void failed(const Job& job, const Error& error);
+  void count(std::uint64_t number, int exit_code);
+  void show(std::uint64_t number, std::string out, std::string err);
+  int exit_code() const;
+
+  BagSettings settings_;
+  CommandTemplate template_;
+  JobLog log_;
+  Bag bag_;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::size_t running_ = 0;
+  std::uint64_t succeeded_ = 0;
+  std::uint64_t failed_ = 0;
+  std::optional<int> halted_;  ///< exit code of the job that was the last straw
+  struct Text {
+    std::string out;
+    std::string err;
+  };
+  std::uint64_t shown_ = 0;             ///< with keep_order: jobs up to this one were shown
+  std::map<std::uint64_t, Text> held_;  ///< output that waits for jobs before it
+};
+
+}  // namespace knee::cli

@@ -1,0 +1,116 @@
+#include <knee/cluster.h>
+#include <poll.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <array>
+#include <iostream>
+
+#include "cli/outputs.h"
+#include "cli/tool.h"
+#include "cli/verbs.h"
+
+namespace knee::cli {
+namespace {
+
+struct RunOptions {
+  std::string on;
+  std::vector<std::string> inputs;
+  std::vector<std::string> outputs;
+  std::string folder;
+  bool no_stdin = false;
+};
+
+/// The signals a terminal or a batch system sends, kept from all threads and taken by the one that
+/// waits.
+class TakenSignals {
+ public:
+  TakenSignals() {
+    sigemptyset(&set_);
+    for (const int number : {SIGINT, SIGTERM, SIGQUIT, SIGHUP}) sigaddset(&set_, number);
+    pthread_sigmask(SIG_BLOCK, &set_, nullptr);
+  }
+  /// The next one, 0 if none comes for some milliseconds.
+  int wait() const {
+    const timespec patience{0, 5'000'000};
+    const int number = ::sigtimedwait(&set_, nullptr, &patience);
+    return number > 0 ? number : 0;
+  }
+
+ private:
+  sigset_t set_;
+};
+
+std::string read_stdin() {
+  std::string input;
+  std::array<char, 65536> buffer;
+  for (ssize_t size; (size = ::read(0, buffer.data(), buffer.size())) > 0;)
+    input.append(buffer.data(), static_cast<std::size_t>(size));
+  return input;
+}
+
+/// Passes signals on while it waits. A third one gives up.
+CommandResult wait_for(Promise<CommandResult> promise, const TakenSignals& signals) {
+  int taken = 0;
+  while (!promise.ready()) {
+    const int number = signals.wait();
+    if (number == 0) continue;
+    if (++taken >= 3)
+      promise.cancel();
+    else
+      promise.signal(number);
+  }
+  return promise.get();
+}
+
+int run_command(ClusterOptions options, const RunOptions& run, std::vector<std::string> words) {
+  if (words.empty())
+    throw Error(Error::Kind::usage,
+                "which command? knee run [--on SLAVE] -- COMMAND [ARGUMENT...]");
+  const TakenSignals signals;
+  Command command;
+  command.arguments = std::move(words);
+  command.environment = options.environment;
+  command.folder = run.folder;
+  command.output = Command::Output::pass;
+  for (const auto& input : run.inputs) command.inputs.push_back({input, ""});
+  command.outputs = run.outputs;
+  if (!run.no_stdin && !::isatty(0)) command.input = read_stdin();
+  options.commands_only = true;
+  Cluster cluster(std::move(options));
+  // Its output is seen at once, so that it must not be run a second time.
+  const TaskOptions once{.attempts = 1};
+  const auto result = wait_for(run.on.empty() ? cluster.run(std::move(command), once)
+                                              : cluster.slave(run.on).run(std::move(command), once),
+                               signals);
+  save_outputs(result);
+  return result.exit_code;
+}
+
+}  // namespace
+
+Verb add_run(CLI::App& app, const Words& words) {
+  auto* verb = app.add_subcommand("run", "Runs a command on a slave as if it ran here.");
+  verb->footer(
+      "Standard input (unless it is a terminal) is read to its end and goes along; output appears "
+      "as it "
+      "comes; signals such as Ctrl-C are passed on; the exit code is the command's, 255 if Knee "
+      "could not "
+      "run it.\n\nExample:\n  knee run --on gandalf --in data.txt -- sort -n data.txt");
+  verb->prefix_command();
+  const auto run = std::make_shared<RunOptions>();
+  verb->add_option("--on", run->on, "The slave, by name or address. Default: any.");
+  verb->add_option("--in", run->inputs, "A file or folder to put into the working folder first.")
+      ->allow_extra_args(false);
+  verb->add_option("--out", run->outputs, "A file or folder to fetch from there afterwards.")
+      ->allow_extra_args(false);
+  verb->add_option("--folder", run->folder,
+                   "Working folder on the slave. Default: one of its own, removed afterwards.");
+  verb->add_flag("-n,--no-stdin", run->no_stdin, "Do not read standard input.");
+  const SlaveOptions slaves(*verb);
+  return {verb, [slaves, run, verb, &words] {
+            return run_command(slaves.cluster(), *run, command_of(*verb, words));
+          }};
+}
+
+}  // namespace knee::cli

@@ -1,0 +1,192 @@
+#include <signal.h>
+#include <catch2/catch.hpp>
+
+#include <boost/json.hpp>
+#include <filesystem>
+#include <fstream>
+
+#include "tests/system/harness/marks.h"
+#include "tests/system/harness/slave_process.h"
+
+using namespace knee::test;
+using Catch::Contains;
+
+namespace {
+
+/// The real `knee` with these words, run to its end or not.
+struct Tool : ChildProcess {
+  static Plan plan(std::vector<std::string> words, std::map<std::string, std::string> environment) {
+    words.insert(words.begin(), KNEE_TOOL);
+    return {std::move(words), std::move(environment)};
+  }
+  explicit Tool(std::vector<std::string> words, std::map<std::string, std::string> environment = {})
+      : ChildProcess(plan(std::move(words), std::move(environment))) {}
+  explicit Tool(const SlaveProcess& slave, std::vector<std::string> words)
+      : Tool(std::move(words), {{"KNEE_SLAVES", slave.address()}}) {}
+};
+
+/// The same in a shell, where input and folders can be said.
+struct Script : ChildProcess {
+  Script(const SlaveProcess& slave, const std::string& text)
+      : ChildProcess(
+            {{"sh", "-c", text}, {{"KNEE_SLAVES", slave.address()}, {"knee", KNEE_TOOL}}}) {}
+};
+
+}  // namespace
+
+TEST_CASE("knee slaves lists those that answer and why the others do not") {
+  SlaveProcess slave;
+  const std::string lost = "unix:" + slave.folder() + "/nothing.sock";
+  Tool text({"slaves", "--slaves", slave.address() + "," + lost});
+  CHECK(text.wait() == 1);
+  CHECK_THAT(text.out(), Contains("NAME") && Contains("gandalf") && Contains("unreachable") &&
+                             Contains("No such file"));
+  Tool json({"slaves", "--json", "--slaves", slave.address()});
+  CHECK(json.wait() == 0);
+  const auto list = boost::json::parse(json.out()).as_array();
+  REQUIRE(list.size() == 1);
+  CHECK(list[0].at("name") == "gandalf");
+  CHECK(list[0].at("slots").to_number<int>() == 2);
+  CHECK(list[0].at("round_trip_s").as_double() > 0);
+}
+
+TEST_CASE("knee run passes input, output and exit code through") {
+  SlaveProcess slave;
+  Script script(slave, "printf 'b\\na' | $knee run -- sh -c 'sort; printf err >&2; exit 5'");
+  CHECK(script.wait() == 5);
+  CHECK(script.out() == "a\nb\n");
+  CHECK(script.err() == "err");
+}
+
+TEST_CASE("knee run carries files there and back") {
+  SlaveProcess slave;
+  const TemporaryFolder here;
+  Script script(slave, "cd " + here.path().string() +
+                           " && echo text > in && $knee run -n --in in --out deep/out -- "
+                           "sh -c 'mkdir deep; cat in in > deep/out' && cat deep/out");
+  CHECK(script.wait() == 0);
+  CHECK(script.out() == "text\ntext\n");
+}
+
+TEST_CASE("knee run passes Ctrl-C on") {
+  SlaveProcess slave;
+  Tool tool(slave, {"run", "-n", "--", "sh", "-c",
+                    "trap 'echo caught; exit 9' INT; echo ready; while :; do sleep 0.05; done"});
+  tool.wait_for_out("ready");
+  tool.signal(SIGINT);
+  CHECK(tool.wait() == 9);
+  CHECK(tool.out() == "ready\ncaught\n");
+}
+
+TEST_CASE("knee run on a slave that lacks the program ends with 255 and says so") {
+  SlaveProcess slave;
+  Tool tool(slave, {"run", "-n", "--on", "gandalf", "--", "no-such-program"});
+  CHECK(tool.wait() == 255);
+  CHECK_THAT(tool.err(), Contains("gandalf") && Contains("no-such-program"));
+}
+
+TEST_CASE("knee run uses this machine where no slaves are named") {
+  Tool tool({"run", "-n", "--", "echo", "here"});
+  CHECK(tool.wait() == 0);
+  CHECK(tool.out() == "here\n");
+}
+
+TEST_CASE("knee bag runs a line for each argument and counts failures") {
+  SlaveProcess slave;
+  Tool tool(slave, {"bag", "-k", "echo job {}; exit {}", ":::", "0", "3", "0", "1"});
+  CHECK(tool.wait() == 2);
+  CHECK(tool.out() == "job 0\njob 3\njob 0\njob 1\n");
+}
+
+TEST_CASE("knee bag takes arguments and whole lines from standard input and files") {
+  SlaveProcess slave;
+  const TemporaryFolder here;
+  std::ofstream(here / "lines") << "echo one\necho two\n";
+  Tool file(slave, {"bag", "-k", "-f", here / "lines"});
+  CHECK(file.wait() == 0);
+  CHECK(file.out() == "one\ntwo\n");
+  Script input(slave, "printf 'a b\\nc\\n' | $knee bag -k printf '\"%s.\"' {}");
+  CHECK(input.wait() == 0);
+  CHECK(input.out() == "a b.c.");
+}
+
+TEST_CASE("knee bag sends and fetches files and keeps a log") {
+  SlaveProcess slave;
+  const TemporaryFolder here;
+  Script script(slave, "cd " + here.path().string() +
+                           " && mkdir d && echo a > d/a.x && echo b > d/b.x && "
+                           "$knee bag --in {} --out {.}.y --joblog log -- 'tr ab AB < {} > {.}.y' "
+                           "::: d/a.x d/b.x && cat d/a.y d/b.y && cut -f 2,7-9 log | sort");
+  CHECK(script.wait() == 0);
+  CHECK(script.err() == "");
+  CHECK(script.out() ==
+        "A\nB\nHost\tExitval\tSignal\tCommand\n"
+        "gandalf\t0\t0\ttr ab AB < d/a.x > d/a.y\n"
+        "gandalf\t0\t0\ttr ab AB < d/b.x > d/b.y\n");
+}
+
+TEST_CASE("knee bag stops now at a failure, with its exit code") {
+  SlaveProcess slave;
+  Tool tool(slave, {"bag", "--halt", "now,fail=1", "sleep {}; exit 7", ":::", "0", "1000", "1000"});
+  CHECK(tool.wait() == 7);
+  CHECK(wait_until([&] { return slave.family().empty(); }));
+}
+
+TEST_CASE("knee bag stops soon at a failure and lets running jobs end") {
+  SlaveProcess slave;
+  const TemporaryFolder here;
+  Tool tool(slave, {"bag", "-j", "1", "--halt", "soon,fail=1",
+                    "echo {} >> " + here / "marks" + "; exit {}", ":::", "0", "4", "0"});
+  CHECK(tool.wait() == 4);
+  CHECK(marks_in(here / "marks") == std::vector<std::string>{"0", "4"});
+}
+
+TEST_CASE("knee bench measures what its slaves can do") {
+  SlaveProcess slave;
+  Tool tool(slave, {"bench", "--json", "--mb", "1", "--seconds", "0.2"});
+  REQUIRE(tool.wait() == 0);
+  const auto result = boost::json::parse(tool.out());
+  CHECK(result.at("tasks_per_s").as_double() > 100);
+  CHECK(result.at("slaves").at(0).at("name") == "gandalf");
+  CHECK(result.at("slaves").at(0).at("round_trip_s").as_double() > 0);
+}
+
+TEST_CASE("knee doctor finds a well slave well") {
+  SlaveProcess slave;
+  Tool tool({"doctor", slave.address()});
+  CHECK(tool.wait() == 0);
+  CHECK_THAT(tool.out(), Contains("slave gandalf") && Contains("well") && !Contains("FAILED"));
+}
+
+TEST_CASE("knee doctor names the step that fails and what to do") {
+  const TemporaryFolder here;
+  Tool gone({"doctor", "unix:" + here / "nothing.sock"});
+  CHECK(gone.wait() == 1);
+  CHECK_THAT(gone.out(), Contains("FAILED  name") && Contains("Start knee-slave"));
+  Tool tcp({"doctor", "127.0.0.1:1"});
+  CHECK(tcp.wait() == 1);
+  CHECK_THAT(tcp.out(), Contains("FAILED  permission") && Contains("ssh -N -L"));
+  Tool refused({"doctor", "--insecure", "--json", "127.0.0.1:1"});
+  CHECK(refused.wait() == 1);
+  const auto steps = boost::json::parse(refused.out()).as_array();
+  CHECK(steps.back().at("step") == "connection");
+  CHECK_FALSE(steps.back().at("passed").as_bool());
+}
+
+TEST_CASE("each verb's help has an example, and wrong use ends with 2") {
+  for (const char* verb : {"slaves", "run", "bag", "bench", "doctor"}) {
+    Tool tool({verb, "--help"});
+    CHECK(tool.wait() == 0);
+    CHECK_THAT(tool.out(), Contains("Example") && Contains(std::string("knee ") + verb));
+  }
+  for (const std::vector<std::string>& words : {std::vector<std::string>{},
+                                                {"walk"},
+                                                {"run"},
+                                                {"run", "--no-such-option", "x"},
+                                                {"doctor"},
+                                                {"bag", "--halt", "x", ":::", "1"}}) {
+    Tool tool(words);
+    CHECK(tool.wait() == 2);
+    CHECK(tool.err() != "");
+  }
+}
