@@ -42,8 +42,8 @@ class Daemon final : public kj::TaskSet::ErrorHandler {
 
   Options options_;
   kj::AsyncIoContext io_;
-  DiskPool disk_;
   BlobStore store_;
+  DiskPool disk_;  ///< ends before the store its jobs use
   process::Keepers keepers_;
   FairShare slots_;
   std::string scratch_;
