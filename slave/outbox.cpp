@@ -1,5 +1,7 @@
 #include "outbox.h"
 
+#include <kj/exception.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -89,8 +91,16 @@ void Outbox::fill_outcomes(proto::Update::Builder update) {
     const auto& outcome = outcomes_[outcomes_sent_ + i];
     channel::RecordReader reader(
         std::as_bytes(std::span(&outcome_words_[outcome.offset], outcome.words)));
-    list.setWithCaveats(i, reader.root<proto::FromWorker>().getOutcome());
-    if (outcome.value) list[i].getValue().setValue(*outcome.value);
+    const auto written = reader.root<proto::FromWorker>().getOutcome();
+    try {
+      list.setWithCaveats(i, written);
+      if (outcome.value) list[i].getValue().setValue(*outcome.value);
+    } catch (const kj::Exception&) {
+      // A worker that wrote over its own outcome: that must not keep the other ones here for ever.
+      list[i].setId(written.getId());
+      list[i].setAttempt(written.getAttempt());
+      list[i].initCrashed().setExplanation("its worker wrote a result that cannot be read");
+    }
   }
   outcomes_sent_ += count;
   bytes_ -= bytes;

@@ -151,6 +151,7 @@ void Worker::take_outcomes() {
 void Worker::take_outcome(std::span<const std::byte> record) {
   // A copy: what lies in the ring could change while it is parsed.
   scratch_.resize(record.size() / sizeof(capnp::word));
+  KJ_REQUIRE(!scratch_.empty(), "the worker wrote an empty record");
   std::memcpy(scratch_.data(), record.data(), scratch_.size() * sizeof(capnp::word));
   const auto copy = std::as_bytes(std::span(scratch_));
   channel::RecordReader reader(copy);

@@ -138,7 +138,7 @@ class Worker {
   std::uint32_t first_ = 0;  ///< number of the record before given_.front()
   std::size_t tasks_ = 0;
   std::chrono::nanoseconds backlog_{0};
-  std::vector<capnp::word> scratch_;
+  std::vector<std::uint64_t> scratch_;
   std::optional<std::uint64_t> printing_;
   std::string unusable_;
   bool served_ = false;

@@ -42,7 +42,13 @@ class Unpacker {
 
   template <typename T>
   requires std::is_arithmetic_v<T> || std::is_enum_v<T>
-  void number(T& value) { std::memcpy(&value, cut(sizeof value).data(), sizeof value); }
+  void number(T& value) {
+    const auto bytes = cut(sizeof value);
+    if constexpr (std::is_same_v<T, bool>)
+      value = bytes[0] != std::byte{0};  // other bytes than 0 and 1 must not become a bool
+    else
+      std::memcpy(&value, bytes.data(), sizeof value);
+  }
   template <typename T>
   T number() {
     T value{};

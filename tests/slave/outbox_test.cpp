@@ -1,6 +1,7 @@
 #include "slave/outbox.h"
 
 #include <catch2/catch.hpp>
+#include <cstring>
 #include <string>
 
 using namespace knee;
@@ -196,4 +197,36 @@ TEST_CASE("an outcome with a text of any length leaves the outbox sound") {
   CHECK(outcomes[1].getId() == 2);
   CHECK(outcomes[1].isRefused());
   CHECK(outcomes[2].getId() == 3);
+}
+
+TEST_CASE("an outcome that cannot be copied becomes a crash of its task and holds nothing up") {
+  Outbox outbox;
+  add_value(outbox, 1);
+  channel::RecordBuilder builder;
+  const auto record = builder.build<proto::FromWorker>([](proto::FromWorker::Builder root) {
+    auto outcome = root.initOutcome();
+    outcome.setId(2);
+    outcome.setAttempt(3);
+    outcome.initValue().initInline(8);
+  });
+  // The pointer to the 8 bytes becomes one to 2^29 - 1 elements of no size.
+  std::vector<std::uint64_t> words(record.size() / 8);
+  std::memcpy(words.data(), record.data(), record.size());
+  bool changed = false;
+  for (auto& word : words) {
+    if ((word & 3) != 1 || word >> 32 != (8 << 3 | 2)) continue;
+    word = (word & 0xffffffff) | std::uint64_t{0xfffffff8} << 32;
+    changed = true;
+  }
+  REQUIRE(changed);
+  outbox.add_record(std::as_bytes(std::span(words)), std::nullopt);
+  add_value(outbox, 4);
+  Update update(outbox);
+  const auto outcomes = (*update).getOutcomes();
+  REQUIRE(outcomes.size() == 3);
+  CHECK(outcomes[1].getId() == 2);
+  CHECK(outcomes[1].getAttempt() == 3);
+  CHECK(outcomes[1].isCrashed());
+  CHECK(outcomes[2].getId() == 4);
+  CHECK(outbox.empty());
 }

@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 #include <stdexcept>
+#include <utility>
 
 using namespace knee::process;
 
@@ -65,4 +66,20 @@ TEST_CASE("plans no machine could carry out are refused with the reason") {
   for (int i = 0; i < 300; ++i) plan.descriptors.push_back({40, 2000 + i});
   CHECK_THROWS_WITH(check(plan), Catch::Contains("at most 251"));
   CHECK_THROWS_WITH(check({}), Catch::Contains("no executable is named"));
+}
+
+TEST_CASE("a flag that is neither 0 nor 1 is read as a flag") {
+  auto bytes = encode(full_plan());
+  // Every byte in turn; what the plan says then is beside the point.
+  for (auto& byte : bytes) {
+    const auto before = std::exchange(byte, std::byte{26});
+    try {
+      for (const auto& passed : decode_plan(bytes, std::vector<int>(16, 4)).descriptors) {
+        const auto value = static_cast<int>(passed.close_on_exec);
+        CHECK((value == 0 || value == 1));
+      }
+    } catch (const std::runtime_error&) {
+    }
+    byte = before;
+  }
 }
