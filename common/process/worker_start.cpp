@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <ctime>
 #include <fstream>
 #include <set>
 #include <system_error>
@@ -117,10 +118,8 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
   return all;
 }
 
-[[noreturn]] void execute(SpawnPlan& plan) {
-  if (plan.arguments.empty()) plan.arguments.push_back(plan.executable);
-  const auto argv = pointers(plan.arguments);
-  auto envp = pointers(plan.environment);
+/// Returns only if it cannot be done; errno says why.
+void try_to_execute(const SpawnPlan& plan, const std::vector<char*>& argv, std::vector<char*>& envp) {
   if (plan.executable_fd >= 0) {
     ::execveat(plan.executable_fd, "", argv.data(), envp.data(), AT_EMPTY_PATH);
   } else if (plan.search_path) {
@@ -128,6 +127,21 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
     ::execvp(plan.executable.c_str(), argv.data());
   } else {
     ::execve(plan.executable.c_str(), argv.data(), envp.data());
+  }
+}
+
+[[noreturn]] void execute(SpawnPlan& plan) {
+  if (plan.arguments.empty()) plan.arguments.push_back(plan.executable);
+  const auto argv = pointers(plan.arguments);
+  auto envp = pointers(plan.environment);
+  // A file that was just written can be open for writing still, in a child that another thread of the
+  // writer forked meanwhile, until that one execs.
+  constexpr long kLongestPause = 500'000'000;  // ns; about a second in all
+  for (timespec pause{0, 1'000'000}; pause.tv_nsec <= kLongestPause; pause.tv_nsec *= 2) {
+    try_to_execute(plan, argv, envp);
+    if (errno != ETXTBSY) break;
+    ::nanosleep(&pause, nullptr);
+    errno = ETXTBSY;
   }
   fail("execute", plan.executable);
 }
