@@ -84,9 +84,10 @@ struct Description {
   load @9 :Float32;            # 1 minute average
   upTime @10 :UInt64;          # ns, of the slave
   draining @11 :Bool;  # it takes no new tasks
-  storeBytes @12 :UInt64;  # bytes in its blob store
+  storeBytes @12 :UInt64;      # on disk in its blob store, as of some seconds ago
   ownMemory @13 :UInt64;       # resident memory of knee-slave itself
   endsAt @14 :Int64;           # Unix time in seconds at which the slave must end; 0: not known
+  storeReceived @15 :UInt64;   # bytes of blobs received since the slave started
 }
 
 interface Store {

@@ -8,6 +8,7 @@ namespace knee::slave {
 kj::Promise<void> BlobSinkServer::write(WriteContext context) {
   const auto bytes = context.getParams().getBytes();
   const std::span piece(reinterpret_cast<const std::byte*>(bytes.begin()), bytes.size());
+  received_(bytes.size());
   // Streaming calls come one at a time, and the context keeps the bytes until this one is done.
   return disk_.run([writer = writer_, piece] { writer->write(piece); });
 }

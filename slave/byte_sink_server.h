@@ -8,11 +8,13 @@
 
 namespace knee::slave {
 
-/// A blob on its way into the store.
+/// A blob on its way into the store. `received` is told of each chunk's size.
 class BlobSinkServer final : public proto::ByteSink::Server {
  public:
-  BlobSinkServer(DiskPool& disk, BlobWriter writer)
-      : disk_(disk), writer_(std::make_shared<BlobWriter>(std::move(writer))) {}
+  BlobSinkServer(DiskPool& disk, BlobWriter writer, kj::Function<void(std::uint64_t)> received)
+      : disk_(disk),
+        writer_(std::make_shared<BlobWriter>(std::move(writer))),
+        received_(kj::mv(received)) {}
 
   kj::Promise<void> write(WriteContext context) override;
   kj::Promise<void> done(DoneContext context) override;
@@ -20,6 +22,7 @@ class BlobSinkServer final : public proto::ByteSink::Server {
  private:
   DiskPool& disk_;
   std::shared_ptr<BlobWriter> writer_;
+  kj::Function<void(std::uint64_t)> received_;
 };
 
 /// A large argument on its way into shared memory.

@@ -71,6 +71,7 @@ int Daemon::run() {
   end_ = kj::mv(ended.fulfiller);
   tasks_->add(wait_for_signal());
   tasks_->add(reap());
+  tasks_->add(look_at_store());
   if (options_.idle_exit.count() != 0) tasks_->add(watch_idle());
   if (options_.inherited >= 0) {
     tasks_->add(serve_inherited(options_.inherited));
@@ -202,6 +203,13 @@ kj::Promise<void> Daemon::reap() {
     for (const auto& report : store_.take_reports()) say("store: " + report.text);
     return reap();
   });
+}
+
+kj::Promise<void> Daemon::look_at_store() {
+  return disk_.run([this] { return store_.statistics().bytes; })
+      .then([this](std::uint64_t bytes) { state_.traffic.stored = bytes; }, [](kj::Exception&&) {})
+      .then([this] { return io_.provider->getTimer().afterDelay(kReapEvery); })
+      .then([this] { return look_at_store(); });
 }
 
 kj::Promise<void> Daemon::wait_for_signal() {

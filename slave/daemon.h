@@ -35,6 +35,7 @@ class Daemon final : public kj::TaskSet::ErrorHandler {
   kj::Promise<void> serve_inherited(int socket);
   kj::Promise<void> watch_idle();
   kj::Promise<void> reap();
+  kj::Promise<void> look_at_store();
   kj::Promise<void> wait_for_signal();
   kj::Promise<void> drained();
   void begin_drain();

@@ -108,11 +108,13 @@ kj::Promise<void> SlaveServer::describe(DescribeContext context) {
       std::chrono::nanoseconds(std::chrono::steady_clock::now() - state_.started).count()));
   description.setDraining(state_.draining);
   description.setOwnMemory(own_memory());
+  description.setStoreBytes(state_.traffic.stored);
+  description.setStoreReceived(state_.traffic.received);
   return kj::READY_NOW;
 }
 
 kj::Promise<void> SlaveServer::store(StoreContext context) {
-  context.getResults().setStore(kj::heap<StoreServer>(state_.disk, state_.store));
+  context.getResults().setStore(kj::heap<StoreServer>(state_.disk, state_.store, state_.traffic));
   return kj::READY_NOW;
 }
 

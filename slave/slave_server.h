@@ -6,6 +6,7 @@
 #include "proto/slave.capnp.h"
 #include "slave/disk_pool.h"
 #include "slave/session_server.h"
+#include "slave/store_server.h"
 
 namespace knee::slave {
 
@@ -18,6 +19,7 @@ struct SlaveState {
   bool draining = false;
   std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
   std::chrono::steady_clock::time_point last_used = started;  ///< a session was there
+  StoreTraffic traffic{};
 };
 
 /// The `Slave` that one driver sees. It dies with the driver's last reference.

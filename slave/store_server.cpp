@@ -31,7 +31,9 @@ kj::Promise<void> StoreServer::put(PutContext context) {
   return disk_
       .run([this, digest, size] { return std::make_shared<BlobWriter>(store_.begin(digest, size)); })
       .then([this, context](std::shared_ptr<BlobWriter> writer) mutable {
-        context.getResults().setSink(kj::heap<BlobSinkServer>(disk_, std::move(*writer)));
+        context.getResults().setSink(kj::heap<BlobSinkServer>(
+            disk_, std::move(*writer),
+            [&traffic = traffic_](std::uint64_t bytes) { traffic.received += bytes; }));
       });
 }
 
