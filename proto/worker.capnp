@@ -48,7 +48,10 @@ struct FunctionTable {
 
 struct Function {
   # Where a task's code is: the same in every process of the program variant.
-  file @0 :UInt32;     # index into the session's list of program files
+  file @0 :UInt32;
+  # Index into the session's list of program files. 0xffffffff: the driver does not know where the function
+  # is, and `label` says why; its tasks fail with that text.
+
   offset @1 :UInt64;   # from the file's load address
   label @2 :Text;      # for people: name of the function, or file and line of the call
 }

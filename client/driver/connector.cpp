@@ -152,6 +152,12 @@ void LocalSlave::reap() {
 
 }  // namespace
 
+std::vector<std::string> cpu_flags_of(proto::Hello::Reader hello) {
+  std::vector<std::string> flags;
+  for (const auto flag : hello.getCpuFlags()) flags.emplace_back(flag.cStr(), flag.size());
+  return flags;
+}
+
 kj::Own<Connector> dial(rpc::Address address, kj::AsyncIoContext& io) {
   return kj::heap<Dialer>(std::move(address), io);
 }
@@ -240,7 +246,7 @@ kj::Promise<Connected> greet(kj::Own<rpc::Connection> connection, std::string ta
                target.c_str());
     auto disconnected = connection->on_disconnect();
     return Connected{answer.getSlave(), theirs.getName().cStr(), kj::mv(connection),
-                     kj::mv(disconnected)};
+                     kj::mv(disconnected), cpu_flags_of(theirs)};
   });
 }
 

@@ -2,6 +2,7 @@
 #include <kj/async-io.h>
 
 #include <string>
+#include <vector>
 
 #include <knee/options.h>
 
@@ -17,6 +18,7 @@ struct Connected {
   std::string name;                     ///< as the slave calls itself
   kj::Own<rpc::Connection> connection;  ///< null: the slave dialed, somebody else holds it
   kj::Promise<void> disconnected;
+  std::vector<std::string> cpu_flags{};  ///< of its processor, sorted; empty: not known
 };
 
 /// A way to one slave. Lives on the RPC thread.
@@ -56,6 +58,9 @@ class JoinedSlave final : public Connector {
 /// libknee.so, or by the path fixed then), PATH. Throws
 /// Error::setup that lists where it was looked for.
 std::string find_knee_slave();
+
+/// What a slave's hello says of its processor.
+std::vector<std::string> cpu_flags_of(proto::Hello::Reader hello);
 
 /// Says hello on a fresh connection as a driver.
 kj::Promise<Connected> greet(kj::Own<rpc::Connection> connection, std::string target);

@@ -182,8 +182,18 @@ void Dispatcher::link_down(SlaveLink& link, const std::string& why) {
   std::vector<EndedTask> gone;
   scheduler_.lose_slave(link.id(), Clock::now(), gone);
   ended(gone, link.name(), why);
+  if (!shipment_.problem().empty()) give_up();
   flush_completions();
   turn_soon();
+}
+
+void Dispatcher::give_up() {
+  for (std::size_t i = 0; i < tasks_.size(); ++i) {
+    if (!tasks_[i]) continue;
+    const auto id = TaskId::unpack(tasks_[i]->id);
+    scheduler_.cancel(id);
+    fail(id, unshippable_error(*tasks_[i], shipment_.problem()));
+  }
 }
 
 kj::Promise<void> Dispatcher::warn_without_slaves() {
@@ -218,6 +228,10 @@ void Dispatcher::submissions() {
   driver_.take_submissions(submitted_);
   for (auto& task : submitted_) accept(std::move(task));
   submitted_.clear();
+  if (!shipment_.problem().empty()) {
+    give_up();
+    flush_completions();
+  }
   turn_soon();
 }
 
@@ -341,7 +355,7 @@ void Dispatcher::settle(SlaveLink& link, detail::TaskState& task, proto::Outcome
     payload.append(bytes.begin(), bytes.size());
     return deliver(id);
   }
-  fail(id, error_of(task, outcome, link.name()));
+  fail(id, error_of(task, outcome, link.name(), link.cpu_flags()));
 }
 
 void Dispatcher::deliver_large(SlaveLink& link, detail::TaskState& task,

@@ -71,6 +71,8 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   SlaveLink* link_of(SlaveId id);
   detail::TaskState* find(std::uint64_t id);
 
+  /// The program cannot travel: fails all tasks.
+  void give_up();
   void turn_soon();
   void turn();
   void accept(detail::TaskRef task);

@@ -1,10 +1,12 @@
 #include "failure.h"
 
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <knee/error.h>
 
 #include "client/driver/task_access.h"
+#include "common/program/cpu_flags.h"
 
 namespace knee::driver {
 namespace {
@@ -40,6 +42,16 @@ std::string describe_death(proto::Death::Reader death) {
   return text;
 }
 
+/// What SIGILL most often means: code for a newer processor. Empty for other ends.
+std::string explain_signal(int signal, const std::vector<std::string>& cpu_flags) {
+  if (signal != SIGILL || cpu_flags.empty()) return {};
+  const auto missing = program::missing_cpu_flags(program::cpu_flags(), cpu_flags);
+  if (missing.empty()) return "\nThe slave's processor has all that this machine's has.";
+  std::string text = "\nThe slave's processor lacks what this machine's has:";
+  for (const auto& flag : missing) text += " " + flag;
+  return text + ". Was the program built for this machine (-march=native)?";
+}
+
 }  // namespace
 
 AttemptEnd end_of(proto::Outcome::Reader outcome) {
@@ -67,7 +79,7 @@ AttemptEnd end_of(proto::Outcome::Reader outcome) {
 }
 
 std::exception_ptr error_of(const detail::TaskState& task, proto::Outcome::Reader outcome,
-                            const std::string& slave) {
+                            const std::string& slave, const std::vector<std::string>& cpu_flags) {
   const auto where = where_of(task, slave);
   switch (outcome.which()) {
     case proto::Outcome::EXCEPTION: {
@@ -88,7 +100,9 @@ std::exception_ptr error_of(const detail::TaskState& task, proto::Outcome::Reade
       return make(Kind::out_of_memory, where,
                   "was killed for want of memory: " + describe_death(outcome.getOutOfMemory()));
     case proto::Outcome::CRASHED:
-      return make(Kind::crashed, where, "crashed: " + describe_death(outcome.getCrashed()));
+      return make(Kind::crashed, where,
+                  "crashed: " + describe_death(outcome.getCrashed()) +
+                      explain_signal(outcome.getCrashed().getSignal(), cpu_flags));
     case proto::Outcome::REFUSED:
       return make(Kind::refused, where,
                   std::string("was refused: ") + outcome.getRefused().cStr());
@@ -121,6 +135,10 @@ std::exception_ptr lost_result_error(const detail::TaskState& task, const std::s
 std::exception_ptr unsent_error(const detail::TaskState& task, const std::string& slave,
                                 const std::string& why) {
   return make(Kind::refused, where_of(task, slave), "could not be sent there: " + why);
+}
+
+std::exception_ptr unshippable_error(const detail::TaskState& task, const std::string& why) {
+  return make(Kind::setup, where_of(task, ""), "can run nowhere: " + why);
 }
 
 std::string describe(const SlaveEvent& event, const std::string& slave) {

@@ -3,6 +3,7 @@
 
 #include <exception>
 #include <string>
+#include <vector>
 
 #include "client/driver/schedule_types.h"
 #include "knee/detail/task_state.h"
@@ -13,8 +14,9 @@ namespace knee::driver {
 
 AttemptEnd end_of(proto::Outcome::Reader outcome);
 
+/// `cpu_flags`: of the slave's processor, as program::cpu_flags gives them; empty if not known.
 std::exception_ptr error_of(const detail::TaskState& task, proto::Outcome::Reader outcome,
-                            const std::string& slave);
+                            const std::string& slave, const std::vector<std::string>& cpu_flags);
 std::exception_ptr cancelled_error(const detail::TaskState& task);
 std::exception_ptr lost_slave_error(const detail::TaskState& task, const std::string& slave,
                                     const std::string& why);
@@ -25,6 +27,9 @@ std::exception_ptr lost_result_error(const detail::TaskState& task, const std::s
 /// Its files could not be sent.
 std::exception_ptr unsent_error(const detail::TaskState& task, const std::string& slave,
                                 const std::string& why);
+
+/// This program cannot travel to any slave.
+std::exception_ptr unshippable_error(const detail::TaskState& task, const std::string& why);
 
 std::string describe(const SlaveEvent& event, const std::string& slave);
 

@@ -28,7 +28,7 @@ class MeetingServer final : public proto::Meeting::Server {
 /// The driver's door for slaves that dial.
 class DriverDoor final : public proto::Door::Server {
  public:
-  using Join = std::function<void(std::string name, proto::Slave::Client)>;
+  using Join = std::function<void(std::string name, std::vector<std::string> cpu_flags, proto::Slave::Client)>;
   explicit DriverDoor(Join join) : join_(std::move(join)) {}
 
   kj::Promise<void> hello(HelloContext context) override {
@@ -44,8 +44,9 @@ class DriverDoor final : public proto::Door::Server {
       return kj::READY_NOW;
     }
     results.setMeeting(kj::heap<MeetingServer>(
-        [join = join_, name = std::string(theirs.getName().cStr())](proto::Slave::Client slave) {
-          join(name, kj::mv(slave));
+        [join = join_, name = std::string(theirs.getName().cStr()),
+         cpu_flags = cpu_flags_of(theirs)](proto::Slave::Client slave) {
+          join(name, cpu_flags, kj::mv(slave));
         }));
     return kj::READY_NOW;
   }
@@ -79,10 +80,11 @@ void MeetingPlace::serve(kj::Own<kj::AsyncIoStream> stream, const std::string& w
   // The door needs the connection's end, and the connection the door: the end comes later.
   auto ended = kj::heap<kj::Maybe<kj::ForkedPromise<void>>>();
   auto& end = *ended;
-  auto join = [this, &end](std::string name, proto::Slave::Client slave) {
+  auto join = [this, &end](std::string name, std::vector<std::string> cpu_flags,
+                           proto::Slave::Client slave) {
     KJ_IF_MAYBE (disconnected, end) {
       joined_(Connected{kj::mv(slave), std::move(name), kj::Own<rpc::Connection>(),
-                        disconnected->addBranch()});
+                        disconnected->addBranch(), std::move(cpu_flags)});
     }
   };
   connections_.add(rpc::Connection::open(kj::mv(stream), rpc::Connection::Side::accepted,

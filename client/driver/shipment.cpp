@@ -32,6 +32,9 @@ kj::Promise<void> Shipment::describe() {
                 return std::make_shared<const Files>(program::describe_program(ship));
               }).then([this](std::shared_ptr<const Files> files) {
                   files_ = std::move(files);
+                }, [this](kj::Exception&& error) {
+                  problem_ = rpc::text_of(error);
+                  kj::throwFatalException(kj::mv(error));
                 }).fork();
   auto branch = fork.addBranch();
   described_ = kj::mv(fork);
@@ -81,10 +84,10 @@ void Shipment::fill(proto::Variant::Builder variant) const {
 Shipment::Place Shipment::locate(const void* function) const {
   const auto address = program::locate(function);
   const auto file = program::index_of_module(*files_, address.module);
-  KJ_REQUIRE(file < files_->size(),
-             "a task's function lies in a file that was loaded after the program was described; "
-             "name it in ClusterOptions.ship",
-             address.module.c_str());
+  if (file >= files_->size())
+    throw std::runtime_error("the task's function lies in '" + address.module +
+                             "', which was loaded after the program had been shipped: name it in "
+                             "ClusterOptions.ship, or load it before the Cluster is made");
   return {static_cast<std::uint32_t>(file), address.offset};
 }
 

@@ -18,7 +18,10 @@ class Shipment {
   Shipment(boost::asio::thread_pool& disk, std::vector<std::string> ship)
       : disk_(disk), ship_(std::move(ship)) {}
 
-  /// Sends what the slave lacks. Rejects, naming the file, when this program cannot travel.
+  /// Why this program can never travel, naming the file; empty as long as that is not known.
+  const std::string& problem() const { return problem_; }
+
+  /// Sends what the slave lacks. Rejects when this program cannot travel.
   kj::Promise<void> send(proto::Store::Client store);
 
   /// After `send`: names the files.
@@ -29,6 +32,7 @@ class Shipment {
     std::uint32_t file;
     std::uint64_t offset;
   };
+  /// Throws std::runtime_error if that is in no file that travels.
   Place locate(const void* function) const;
 
  private:
@@ -39,6 +43,7 @@ class Shipment {
   boost::asio::thread_pool& disk_;
   std::vector<std::string> ship_;
   std::shared_ptr<const Files> files_;
+  std::string problem_;
   kj::Maybe<kj::ForkedPromise<void>> described_;
 };
 

@@ -25,6 +25,8 @@ constexpr unsigned kSuspectAfter = 3;
 constexpr unsigned kLostAfter = 10;
 constexpr auto kShortestRetry = 50 * kj::MILLISECONDS;
 constexpr auto kLongestRetry = 5 * kj::SECONDS;
+/// Of a function that lies in no shipped file (worker.capnp).
+constexpr std::uint32_t kNoFile = UINT32_MAX;
 
 std::minstd_rand& random_source() {
   static thread_local std::minstd_rand source(std::random_device{}());
@@ -107,6 +109,7 @@ kj::Promise<void> SlaveLink::live() {
   return kj::evalNow([this] { return connector_->connect(); })
       .then([this](Connected connected) {
         auto held = kj::heap<Connected>(kj::mv(connected));
+        cpu_flags_ = held->cpu_flags;
         owner_.link_named(*this, held->name);
         auto& open_one = *held;
         return open(open_one).attach(kj::mv(held));
@@ -342,10 +345,16 @@ void SlaveLink::fill_functions(proto::Work::Builder work) {
   const auto entries = table.from(functions_sent_);
   auto list = work.initFunctions(static_cast<unsigned>(entries.size()));
   for (unsigned i = 0; i < list.size(); ++i) {
-    const auto place = shipment_->locate(reinterpret_cast<const void*>(entries[i]->thunk));
-    list[i].setFile(place.file);
-    list[i].setOffset(place.offset);
-    list[i].setLabel(std::string(entries[i]->label));
+    const std::string label(entries[i]->label);
+    try {
+      const auto place = shipment_->locate(reinterpret_cast<const void*>(entries[i]->thunk));
+      list[i].setFile(place.file);
+      list[i].setOffset(place.offset);
+      list[i].setLabel(label);
+    } catch (const std::exception& error) {
+      list[i].setFile(kNoFile);
+      list[i].setLabel(error.what() + std::string(" (") + label + ")");
+    }
   }
   functions_sent_ += static_cast<std::uint32_t>(entries.size());
 }

@@ -71,6 +71,8 @@ class SlaveLink {
   std::string target() const { return connector_->target(); }
   /// None while there is no connection.
   kj::Maybe<proto::Slave::Client>& slave() { return slave_; }
+  /// Of the slave's processor; empty: not known.
+  const std::vector<std::string>& cpu_flags() const { return cpu_flags_; }
   /// Why it is not up; empty before the first attempt has failed.
   const std::string& last_error() const { return last_error_; }
 
@@ -117,6 +119,7 @@ class SlaveLink {
   SlaveId id_;
   std::string name_;
   std::string last_error_;
+  std::vector<std::string> cpu_flags_;
   bool up_ = false;
   std::uint32_t slots_ = 0;
   unsigned failures_ = 0;

@@ -28,6 +28,8 @@ namespace {
 
 /// A task that ends sooner cannot have made a system call, so it has neither printed nor moved.
 constexpr std::uint64_t kNoSystemCall = 300;  // ns
+/// Of a function that the driver could not find (worker.capnp).
+constexpr std::uint32_t kNoFile = UINT32_MAX;
 constexpr std::size_t kMostWhat = 32 * 1024;
 
 std::uint64_t monotonic_now() {
@@ -135,6 +137,10 @@ class Server {
   Function find(proto::Function::Reader function) const {
     Function found;
     try {
+      if (function.getFile() == kNoFile) {
+        found.problem = function.getLabel().cStr();
+        return found;
+      }
       if (function.getFile() >= files_.size()) throw std::runtime_error("unknown file");
       found.thunk = reinterpret_cast<detail::FunctionEntry::Thunk>(const_cast<void*>(
           program::resolve({files_[function.getFile()], function.getOffset()})));
