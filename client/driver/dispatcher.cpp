@@ -17,8 +17,9 @@ namespace {
 using detail::Access;
 using Clock = std::chrono::steady_clock;
 
-constexpr auto kSayNoSlavesAfter = 3 * kj::SECONDS;
-constexpr auto kSayNoSlavesAgain = 30 * kj::SECONDS;
+constexpr auto kLookForTrouble = 3 * kj::SECONDS;
+/// Looks without a repetition of what was said.
+constexpr unsigned kQuietLooks = 9;
 
 }  // namespace
 
@@ -46,7 +47,7 @@ Dispatcher::Dispatcher(Driver& driver, kj::AsyncIoContext& io)
       background_->add(place->listen(rpc::Address::parse(text)));
     meeting_place_ = kj::mv(place);
   }
-  background_->add(warn_without_slaves());
+  background_->add(watch_for_trouble());
 }
 
 Dispatcher::~Dispatcher() {
@@ -196,21 +197,29 @@ void Dispatcher::give_up() {
   }
 }
 
-kj::Promise<void> Dispatcher::warn_without_slaves() {
-  const auto delay = said_no_slaves_ ? kSayNoSlavesAgain : kSayNoSlavesAfter;
-  return io_.provider->getTimer().afterDelay(delay).then([this] {
-    const auto totals = scheduler_.totals();
-    if (totals.queued + totals.sent != 0 && slots() == 0) {
-      std::string text = "no slave yet, " + std::to_string(totals.queued) +
-                         " tasks wait; still trying";
-      for (const auto& link : links_)
-        if (link) text += "\n  " + (link->last_error().empty() ? link->name() + ": connecting"
-                                                                 : link->last_error());
-      console_.say(text);
-      said_no_slaves_ = true;
-    }
-    return warn_without_slaves();
+kj::Promise<void> Dispatcher::watch_for_trouble() {
+  return io_.provider->getTimer().afterDelay(kLookForTrouble).then([this] {
+    warn_without_slaves();
+    warn_of_unschedulable();
+    return watch_for_trouble();
   });
+}
+
+void Dispatcher::warn_without_slaves() {
+  const auto totals = scheduler_.totals();
+  if (totals.queued + totals.sent == 0 || slots() != 0) return;
+  if (quiet_looks_ != 0) {
+    --quiet_looks_;
+    return;
+  }
+  std::string text =
+      "no slave yet, " + std::to_string(totals.queued) + " tasks wait; still trying";
+  for (const auto& link : links_)
+    if (link)
+      text += "\n  " + (link->last_error().empty() ? link->name() + ": connecting"
+                                                    : link->last_error());
+  console_.say(text);
+  quiet_looks_ = kQuietLooks;
 }
 
 void Dispatcher::fill_session(proto::SessionRequest::Builder request) {
@@ -281,6 +290,16 @@ void Dispatcher::turn() {
   set_alarm();
 }
 
+void Dispatcher::warn_of_unschedulable() {
+  const auto stuck = scheduler_.unschedulable();
+  if (stuck.tasks == 0 || slots() == 0) {
+    said_unschedulable_ = false;
+  } else if (!std::exchange(said_unschedulable_, true)) {
+    console_.say(std::to_string(stuck.tasks) + " tasks want " + std::to_string(stuck.cores) +
+                 " cores or more, and no slave that is here has so many slots; they wait");
+  }
+}
+
 void Dispatcher::send_to(SlaveId slave) {
   batch_.clear();
   scheduler_.take(slave, Clock::now(), batch_);
@@ -345,9 +364,12 @@ void Dispatcher::settle(SlaveLink& link, detail::TaskState& task, proto::Outcome
     return;
   }
   if (auto* loser = link_of(verdict.loser)) loser->cancel(task.id, 0);
+  if (verdict.end == AttemptEnd::cancelled) {
+    for (const auto value : values_of(outcome)) link.drop_value(value);
+    return fail(id, cancelled_error(task));
+  }
   if (large) return deliver_large(link, task, outcome.getValue());
   if (outcome.isCommandEnded() && is_command(task)) return deliver_command(link, task, outcome);
-  if (verdict.end == AttemptEnd::cancelled) return fail(id, cancelled_error(task));
   if (outcome.isValue()) {
     const auto bytes = outcome.getValue().getInline();
     auto& payload = Access::payload(task);

@@ -76,9 +76,11 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   void turn_soon();
   void turn();
   void accept(detail::TaskRef task);
+  void warn_of_unschedulable();
   void send_to(SlaveId slave);
   void set_alarm();
-  kj::Promise<void> warn_without_slaves();
+  kj::Promise<void> watch_for_trouble();
+  void warn_without_slaves();
 
   void settle(SlaveLink& link, detail::TaskState& task, proto::Outcome::Reader outcome,
               AttemptEnd end);
@@ -109,7 +111,8 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   std::vector<TaskId> batch_;
   std::vector<detail::TaskState*> sending_;
   bool turn_planned_ = false;
-  bool said_no_slaves_ = false;
+  unsigned quiet_looks_ = 0;
+  bool said_unschedulable_ = false;
   std::optional<Time> alarm_at_;
   kj::Promise<void> turn_promise_ = nullptr;
   kj::Promise<void> alarm_ = nullptr;

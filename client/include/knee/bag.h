@@ -11,6 +11,14 @@
 
 namespace knee {
 
+namespace detail {
+template <class...>
+inline constexpr bool begins_with_options = false;
+template <class First, class... Rest>
+inline constexpr bool begins_with_options<First, Rest...> =
+    std::is_same_v<std::remove_cvref_t<First>, TaskOptions>;
+}  // namespace detail
+
 /// Options of a bag: defaults for its tasks; `name` is what messages and progress call it.
 using BagOptions = TaskOptions;
 
@@ -26,16 +34,13 @@ class KNEE_EXPORT Bag {
 
   /// Sends off `f(args...)`. Arguments are encoded now, as the parameters' types.
   template <auto f, class... Args>
+    requires(!detail::begins_with_options<Args...>)
   auto call(Args&&... args) {
     return send<f>(TaskOptions(), std::forward<Args>(args)...);
   }
   /// The same with options of its own: `bag.call<f>(knee::TaskOptions{.attempts = 1}, args...)`.
   template <auto f, class... Args>
   auto call(const TaskOptions& options, Args&&... args) {
-    return send<f>(options, std::forward<Args>(args)...);
-  }
-  template <auto f, class... Args>
-  auto call(TaskOptions&& options, Args&&... args) {
     return send<f>(options, std::forward<Args>(args)...);
   }
   /// The same for a captureless lambda.

@@ -10,18 +10,18 @@ namespace knee {
 /// How a task is to be run. Everything has a default; a call's options come before its bag's.
 struct TaskOptions {
   /// Slots it takes on its slave while it runs. Default 1.
-  std::optional<unsigned> cores;
+  std::optional<unsigned> cores = std::nullopt;
   /// Longest run time; then its worker is killed. Default: none.
-  std::optional<std::chrono::nanoseconds> timeout;
+  std::optional<std::chrono::nanoseconds> timeout = std::nullopt;
   /// Try again after a timeout. Default: a timeout is final.
-  std::optional<bool> retry_timeouts;
+  std::optional<bool> retry_timeouts = std::nullopt;
   /// Starts in all, when workers crash or slaves go away. Default 3. With 1 a task is never run twice.
-  std::optional<unsigned> attempts;
+  std::optional<unsigned> attempts = std::nullopt;
   /// It does no harm to run it twice at once: a task that lags gets a twin elsewhere, the first result
   /// wins. Default: no.
-  std::optional<bool> repeatable;
+  std::optional<bool> repeatable = std::nullopt;
   /// What to call it in messages. Default: the function's name.
-  std::string name;
+  std::string name = {};
 };
 
 /// Where a cluster gets its slaves, and how it behaves. `Cluster(argc, argv)` fills it from the command line,
@@ -44,7 +44,7 @@ struct ClusterOptions {
   /// "NAME=value" for the workers, over the slave's own environment.
   std::vector<std::string> environment;
   /// Whether to show a progress line while a bag is waited for. Default: if stderr is a terminal.
-  std::optional<bool> progress;
+  std::optional<bool> progress = std::nullopt;
   /// How long a running task may take to notice that it is cancelled before it is killed.
   std::chrono::nanoseconds cancel_grace = std::chrono::seconds(1);
   /// Run commands only: the program itself does not travel, so slaves may be of any architecture, and calls of
