@@ -1,4 +1,7 @@
 #include <knee/cluster.h>
+#include <unistd.h>
+
+#include <iostream>
 
 #include "cli/bag_run.h"
 #include "cli/verbs.h"
@@ -22,6 +25,8 @@ Arguments arguments_of(const BagOptionsGiven& given, const Words& words) {
   if (!words.sources.empty() && !given.file.empty())
     throw Error(Error::Kind::usage, "arguments come from --file or from :::, not from both");
   if (!words.sources.empty()) return Arguments::from_sources(words.sources);
+  if (given.file.empty() && ::isatty(STDIN_FILENO))
+    std::cerr << "knee: reading arguments from the terminal; Ctrl-D ends them\n";
   return Arguments::from_lines(given.file.empty() ? "-" : given.file);
 }
 

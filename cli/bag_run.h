@@ -60,7 +60,6 @@ class BagRun {
   BagSettings settings_;
   CommandTemplate template_;
   JobLog log_;
-  Bag bag_;
 
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -74,6 +73,7 @@ class BagRun {
   };
   std::uint64_t shown_ = 0;             ///< with keep_order: jobs up to this one were shown
   std::map<std::uint64_t, Text> held_;  ///< output that waits for jobs before it
+  Bag bag_;  ///< ends first: its callbacks use the rest
 };
 
 }  // namespace knee::cli
