@@ -1,0 +1,3 @@
+#define TWIN "a"
+#define TWIN_NAME a
+#include "twin_body.h"

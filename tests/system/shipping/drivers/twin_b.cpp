@@ -1,0 +1,3 @@
+#define TWIN "b"
+#define TWIN_NAME b
+#include "twin_body.h"
