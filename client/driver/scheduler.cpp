@@ -120,7 +120,10 @@ void Scheduler::bring_back(Slave& slave, std::vector<EndedTask>& ended) {
     TaskRecord& task = tasks_[index];
     const bool was_started =
         task.holder == slave.id ? task.started : tasks_.find_history(task)->twin_started;
-    const AttemptEnd end = was_started ? AttemptEnd::slave_lost : AttemptEnd::lost_uncharged;
+    // That it started may be news lost with the slave. With its last attempt that is not risked.
+    const bool may_run_again = task.attempts_left > 1;
+    const AttemptEnd end =
+        was_started || !may_run_again ? AttemptEnd::slave_lost : AttemptEnd::lost_uncharged;
     end_attempt(task, index, slave);
     const Verdict verdict = settle(task, index, slave.id, end);
     if (verdict.action == Verdict::Action::deliver) ended.push_back({id, verdict.end});
@@ -316,8 +319,9 @@ Verdict Scheduler::settle(TaskRecord& task, std::uint32_t index, SlaveId slave, 
     if (!another_goes_on) tasks_.release(index);
     return {};
   }
-  if (is_final(end, task)) return deliver(task, index, end);
+  // Also if it still came to an end of its own: it may have ended early because it was told to.
   if (task.cancelled) return deliver(task, index, AttemptEnd::cancelled);
+  if (is_final(end, task)) return deliver(task, index, end);
   if (is_charged(end)) charge(task, slave, end);
   if (another_goes_on) return {};
   if (task.attempts_left == 0) return deliver(task, index, end);

@@ -80,7 +80,7 @@ class [[nodiscard]] Promise {
   }
 
   /// Stops the task: a waiting one never starts; a running one sees this_task::cancelled() and is killed after
-  /// the grace. The consumer gets Error::cancelled, unless the result was faster.
+  /// the grace. The consumer gets Error::cancelled, unless the result was here before.
   void cancel() {
     if (task_) task_->cancel();
   }

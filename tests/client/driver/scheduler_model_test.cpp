@@ -193,8 +193,7 @@ class Model {
     seen_.given_back += end == AttemptEnd::given_back;
     seen_.losers += verdict.loser != kNoSlave;
     if (verdict.action != Action::deliver) return;
-    REQUIRE(verdict.end ==
-            (task.cancelled && (charged || uncharged) ? AttemptEnd::cancelled : end));
+    REQUIRE(verdict.end == (task.cancelled ? AttemptEnd::cancelled : end));
     REQUIRE((verdict.loser != kNoSlave) == (task.held_by > 0));
     if (verdict.loser != kNoSlave) slave_of(verdict.loser).told_to_cancel.insert(id.packed());
     deliver(id);
@@ -267,7 +266,9 @@ class Model {
       const auto found = open_.find(id.packed());
       if (found == open_.end()) continue;
       --found->second.held_by;
-      found->second.charged += started_.erase({id.packed(), slave.id}) > 0;
+      const bool started = started_.erase({id.packed(), slave.id}) > 0;
+      const bool last = found->second.charged + 1 >= found->second.facts.attempts;
+      found->second.charged += started || last;
     }
     std::vector<EndedTask> ended;
     if (for_ever) {
