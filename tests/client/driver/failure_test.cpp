@@ -4,9 +4,11 @@
 #include <knee/error.h>
 
 #include <catch2/catch.hpp>
+#include <csignal>
 #include <functional>
 
 #include "client/driver/function_table.h"
+#include "common/program/cpu_flags.h"
 #include "task_fixture.h"
 
 using namespace knee;
@@ -34,7 +36,9 @@ struct Failures : TaskFixture {
     one->timeout = 1'500'000'000;
   }
   ~Failures() { complete(one); }
-  Error error() { return thrown(error_of(*one, outcome.asReader(), "gandalf")); }
+  Error error(const std::vector<std::string>& cpu_flags = {}) {
+    return thrown(error_of(*one, outcome.asReader(), "gandalf", cpu_flags));
+  }
   AttemptEnd end() { return end_of(outcome.asReader()); }
 };
 
@@ -70,6 +74,25 @@ TEST_CASE_METHOD(Failures, "an exception: type and text, also in parts") {
   CHECK(failed.attempt() == 2);
   CHECK(failed.exception_type() == "std::out_of_range");
   CHECK(failed.exception_text() == "index 7");
+}
+
+TEST_CASE_METHOD(Failures, "an illegal instruction: what the slave's processor lacks, if it said") {
+  auto death = outcome.initCrashed();
+  death.setSignal(SIGILL);
+  const auto words = [&](std::vector<std::string> flags) {
+    return std::string(error(flags).what());
+  };
+  CHECK(words({}).find("processor") == std::string::npos);
+  const auto here = program::cpu_flags();
+  if (here.empty()) return;  // the kernel does not tell
+  CHECK(words(here).find("processor has all that this machine's has") != std::string::npos);
+  auto fewer = here;
+  fewer.pop_back();
+  if (fewer.empty()) return;
+  CHECK(words(fewer).find("processor lacks what this machine's has: " + here.back() + ".") !=
+        std::string::npos);
+  death.setSignal(SIGSEGV);
+  CHECK(words(fewer).find("processor") == std::string::npos);
 }
 
 TEST_CASE_METHOD(Failures, "an exit: its code and what is known of the worker") {

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <thread>
 
 #include "behaviour.h"
 #include "common/process/keeper.h"
@@ -199,4 +200,36 @@ TEST_CASE("a megabyte of environment arrives whole") {
     plan.environment.push_back("V" + std::to_string(i) + "=" + std::string(65'000, 'e'));
   }
   CHECK(output_of(plan).size() > 16 * 65'000);
+}
+
+TEST_CASE(
+    "a program that somebody holds open for writing for a moment is started when he lets go") {
+  const TempFolder folder;
+  const std::string copy = folder.file("sh");
+  std::filesystem::copy_file(shell(), copy);
+  int writer = ::open(copy.c_str(), O_WRONLY | O_CLOEXEC);
+  REQUIRE(writer >= 0);
+  std::thread lets_go([writer] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    ::close(writer);
+  });
+  SpawnPlan plan;
+  plan.executable = copy;
+  plan.arguments = {"sh", "-c", "exit 3"};
+  const auto story = run(plan);
+  lets_go.join();
+  REQUIRE(story.death);
+  CHECK(story.death->exit_code == 3);
+}
+
+TEST_CASE("a program that stays open for writing is reported as busy") {
+  const TempFolder folder;
+  const std::string copy = folder.file("sh");
+  std::filesystem::copy_file(shell(), copy);
+  const Descriptor writer(::open(copy.c_str(), O_WRONLY | O_CLOEXEC));
+  SpawnPlan plan;
+  plan.executable = copy;
+  const auto story = run(plan);
+  REQUIRE(story.failed);
+  CHECK(story.failed->error == ETXTBSY);
 }
