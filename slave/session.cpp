@@ -39,7 +39,9 @@ Session::Session(SlaveContext& slave, const std::string& identity, std::uint32_t
 }
 
 Session::~Session() {
+  for (auto& [slot, worker] : workers_) dead_.push_back(std::move(worker));
   workers_.clear();
+  forget_dead();
   slave_.slots.remove(client_, Clock::now());
   slave_.grant();
 }
@@ -137,8 +139,11 @@ Worker& Session::start_worker() {
   if (!program_) throw std::runtime_error("the session was opened without a program");
   const std::uint32_t slot = free_slot();
   const auto setup = worker_setup(slave_.name, slot, program_->files, records_);
+  auto plan = worker_plan(program_->plan, slave_.scratch, slot);
+  const std::string folder = plan.cwd;
   auto worker = std::make_unique<Worker>(*this, slave_.keepers, slave_.io.unixEventPort, slot,
-                                         worker_plan(program_->plan, slave_.scratch, slot), setup);
+                                         std::move(plan), setup);
+  worker->folder = folder;
   return *workers_.emplace(slot, std::move(worker)).first->second;
 }
 
@@ -285,7 +290,17 @@ void Session::bury(Worker& worker) {
   const auto found = workers_.find(worker.slot());
   dead_.push_back(std::move(found->second));
   workers_.erase(found);
-  burial_ = kj::evalLater([this] { dead_.clear(); }).eagerlyEvaluate(nullptr);
+  burial_ = kj::evalLater([this] { forget_dead(); }).eagerlyEvaluate(nullptr);
+}
+
+void Session::forget_dead() {
+  for (auto& worker : dead_) {
+    const std::string folder = worker->folder;
+    worker.reset();
+    // The job outlives this: nobody waits for its promise.
+    auto removed = slave_.disk.run([folder] { remove_working_folder(folder); });
+  }
+  dead_.clear();
 }
 
 // --- taking back, cancelling, draining

@@ -108,6 +108,7 @@ class Session final : public WorkerOwner, public CommandsOwner {
   void start_command();
   std::uint32_t free_slot() const;
   void bury(Worker& worker);
+  void forget_dead();
 
   void take_back(std::uint32_t count);
   void cancel(capnp::List<std::uint64_t>::Reader ids, std::chrono::nanoseconds grace);

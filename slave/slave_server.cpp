@@ -3,6 +3,9 @@
 #include <kj/debug.h>
 #include <sys/utsname.h>
 
+#include <algorithm>
+#include <iostream>
+
 #include "common/program/cpu_flags.h"
 #include "common/rpc/connection.h"
 #include "slave/machine.h"
@@ -27,6 +30,14 @@ class ListedSession {
   SlaveState& state_;
   Session& session_;
 };
+
+/// What a stranger calls itself goes to the log, which may be a terminal.
+std::string printable(capnp::Text::Reader text) {
+  std::string result(text.cStr(), std::min<std::size_t>(text.size(), 200));
+  for (char& c : result)
+    if (static_cast<unsigned char>(c) < ' ' || c == 0x7f) c = '.';
+  return result;
+}
 
 std::string architecture() {
   utsname names{};
@@ -85,6 +96,7 @@ kj::Promise<void> DoorServer::hello(HelloContext context) {
   fill_hello(results.initHello(), state_);
   if (const auto refusal = rpc::refusal_of(theirs); !refusal.empty()) {
     results.getHello().setRefusal(refusal);
+    std::cerr << "knee-slave: refused " + printable(theirs.getName()) + ": " + refusal + "\n";
     return kj::READY_NOW;
   }
   results.setSlave(kj::heap<SlaveServer>(state_, theirs.getIdentity().cStr()));

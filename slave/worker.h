@@ -107,6 +107,8 @@ class Worker {
   std::set<Digest> shared_told;
   /// Slots it holds while it has tasks.
   std::uint32_t holding = 0;
+  /// Its working folder, which the session removes after it.
+  std::string folder;
   /// When the task it is told to stop will be killed.
   std::optional<Clock::time_point> kill_at;
 

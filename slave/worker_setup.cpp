@@ -1,9 +1,14 @@
 #include "worker_setup.h"
 
+#include <unistd.h>
+
+#include <chrono>
 #include <filesystem>
+#include <thread>
 
 #include "common/base/check.h"
 #include "slave/session.h"
+#include "slave/store/run_folder.h"
 
 namespace knee::slave {
 namespace {
@@ -60,6 +65,14 @@ process::SpawnPlan worker_plan(process::SpawnPlan plan, const std::string& scrat
     throw_errno("cannot make a working folder in '" + scratch + "' (is the disk full?)");
   plan.cwd = folder;
   return plan;
+}
+
+void remove_working_folder(const std::string& folder) {
+  for (int tries = 0; tries < 25; ++tries) {
+    remove_tree(folder);
+    if (::access(folder.c_str(), F_OK) != 0) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
 }
 
 }  // namespace knee::slave
