@@ -16,6 +16,7 @@
 namespace knee::slave {
 namespace {
 
+constexpr int kMostLastTurns = 1000;
 constexpr auto kReapEvery = 5 * kj::SECONDS;
 constexpr auto kShortestRedial = 100 * kj::MILLISECONDS;
 constexpr auto kLongestRedial = 10 * kj::SECONDS;
@@ -62,6 +63,9 @@ Daemon::Daemon(Options options)
 
 Daemon::~Daemon() {
   tasks_ = nullptr;
+  // What is left of the connections lets go of its sessions in later turns of the loop; they need the store and
+  // the slots, which end before the loop does.
+  for (int i = 0; i < kMostLastTurns && !state_.sessions.empty(); ++i) io_.waitScope.poll();
   std::error_code ignored;
   std::filesystem::remove_all(scratch_, ignored);
 }

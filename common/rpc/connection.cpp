@@ -49,7 +49,8 @@ kj::Promise<kj::Own<Connection>> Connection::open(kj::Own<kj::AsyncIoStream> str
   auto silence = timer.afterDelay(kPrefaceDeadline).then([]() -> size_t {
     KJ_FAIL_REQUIRE("the other side said nothing for 10 s");
   });
-  return io.write(kPreface.data(), kPreface.size())
+  // In evalNow: a write to a connection that is closed already throws at once.
+  return kj::evalNow([&io] { return io.write(kPreface.data(), kPreface.size()); })
       .then([&io, buffer] { return io.tryRead(buffer, kPreface.size(), kPreface.size()); })
       .exclusiveJoin(kj::mv(silence))
       .then([side, our_door = kj::mv(our_door), stream = kj::mv(stream),
