@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <filesystem>
 #include <set>
 
 #include "tests/system/harness/driver_process.h"
@@ -24,6 +25,12 @@ namespace {
 unsigned second_time_lucky(std::string started) {
   if (knee::this_task::attempt() == 1) hang(started);
   return knee::this_task::attempt();
+}
+
+/// Never ends on gandalf.
+std::string hang_on_gandalf(std::string file) {
+  if (knee::this_task::slave() == "gandalf") hang(file);
+  return knee::this_task::slave();
 }
 
 /// Marks its slave's name and waits until it stands `count` times for others.
@@ -117,6 +124,21 @@ TEST_CASE("a bag outlives the violent death of its only slave") {
   CHECK(leaks.found() == "");
 }
 
+// A slave that is killed cannot clear up; the one that is started next in the same place does not
+// either. To be mended by a lock in each scratch folder, so that folders without a living owner can
+// be told and removed.
+TEST_CASE("a slave clears up what a killed one has left in its scratch folder", "[!shouldfail]") {
+  SlaveProcess slave;
+  knee::Cluster cluster(reaching(slave));
+  REQUIRE(cluster.call<twice>(1).get() == 2);
+  slave.kill();
+  slave.start();
+  const auto folders = [&] {
+    return std::distance(std::filesystem::directory_iterator(slave.scratch()), {});
+  };
+  CHECK(wait_until([&] { return folders() == 1; }, 500ms));
+}
+
 TEST_CASE("a lost slave costs a task with one attempt its life, in words") {
   SlaveProcess slave;
   const TemporaryFolder folder;
@@ -141,11 +163,13 @@ TEST_CASE("the tasks of a lost slave go to another one") {
   const TemporaryFolder folder;
   knee::Cluster cluster(reaching({&gandalf, &frodo}));
   auto bag = cluster.bag();
-  std::vector<knee::Promise<std::string>> promises;
-  for (int i = 0; i < 4; ++i) promises.push_back(bag.call<meet>(folder / "met", 5u));
-  wait_for_marks(folder / "met", 4);
+  int on_frodo = 0;
+  const auto count = [&](const std::string& slave) { on_frodo += slave == "frodo" ? 1 : 0; };
+  for (int i = 0; i < 20; ++i) bag.call<hang_on_gandalf>(folder / "hang").then(count);
+  wait_for_marks(folder / "hang", 2);
   gandalf.kill();
-  for (auto& promise : promises) CHECK(promise.get() == "frodo");
+  bag.wait();
+  CHECK(on_frodo == 20);
 }
 
 TEST_CASE("a slave may be started after its driver") {

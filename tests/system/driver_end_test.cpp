@@ -27,7 +27,7 @@ void stop_for(std::chrono::seconds pause) {
   wait_for_marks(folder / "done", 20);
   driver.stop();
   const auto until = std::chrono::steady_clock::now() + pause;
-  CHECK_FALSE(wait_until([&] { return driver.wait(0s).has_value(); },
+  CHECK_FALSE(wait_until([&] { return driver.wait(0s) != DriverProcess::kLivesOn; },
                          until - std::chrono::steady_clock::now()));
   driver.resume();
   CHECK(driver.wait() == 0);

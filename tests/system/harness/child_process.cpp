@@ -88,7 +88,7 @@ void ChildProcess::resume() const {
   signal(SIGCONT);
 }
 
-std::optional<int> ChildProcess::wait(std::chrono::steady_clock::duration deadline) {
+int ChildProcess::wait(std::chrono::steady_clock::duration deadline) {
   (void)wait_until(
       [this] {
         int status = 0;
@@ -97,7 +97,7 @@ std::optional<int> ChildProcess::wait(std::chrono::steady_clock::duration deadli
         return ended_.has_value();
       },
       deadline);
-  return ended_;
+  return ended_.value_or(kLivesOn);
 }
 
 std::string ChildProcess::out() const {

@@ -37,8 +37,9 @@ class ChildProcess {
   void stop() const;
   void resume() const;
 
-  /// How it ended: the exit code, or -N for signal N. None: it lives on.
-  std::optional<int> wait(std::chrono::steady_clock::duration deadline = kDeadline);
+  /// How it ended: the exit code, or -N for signal N; or kLivesOn.
+  static constexpr int kLivesOn = 1000;
+  int wait(std::chrono::steady_clock::duration deadline = kDeadline);
 
   /// What it has written so far.
   std::string out() const;

@@ -1,0 +1,232 @@
+#include <arpa/inet.h>
+#include <kj/async-io.h>
+#include <kj/debug.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <catch2/catch.hpp>
+
+#include <atomic>
+#include <memory>
+#include <thread>
+
+#include "common/base/check.h"
+#include "common/base/unique_fd.h"
+#include "common/rpc/connection.h"
+#include "common/rpc/listener.h"
+#include "tests/system/harness/driver_process.h"
+#include "tests/system/harness/leak_check.h"
+#include "tests/system/harness/process_view.h"
+#include "tests/system/tasks.h"
+
+using namespace knee::test;
+using namespace std::chrono_literals;
+using Catch::Contains;
+using namespace std::string_literals;
+
+namespace {
+
+const std::string kPreface = "KNEE\0\0\0\1"s;
+
+/// A client of a port that follows no protocol.
+class Stranger {
+ public:
+  explicit Stranger(unsigned port)
+      : socket_(knee::check(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket")) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<std::uint16_t>(port));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    knee::check(
+        ::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address),
+        "connect");
+  }
+
+  /// False: the other side has closed the connection.
+  bool say(const std::string& text) const {
+    for (std::size_t sent = 0; sent < text.size();) {
+      const auto n = ::send(socket_.get(), text.data() + sent, text.size() - sent, MSG_NOSIGNAL);
+      if (n < 0) return false;
+      sent += static_cast<std::size_t>(n);
+    }
+    return true;
+  }
+
+  /// Whether the other side closes the connection before the deadline.
+  bool is_dropped(std::chrono::milliseconds deadline = kDeadline) const {
+    const auto end = std::chrono::steady_clock::now() + deadline;
+    for (char buffer[4096];;) {
+      const auto left = end - std::chrono::steady_clock::now();
+      pollfd ready{socket_.get(), POLLIN, 0};
+      const int milliseconds = static_cast<int>(
+          std::max<long>(0, std::chrono::duration_cast<std::chrono::milliseconds>(left).count()));
+      if (::poll(&ready, 1, milliseconds) != 1) return false;
+      if (::recv(socket_.get(), buffer, sizeof buffer, 0) <= 0) return true;
+    }
+  }
+
+ private:
+  knee::UniqueFd socket_;
+};
+
+/// Keeps a bag running over a slave while `disturb` does its worst.
+template <class Disturb>
+void disturb_a_bag(Disturb disturb) {
+  SlaveProcess slave({.tcp = true});
+  const LeakCheck leaks({&slave});
+  {
+    knee::Cluster cluster(reaching(slave));
+    auto bag = cluster.bag({.attempts = 1});
+    REQUIRE(bag.call<twice>(1).get() == 2);
+    Tally results(100);
+    for (int i = 0; i < 100; ++i) bag.call<rest>(i, 5).then([&](int x) { results.add(x); });
+    disturb(slave);
+    CHECK(slave.process().is_alive());
+    bag.wait();
+    CHECK(results.complaints() == "");
+  }
+  CHECK(leaks.found() == "");
+}
+
+/// Answers hello with another protocol than ours.
+class FutureDoor final : public knee::proto::Door::Server {
+  kj::Promise<void> hello(HelloContext context) override {
+    auto hello = context.getResults().initHello();
+    knee::rpc::describe_build(hello);
+    hello.setProtocol(2);
+    hello.setVersion("9.9");
+    hello.setName("future");
+    return kj::READY_NOW;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a client that speaks something else is dropped and logged once") {
+  disturb_a_bag([](const SlaveProcess& slave) {
+    const Stranger browser(slave.port());
+    browser.say("GET / HTTP/1.1\r\nHost: gandalf\r\n\r\n");
+    CHECK(browser.is_dropped());
+    CHECK(count_of(slave.err(), "does not speak Knee") == 1);
+  });
+}
+
+TEST_CASE("a client that goes away in the middle of its first words is dropped") {
+  disturb_a_bag([](const SlaveProcess& slave) {
+    { Stranger(slave.port()).say("KNEE"); }
+    { const Stranger silent(slave.port()); }
+    CHECK(wait_until([&] { return count_of(slave.err(), "dropped a connection") == 2; }));
+  });
+}
+
+TEST_CASE("a client that falls silent in the middle of its first words disturbs nobody") {
+  disturb_a_bag([](const SlaveProcess& slave) {
+    auto silent = std::make_shared<Stranger>(slave.port());
+    silent->say("KNEE");
+    CHECK_FALSE(silent->is_dropped(300ms));
+  });
+}
+
+TEST_CASE("a client that is silent for ten seconds is dropped", "[.slow]") {
+  disturb_a_bag([](const SlaveProcess& slave) {
+    const Stranger silent(slave.port());
+    silent.say("KNEE");
+    CHECK(silent.is_dropped());
+    CHECK(count_of(slave.err(), "said nothing for 10 s") == 1);
+  });
+}
+
+TEST_CASE("a client that ends in the middle of a message is dropped") {
+  disturb_a_bag([](const SlaveProcess& slave) {
+    // One segment of 1000 words, of which 100 come.
+    const std::string header = "\0\0\0\0\xe8\3\0\0"s;
+    { Stranger(slave.port()).say(kPreface + header + std::string(800, '\0')); }
+    const Stranger huge(slave.port());
+    // One segment of 2^32 - 1 words.
+    huge.say(kPreface + "\0\0\0\0\xff\xff\xff\xff"s + std::string(64, '\0'));
+    CHECK(huge.is_dropped());
+    const Stranger many(slave.port());
+    // 2^32 segments.
+    many.say(kPreface + "\xff\xff\xff\xff"s + std::string(64, '\0'));
+    CHECK(many.is_dropped());
+  });
+}
+
+TEST_CASE("a hundred megabytes of zeros are dropped long before their end") {
+  disturb_a_bag([](const SlaveProcess& slave) {
+    const std::string zeros(1024 * 1024, '\0');
+    for (const auto& first : {""s, kPreface}) {
+      const Stranger flood(slave.port());
+      flood.say(first);
+      int sent = 0;
+      while (sent < 100 && flood.say(zeros)) ++sent;
+      CHECK(sent < 20);
+    }
+    CHECK(resident_memory_of(slave.pid()) < 100u * 1024 * 1024);
+  });
+}
+
+TEST_CASE("a driver of another protocol is refused by the slave, in words on both sides") {
+  SlaveProcess slave({.tcp = true});
+  std::string refusal;
+  std::thread([&] {
+    auto io = kj::setupAsyncIo();
+    auto stream = knee::rpc::connect(knee::rpc::Address::parse(slave.address()), io);
+    auto connection =
+        knee::rpc::Connection::open(stream.wait(io.waitScope), knee::rpc::Connection::Side::dialed,
+                                    kj::heap<FutureDoor>(), io.provider->getTimer())
+            .wait(io.waitScope);
+    auto request = connection->door().helloRequest();
+    auto hello = request.initHello();
+    knee::rpc::describe_build(hello);
+    hello.setProtocol(2);
+    hello.setVersion("9.9");
+    hello.setName("future driver");
+    hello.setRole(knee::proto::Hello::Role::DRIVER);
+    auto answer = request.send().wait(io.waitScope);
+    refusal = answer.getHello().getRefusal().cStr();
+    if (answer.hasSlave()) refusal += " (and yet there is a slave)";
+  }).join();
+  CHECK_THAT(refusal, Contains("protocol 2 (Knee 9.9)") && Contains("protocol 1") &&
+                          Contains("use the same Knee version") && !Contains("yet there is"));
+  CHECK_THAT(slave.err(), Contains("future driver") && Contains("protocol 2 (Knee 9.9)"));
+}
+
+TEST_CASE("a slave of another protocol is refused by the driver, in words") {
+  const TemporaryFolder folder;
+  const std::string address = "unix:" + (folder / "slave.sock");
+  std::atomic<bool> listens = false;
+  std::atomic<bool> enough = false;
+  std::thread peer([&] {
+    auto io = kj::setupAsyncIo();
+    auto listener =
+        knee::rpc::Listener::open(knee::rpc::Address::parse(address), io).wait(io.waitScope);
+    listens = true;
+    std::vector<kj::Promise<void>> served;
+    auto& timer = io.provider->getTimer();
+    auto next = listener->accept();
+    while (!enough) {
+      if (!next.poll(io.waitScope)) {
+        timer.afterDelay(5 * kj::MILLISECONDS).wait(io.waitScope);
+        continue;
+      }
+      served.push_back(knee::rpc::Connection::open(next.wait(io.waitScope),
+                                                   knee::rpc::Connection::Side::accepted,
+                                                   kj::heap<FutureDoor>(), timer)
+                           .then([](kj::Own<knee::rpc::Connection> connection) {
+                             auto ended = connection->on_disconnect();
+                             return ended.attach(kj::mv(connection));
+                           })
+                           .eagerlyEvaluate([](kj::Exception&&) {}));
+      next = listener->accept();
+    }
+  });
+  CHECK(wait_until([&] { return listens.load(); }));
+  DriverProcess driver({.part = "call_one", .slaves = {address}});
+  driver.wait_for_err("no slave yet");
+  CHECK_THAT(driver.err(), Contains("protocol 2 (Knee 9.9) cannot talk to protocol 1"));
+  CHECK(driver.is_alive());
+  driver.kill();
+  enough = true;
+  peer.join();
+}

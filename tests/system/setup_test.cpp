@@ -1,0 +1,161 @@
+#include <sys/stat.h>
+#include <unistd.h>
+#include <catch2/catch.hpp>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "tests/system/harness/driver_process.h"
+#include "tests/system/harness/leak_check.h"
+#include "tests/system/tasks.h"
+
+using namespace knee::test;
+using namespace std::chrono_literals;
+using Catch::Contains;
+using knee::Error;
+namespace fs = std::filesystem;
+
+namespace {
+
+/// The code and the words with which a knee-slave ends that cannot begin.
+struct Refusal {
+  int code;
+  std::string words;
+};
+Refusal refusal_of(SlaveProcess& slave) {
+  slave.launch();
+  return {slave.process().wait(10s), slave.err()};
+}
+
+ChildProcess::Plan slave_at(const std::string& address) {
+  return {{std::getenv("KNEE_SLAVE"), "--listen", address, "--insecure"}, {}};
+}
+
+bool can_run(std::vector<std::string> command) {
+  ChildProcess child({std::move(command), {}});
+  return child.wait() == 0;
+}
+
+/// The regular file below `folder` with the most bytes.
+fs::path largest_file(const std::string& folder) {
+  fs::path largest;
+  for (const auto& entry : fs::recursive_directory_iterator(folder))
+    if (entry.is_regular_file() && (largest.empty() || entry.file_size() > fs::file_size(largest)))
+      largest = entry.path();
+  return largest;
+}
+
+void overwrite_a_byte(const fs::path& file) {
+  ::chmod(file.c_str(), 0600);
+  std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+  const auto middle = static_cast<std::streamoff>(fs::file_size(file) / 2);
+  stream.seekg(middle);
+  const char old = static_cast<char>(stream.get());
+  stream.seekp(middle);
+  stream.put(static_cast<char>(~old));
+}
+
+}  // namespace
+
+TEST_CASE("a second slave on the same socket says that it is taken, and the first goes on") {
+  SlaveProcess slave;
+  ChildProcess second(slave_at(slave.address()));
+  CHECK(second.wait() == 1);
+  CHECK_THAT(second.err(), Contains(slave.address()) && Contains("another process"));
+  knee::Cluster cluster(reaching(slave));
+  CHECK(cluster.call<twice>(1).get() == 2);
+}
+
+TEST_CASE("a second slave on the same port says that it is taken") {
+  SlaveProcess slave({.tcp = true});
+  ChildProcess second(slave_at(slave.address()));
+  CHECK(second.wait() == 1);
+  CHECK_THAT(second.err(), Contains(slave.address()) && Contains("Address already in use"));
+}
+
+TEST_CASE("TCP without --insecure is refused, with a hint what to do") {
+  ChildProcess slave({{std::getenv("KNEE_SLAVE"), "--listen", "127.0.0.1:0"}, {}});
+  CHECK(slave.wait() > 0);
+  CHECK_THAT(slave.err(), Contains("--insecure") && Contains("ssh"));
+  DriverProcess driver(
+      {.part = "call_one", .slaves = {"127.0.0.1:1"}, .environment = {{"KNEE_INSECURE", "no"}}});
+  CHECK(driver.wait() == 2);
+  CHECK_THAT(driver.err(), Contains("insecure"));
+}
+
+TEST_CASE("a store that cannot be made is named in the slave's last words") {
+  SlaveProcess slave({.flags = {"--store", "/proc/version/store"}, .start = false});
+  const Refusal refusal = refusal_of(slave);
+  CHECK(refusal.code == 1);
+  CHECK_THAT(refusal.words, Contains("/proc/version/store"));
+}
+
+TEST_CASE("a store that may not be written is named in the slave's last words") {
+  const TemporaryFolder folder;
+  const std::string locked = folder / "locked";
+  fs::create_directory(locked);
+  ::chmod(folder.path().c_str(), 0755);
+  ::chmod(locked.c_str(), 0555);
+  SlaveProcess::Setup setup{.flags = {"--store", locked + "/store"}, .start = false};
+  if (::getuid() == 0) {
+    setup.around = {"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"};
+    auto probe = setup.around;
+    probe.emplace_back("true");
+    if (!can_run(probe)) {
+      WARN("SKIPPED: root may write anywhere, and setpriv does not work here");
+      return;
+    }
+  }
+  SlaveProcess slave(setup);
+  const Refusal refusal = refusal_of(slave);
+  CHECK(refusal.code == 1);
+  CHECK_THAT(refusal.words, Contains(locked) && Contains("Permission denied"));
+}
+
+TEST_CASE("a slave whose disk is full says so to the driver and spoils nothing") {
+  std::vector<std::string> space{"unshare", "--mount"};
+  if (::getuid() != 0) space.emplace_back("--map-root-user");
+  auto probe = space;
+  probe.insert(probe.end(), {"mount", "-t", "tmpfs", "tmpfs", "/mnt"});
+  if (!can_run(probe)) {
+    WARN("SKIPPED: no mount namespace may be made here");
+    return;
+  }
+  const TemporaryFolder folder;
+  const std::string store = folder / "store";
+  fs::create_directory(store);
+  space.insert(space.end(),
+               {"sh", "-c", "mount -t tmpfs -o size=1m,mode=0700 tmpfs " + store + " && exec \"$@\"", "sh"});
+  SlaveProcess full({.name = "full", .flags = {"--store", store}, .around = space});
+  SlaveProcess fine({.name = "fine"});
+  DriverProcess lonely({.part = "call_one", .slaves = {full.address()}});
+  DriverProcess happy({.part = "call_one", .slaves = {full.address(), fine.address()}});
+  CHECK(happy.wait() == 0);
+  CHECK(happy.out() == "42\n");
+  lonely.wait_for_err("no slave yet");
+  CHECK_THAT(lonely.err(), Contains(full.address()) && Contains("No space left on device"));
+}
+
+TEST_CASE("a file damaged in the store is fetched again, and not run") {
+  SlaveProcess slave;
+  const LeakCheck leaks;
+  const auto run = [&] {
+    knee::Cluster cluster(reaching(slave));
+    auto promise = cluster.call<twice>(21);
+    CHECK(promise.get() == 42);
+  };
+  run();
+  const bool restarted = GENERATE(false, true);
+  if (restarted) slave.kill();
+  const fs::path file = largest_file(slave.store());
+  const std::string before = content_of(file);
+  overwrite_a_byte(file);
+  if (restarted) slave.start();
+  run();
+  const fs::path again = largest_file(slave.store());
+  const bool mended = content_of(again) == before;
+  CHECK(mended);
+  slave.kill();
+  CHECK(leaks.found() == "");
+}
