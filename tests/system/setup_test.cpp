@@ -125,9 +125,11 @@ TEST_CASE("a slave whose disk is full says so to the driver and spoils nothing")
   const TemporaryFolder folder;
   const std::string store = folder / "store";
   fs::create_directory(store);
-  space.insert(space.end(),
-               {"sh", "-c", "mount -t tmpfs -o size=1m,mode=0700 tmpfs " + store + " && exec \"$@\"", "sh"});
-  SlaveProcess full({.name = "full", .flags = {"--store", store}, .around = space});
+  space.insert(
+      space.end(),
+      {"sh", "-c", "mount -t tmpfs -o size=1m,mode=0700 tmpfs " + store + " && exec \"$@\"", "sh"});
+  SlaveProcess full(
+      {.name = "full", .flags = {"--store", store, "--store-size", "1GB"}, .around = space});
   SlaveProcess fine({.name = "fine"});
   DriverProcess lonely({.part = "call_one", .slaves = {full.address()}});
   DriverProcess happy({.part = "call_one", .slaves = {full.address(), fine.address()}});
