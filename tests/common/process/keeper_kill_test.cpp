@@ -39,8 +39,11 @@ struct OtherSlave {
     REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
     pid = ::fork();
     if (pid == 0) {
-      ::dup2(witness.write_end(), kWitness);
-      ::dup2(ends[1], STDOUT_FILENO);
+      // Out of the way first: either may have that number, and keep its close-on-exec if it has.
+      const int writer = ::fcntl(witness.write_end(), F_DUPFD_CLOEXEC, kWitness + 1);
+      const int printer = ::fcntl(ends[1], F_DUPFD_CLOEXEC, kWitness + 1);
+      ::dup2(writer, kWitness);
+      ::dup2(printer, STDOUT_FILENO);
       ::execl("/proc/self/exe", "slave", "--behave", "be_slave", fork_too, nullptr);
       ::_exit(99);
     }
