@@ -49,7 +49,7 @@ TEST_CASE("every example of the help is understood") {
 }
 
 TEST_CASE("the page about options tells of every option, variable and key") {
-  const auto page = std::filesystem::path(__FILE__).parent_path() / "../../../docs/options.md";
+  const auto page = std::filesystem::path(KNEE_SOURCE_DIR) / "docs/options.md";
   const std::string text = read_whole(page);
   for (const Option& option : option_table()) {
     const std::string name(option.name);
@@ -61,7 +61,7 @@ TEST_CASE("the page about options tells of every option, variable and key") {
 }
 
 TEST_CASE("the knee.toml of the page about options is understood") {
-  const auto page = std::filesystem::path(__FILE__).parent_path() / "../../../docs/options.md";
+  const auto page = std::filesystem::path(KNEE_SOURCE_DIR) / "docs/options.md";
   const std::string text = read_whole(page);
   const std::string fence = "```toml\n";
   const auto begin = text.find(fence);
