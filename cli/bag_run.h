@@ -73,7 +73,7 @@ class BagRun {
   };
   std::uint64_t shown_ = 0;             ///< with keep_order: jobs up to this one were shown
   std::map<std::uint64_t, Text> held_;  ///< output that waits for jobs before it
-  Bag bag_;  ///< ends first: its callbacks use the rest
+  Bag bag_;                             ///< ends first: its callbacks use the rest
 };
 
 }  // namespace knee::cli

@@ -47,7 +47,9 @@ kj::Duration redial_delay(unsigned failures) {
   return delay / 2 + delay * static_cast<int>(random() % 1000) / 2000;
 }
 
-void say(const std::string& line) { std::cerr << "knee-slave: " << line << std::endl; }
+void say(const std::string& line) {
+  std::cerr << "knee-slave: " << line << std::endl;
+}
 
 }  // namespace
 
@@ -57,14 +59,15 @@ Daemon::Daemon(Options options)
       store_(store_folder(options_), store_size(options_)),
       slots_(options_.slots),
       scratch_(make_scratch()),
-      state_{SlaveContext{options_.name, slots_, keepers_, io_, disk_, store_, scratch_, [this] { grant(); }},
+      state_{SlaveContext{options_.name, slots_, keepers_, io_, disk_, store_, scratch_,
+                          [this] { grant(); }},
              disk_, store_},
       tasks_(kj::heap<kj::TaskSet>(*this)) {}
 
 Daemon::~Daemon() {
   tasks_ = nullptr;
-  // What is left of the connections lets go of its sessions in later turns of the loop; they need the store and
-  // the slots, which end before the loop does.
+  // What is left of the connections lets go of its sessions in later turns of the loop; they need
+  // the store and the slots, which end before the loop does.
   for (int i = 0; i < kMostLastTurns && !state_.sessions.empty(); ++i) io_.waitScope.poll();
   std::error_code ignored;
   std::filesystem::remove_all(scratch_, ignored);
@@ -87,7 +90,8 @@ int Daemon::run() {
       options_.listen.push_back(address);
     }
     if (options_.insecure)
-      say("warning: --insecure: whoever reaches this slave by TCP may run any program as this user");
+      say("warning: --insecure: whoever reaches this slave by TCP may run any program as this "
+          "user");
     for (const auto& address : options_.listen) tasks_->add(listen(address));
     for (const auto& address : options_.dial) tasks_->add(dial(address, 0));
   }
@@ -118,19 +122,19 @@ kj::Promise<void> Daemon::accept_from(rpc::Listener& listener) {
 
 void Daemon::serve(kj::Own<kj::AsyncIoStream> stream, const std::string& whom) {
   tasks_->add(rpc::Connection::open(kj::mv(stream), rpc::Connection::Side::accepted,
-                                   kj::heap<DoorServer>(state_), io_.provider->getTimer())
-                 .then([](kj::Own<rpc::Connection> connection) {
-                   auto ended = connection->on_disconnect();
-                   return ended.attach(kj::mv(connection));
-                 })
-                 .catch_([whom](kj::Exception&& error) {
-                   say("dropped a connection to " + whom + ": " + rpc::text_of(error));
-                 }));
+                                    kj::heap<DoorServer>(state_), io_.provider->getTimer())
+                  .then([](kj::Own<rpc::Connection> connection) {
+                    auto ended = connection->on_disconnect();
+                    return ended.attach(kj::mv(connection));
+                  })
+                  .catch_([whom](kj::Exception&& error) {
+                    say("dropped a connection to " + whom + ": " + rpc::text_of(error));
+                  }));
 }
 
 kj::Promise<void> Daemon::serve_inherited(int socket) {
-  auto stream = io_.lowLevelProvider->wrapSocketFd(socket,
-                                                   kj::LowLevelAsyncIoProvider::TAKE_OWNERSHIP);
+  auto stream =
+      io_.lowLevelProvider->wrapSocketFd(socket, kj::LowLevelAsyncIoProvider::TAKE_OWNERSHIP);
   return rpc::Connection::open(kj::mv(stream), rpc::Connection::Side::accepted,
                                kj::heap<DoorServer>(state_), io_.provider->getTimer())
       .then([](kj::Own<rpc::Connection> connection) {

@@ -20,8 +20,8 @@ class Daemon final : public kj::TaskSet::ErrorHandler {
   explicit Daemon(Options options);
   ~Daemon();
 
-  /// Listens, dials and serves until told to end: SIGTERM or SIGINT drains, a second one stops. Returns the
-  /// exit code.
+  /// Listens, dials and serves until told to end: SIGTERM or SIGINT drains, a second one stops.
+  /// Returns the exit code.
   int run();
 
  private:

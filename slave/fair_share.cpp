@@ -11,7 +11,9 @@ constexpr double kHalfLife = 30;  // seconds
 /// Core-seconds too few to keep the memory of a driver that has gone.
 constexpr double kForgotten = 0.01;
 
-double seconds(FairShare::Time::duration d) { return std::chrono::duration<double>(d).count(); }
+double seconds(FairShare::Time::duration d) {
+  return std::chrono::duration<double>(d).count();
+}
 
 }  // namespace
 
@@ -91,8 +93,7 @@ double FairShare::usage(Identity& identity, Time now) const {
   if (now > identity.at) {
     // Use at a constant rate r over a time dt, fading with rate k, adds r (1 - exp(-k dt)) / k.
     const double k = std::log(2) / kHalfLife;
-    const double faded =
-        identity.at == Time{} ? 0 : std::exp(-k * seconds(now - identity.at));
+    const double faded = identity.at == Time{} ? 0 : std::exp(-k * seconds(now - identity.at));
     identity.used = identity.used * faded + identity.holding * (1 - faded) / k;
     identity.at = now;
   }

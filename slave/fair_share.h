@@ -8,11 +8,13 @@
 
 namespace knee::slave {
 
-/// Who gets the slots of this slave next. Pure logic with the caller's clock; lives on the loop thread.
+/// Who gets the slots of this slave next. Pure logic with the caller's clock; lives on the loop
+/// thread.
 ///
 /// Slots go to the *identity* that has used least lately: core-seconds that fade with a half-life
-/// of 30 s, so that a driver with ten sessions has no more than one with one. A client that wants several
-/// slots at once and is next reserves the free ones until enough have drained: nobody smaller overtakes it.
+/// of 30 s, so that a driver with ten sessions has no more than one with one. A client that wants
+/// several slots at once and is next reserves the free ones until enough have drained: nobody
+/// smaller overtakes it.
 class FairShare {
  public:
   using Time = std::chrono::steady_clock::time_point;
@@ -22,8 +24,8 @@ class FairShare {
 
   /// A session of `identity` that may hold at most `limit` slots at once (0: all).
   Client add(const std::string& identity, std::uint32_t limit = 0);
-  /// What it still holds is free from now on. What its identity has used is remembered while it fades:
-  /// many short sessions get no more than a long one.
+  /// What it still holds is free from now on. What its identity has used is remembered while it
+  /// fades: many short sessions get no more than a long one.
   void remove(Client client, Time now);
 
   /// The client would take `cores` slots for its next task; 0: nothing. At most `slots()`.
@@ -35,7 +37,8 @@ class FairShare {
   /// The client has finished with `cores` slots.
   void give_back(Client client, std::uint32_t cores, Time now);
 
-  /// Somebody else with a smaller share waits: this client should not put new work on slots it holds.
+  /// Somebody else with a smaller share waits: this client should not put new work on slots it
+  /// holds.
   bool should_yield(Client client, Time now);
 
   std::uint32_t slots() const { return slots_; }

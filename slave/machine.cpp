@@ -27,7 +27,9 @@ std::string all_of(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-double quota_v2(const std::string& folder) { return cgroup::cpu_max(first_line(folder + "/cpu.max")); }
+double quota_v2(const std::string& folder) {
+  return cgroup::cpu_max(first_line(folder + "/cpu.max"));
+}
 
 double quota_v1(const std::string& folder) {
   return cgroup::cfs_quota(first_line(folder + "/cpu.cfs_quota_us"),
@@ -42,7 +44,8 @@ std::uint64_t limit_v1(const std::string& folder) {
   return cgroup::memory_limit(first_line(folder + "/memory.limit_in_bytes"));
 }
 
-/// The least limit of the cgroup of this process and those above it, which bind it as well. 0: none.
+/// The least limit of the cgroup of this process and those above it, which bind it as well. 0:
+/// none.
 template <class Read>
 auto least(const std::string& mount, const std::string& controller, Read read) {
   decltype(read(mount)) least = 0;
@@ -117,8 +120,8 @@ std::uint32_t usable_cores() {
   int cores = ::sched_getaffinity(0, sizeof set, &set) == 0
                   ? CPU_COUNT(&set)
                   : static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN));
-  for (const double quota : {least("/sys/fs/cgroup", "", quota_v2),
-                             least("/sys/fs/cgroup/cpu", "cpu", quota_v1)})
+  for (const double quota :
+       {least("/sys/fs/cgroup", "", quota_v2), least("/sys/fs/cgroup/cpu", "cpu", quota_v1)})
     if (quota > 0) cores = std::min(cores, static_cast<int>(std::ceil(quota)));
   return static_cast<std::uint32_t>(std::max(cores, 1));
 }

@@ -6,7 +6,8 @@
 /// What this machine, or the part of it we may use, has.
 namespace knee::slave {
 
-/// Cores by CPU affinity and cgroup quota (v2 cpu.max, v1 cpu.cfs_quota_us), rounded up; at least 1.
+/// Cores by CPU affinity and cgroup quota (v2 cpu.max, v1 cpu.cfs_quota_us), rounded up; at
+/// least 1.
 std::uint32_t usable_cores();
 
 struct Memory {
@@ -21,8 +22,8 @@ Memory meminfo(const std::string& text);
 /// The files of control groups, given as text. A limit of 0 is none.
 namespace cgroup {
 
-/// Where a process is in the hierarchy of `controller` (empty: v2) by the text of its /proc/PID/cgroup:
-/// its own group first, then those above it, each "/a/b", the root "".
+/// Where a process is in the hierarchy of `controller` (empty: v2) by the text of its
+/// /proc/PID/cgroup: its own group first, then those above it, each "/a/b", the root "".
 std::vector<std::string> paths(const std::string& text, const std::string& controller);
 
 /// Cores by the line of v2 cpu.max: "QUOTA PERIOD" or "max PERIOD".

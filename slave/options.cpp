@@ -55,8 +55,9 @@ ParsedOptions parse_options(int argc, char** argv) {
   app.add_option("--idle-exit", idle_exit,
                  "End after so many seconds without a driver (default: never)")
       ->check(CLI::PositiveNumber);
-  app.add_flag("--insecure", options.insecure,
-               "Allow TCP: whoever reaches the port, or is dialed, may run any program as this user");
+  app.add_flag(
+      "--insecure", options.insecure,
+      "Allow TCP: whoever reaches the port, or is dialed, may run any program as this user");
   app.add_option("--inherited", options.inherited)->group("");
   try {
     app.parse(argc, argv);

@@ -8,8 +8,8 @@
 namespace knee::slave {
 namespace {
 
-/// Of outcomes, and again of output, in one update: large enough to carry a batch, small enough that
-/// a message never comes near Cap'n Proto's limits.
+/// Of outcomes, and again of output, in one update: large enough to carry a batch, small enough
+/// that a message never comes near Cap'n Proto's limits.
 constexpr std::size_t kUpdateBytes = 1024 * 1024;
 
 }  // namespace
@@ -36,9 +36,13 @@ void Outbox::add_started(std::uint64_t task, std::uint16_t attempt, std::uint64_
   started_.push_back({task, attempt, running_for, progress});
 }
 
-void Outbox::set_slots(std::uint32_t slots) { slots_ = slots; }
+void Outbox::set_slots(std::uint32_t slots) {
+  slots_ = slots;
+}
 
-void Outbox::set_draining() { draining_ = true; }
+void Outbox::set_draining() {
+  draining_ = true;
+}
 
 bool Outbox::empty() const {
   return outcomes_.size() == outcomes_sent_ && output_.empty() && started_.empty() &&
@@ -82,8 +86,8 @@ void Outbox::fill_outcomes(proto::Update::Builder update) {
   std::size_t count = 0;
   std::size_t bytes = 0;
   const std::uint64_t output_sent = output_added_ - output_.size();
-  for (std::size_t i = outcomes_sent_; i < outcomes_.size() && bytes < kUpdateBytes &&
-                                       outcomes_[i].output_before <= output_sent;
+  for (std::size_t i = outcomes_sent_;
+       i < outcomes_.size() && bytes < kUpdateBytes && outcomes_[i].output_before <= output_sent;
        ++i, ++count)
     bytes += outcomes_[i].words * sizeof(capnp::word);
   auto list = update.initOutcomes(static_cast<unsigned>(count));
@@ -121,8 +125,8 @@ void Outbox::fill_output(proto::Update::Builder update) {
     list[i].setId(output.task);
     list[i].setSlot(static_cast<std::uint16_t>(output.slot));
     list[i].setError(output.error);
-    list[i].setText(kj::arrayPtr(reinterpret_cast<const kj::byte*>(output.text.data()),
-                                 output.text.size()));
+    list[i].setText(
+        kj::arrayPtr(reinterpret_cast<const kj::byte*>(output.text.data()), output.text.size()));
     output_.pop_front();
   }
   bytes_ -= bytes;

@@ -12,7 +12,8 @@
 
 namespace knee::slave {
 
-/// What a session has to tell its driver, until an exchange carries it away. Plain data on the loop thread.
+/// What a session has to tell its driver, until an exchange carries it away. Plain data on the loop
+/// thread.
 class Outbox {
  public:
   /// An outcome as the worker wrote it (a FromWorker record in memory of our own). `value`: the id
@@ -53,8 +54,8 @@ class Outbox {
   /// About what the next update takes: a message of one piece is read much faster than one of many.
   capnp::MessageSize message_size() const;
 
-  /// Moves as much as one update should hold (about 1 MiB) into `update`. An outcome never goes before
-  /// output that was added before it.
+  /// Moves as much as one update should hold (about 1 MiB) into `update`. An outcome never goes
+  /// before output that was added before it.
   void fill(proto::Update::Builder update);
 
  private:

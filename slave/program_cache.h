@@ -33,7 +33,8 @@ std::shared_ptr<PreparedProgram> prepare_program(BlobStore& store,
 WorkerProgram worker_program(const PreparedProgram& program, std::vector<std::string> arguments,
                              const std::vector<std::string>& environment);
 
-/// The slave's own environment as "NAME=value", with `more` put over it. What has no name is left out.
+/// The slave's own environment as "NAME=value", with `more` put over it. What has no name is left
+/// out.
 std::vector<std::string> environment_with(const std::vector<std::string>& more);
 
 }  // namespace knee::slave

@@ -10,8 +10,8 @@
 
 namespace knee::slave {
 
-/// A task the session has and no worker has finished: the facts the slave looks at, and the record it
-/// passes on without looking. Movable only.
+/// A task the session has and no worker has finished: the facts the slave looks at, and the record
+/// it passes on without looking. Movable only.
 struct QueuedTask {
   std::uint64_t id = 0;
   std::uint64_t timeout = 0;  ///< ns, 0: none
@@ -24,8 +24,8 @@ struct QueuedTask {
   channel::StoredRecord record;        ///< a ToWorker with the task
 };
 
-/// Copies a task out of a message. Empty if its record would be too long for the channel (a sender that
-/// keeps the rules never does that).
+/// Copies a task out of a message. Empty if its record would be too long for the channel (a sender
+/// that keeps the rules never does that).
 std::optional<QueuedTask> queue_task(proto::Task::Reader task, channel::RecordBuilder& builder);
 
 }  // namespace knee::slave

@@ -5,8 +5,8 @@
 
 namespace knee::slave {
 
-/// How long the tasks of each function take, as far as has been seen: an exponentially weighted mean.
-/// Pure; decides only how many tasks a worker holds ahead, so a bad guess costs a round trip.
+/// How long the tasks of each function take, as far as has been seen: an exponentially weighted
+/// mean. Pure; decides only how many tasks a worker holds ahead, so a bad guess costs a round trip.
 class RunTimeEstimates {
  public:
   void add(std::uint32_t function, std::chrono::nanoseconds run_time) {

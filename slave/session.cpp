@@ -11,8 +11,8 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
 
-/// Work a worker holds: enough to hide the round trip to it, little enough to be a small loss when a
-/// slot is wanted elsewhere.
+/// Work a worker holds: enough to hide the round trip to it, little enough to be a small loss when
+/// a slot is wanted elsewhere.
 constexpr nanoseconds kWorkAhead = milliseconds(2);
 constexpr std::size_t kTasksAhead = 2048;
 
@@ -32,9 +32,7 @@ constexpr std::uint32_t kMostFailedStarts = 3;
 
 Session::Session(SlaveContext& slave, const std::string& identity, std::uint32_t slot_limit,
                  std::optional<WorkerProgram> program)
-    : slave_(slave),
-      program_(std::move(program)),
-      client_(slave.slots.add(identity, slot_limit)) {
+    : slave_(slave), program_(std::move(program)), client_(slave.slots.add(identity, slot_limit)) {
   outbox_.set_slots(slave_.slots.fair_part(client_));
 }
 
@@ -359,7 +357,7 @@ void Session::drain() {
 bool Session::busy() const {
   return !queue_.empty() || commands_.busy() ||
          std::any_of(workers_.begin(), workers_.end(),
-                                        [](const auto& w) { return !w.second->idle(); });
+                     [](const auto& w) { return !w.second->idle(); });
 }
 
 // --- looking at what runs
@@ -393,8 +391,8 @@ void Session::look_at(Worker& worker) {
   } else if (current->elapsed > kLong) {
     const bool told = !reported_.insert(task.id).second;
     if (!told || current->progress >= 0)
-      outbox_.add_started(task.id, task.attempt, static_cast<std::uint64_t>(current->elapsed.count()),
-                          current->progress);
+      outbox_.add_started(task.id, task.attempt,
+                          static_cast<std::uint64_t>(current->elapsed.count()), current->progress);
   }
 }
 

@@ -39,8 +39,8 @@ struct SlaveContext {
   kj::AsyncIoContext& io;
   DiskPool& disk;
   BlobStore& store;
-  std::string scratch;             ///< folder for the working folders of workers and commands
-  std::function<void()> grant;     ///< slots may have become free, or wanted: look who is next
+  std::string scratch;          ///< folder for the working folders of workers and commands
+  std::function<void()> grant;  ///< slots may have become free, or wanted: look who is next
 };
 
 /// A row of the session's function table (proto::Function).
@@ -50,10 +50,11 @@ struct FunctionEntry {
   std::string label;
 };
 
-/// One driver's tasks on this slave: the queue, the workers and commands that run, and what is to be told back. Everything happens on
-/// the loop. Destruction kills the workers and frees the slots.
+/// One driver's tasks on this slave: the queue, the workers and commands that run, and what is to
+/// be told back. Everything happens on the loop. Destruction kills the workers and frees the slots.
 ///
-/// It does not know RPC: tasks come in by `accept`, answers are fetched from `outbox` when `on_news` says so.
+/// It does not know RPC: tasks come in by `accept`, answers are fetched from `outbox` when
+/// `on_news` says so.
 class Session final : public WorkerOwner, public CommandsOwner {
  public:
   /// `program` empty: only commands can run.

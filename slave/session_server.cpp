@@ -122,9 +122,9 @@ kj::Promise<void> SessionServer::getValue(GetValueContext context) {
   auto memory = std::get<channel::SharedMemory>(std::move(*value));
   auto held = kj::heap<channel::SharedMemory>(std::move(memory));
   const auto bytes = held->bytes();
-  return rpc::send_bytes(kj::mv(sink), bytes)
-      .attach(kj::mv(held))
-      .then([this] { session_.resume(); });
+  return rpc::send_bytes(kj::mv(sink), bytes).attach(kj::mv(held)).then([this] {
+    session_.resume();
+  });
 }
 
 kj::Promise<void> SessionServer::signalTask(SignalTaskContext context) {

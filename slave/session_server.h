@@ -10,8 +10,8 @@
 
 namespace knee::slave {
 
-/// A session over the wire: keeps the pending exchanges and answers them from the outbox. Destruction,
-/// when the driver drops the capability or its connection breaks, ends the session.
+/// A session over the wire: keeps the pending exchanges and answers them from the outbox.
+/// Destruction, when the driver drops the capability or its connection breaks, ends the session.
 class SessionServer final : public proto::Session::Server {
  public:
   SessionServer(SlaveContext& slave, DiskPool& disk, BlobStore& store, const std::string& identity,

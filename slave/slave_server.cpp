@@ -134,12 +134,12 @@ kj::Promise<void> SlaveServer::openSession(OpenSessionContext context) {
   KJ_REQUIRE(!state_.draining, "the slave is draining and takes no new sessions");
   const auto request = context.getParams().getRequest();
   auto files = files_for_here(request);
-  auto prepared = files.empty()
-                      ? kj::Promise<std::shared_ptr<PreparedProgram>>(
-                            std::shared_ptr<PreparedProgram>())  // nullptr would be no promise at all
-                      : state_.disk.run([this, files = std::move(files)] {
-                          return prepare_program(state_.store, files);
-                        });
+  auto prepared =
+      files.empty() ? kj::Promise<std::shared_ptr<PreparedProgram>>(
+                          std::shared_ptr<PreparedProgram>())  // nullptr would be no promise at all
+                    : state_.disk.run([this, files = std::move(files)] {
+                        return prepare_program(state_.store, files);
+                      });
   return prepared.then([this, context](std::shared_ptr<PreparedProgram> program) mutable {
     const auto asked = context.getParams().getRequest();
     std::optional<WorkerProgram> worker;

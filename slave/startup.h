@@ -2,8 +2,8 @@
 
 namespace knee::slave {
 
-/// What the process needs before anything else: the signals the daemon waits for (KJ wants them named
-/// before threads exist), and as many descriptors as it may have.
+/// What the process needs before anything else: the signals the daemon waits for (KJ wants them
+/// named before threads exist), and as many descriptors as it may have.
 void prepare_process();
 
 }  // namespace knee::slave

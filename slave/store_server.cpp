@@ -7,8 +7,8 @@
 namespace knee::slave {
 
 Digest digest_from(capnp::Data::Reader raw) {
-  const auto digest = Digest::from_bytes(
-      {reinterpret_cast<const std::byte*>(raw.begin()), raw.size()});
+  const auto digest =
+      Digest::from_bytes({reinterpret_cast<const std::byte*>(raw.begin()), raw.size()});
   KJ_REQUIRE(digest.has_value(), "a digest has 32 bytes", raw.size());
   return *digest;
 }
@@ -29,7 +29,8 @@ kj::Promise<void> StoreServer::put(PutContext context) {
   const Digest digest = digest_from(context.getParams().getDigest());
   const auto size = context.getParams().getSize();
   return disk_
-      .run([this, digest, size] { return std::make_shared<BlobWriter>(store_.begin(digest, size)); })
+      .run(
+          [this, digest, size] { return std::make_shared<BlobWriter>(store_.begin(digest, size)); })
       .then([this, context](std::shared_ptr<BlobWriter> writer) mutable {
         context.getResults().setSink(kj::heap<BlobSinkServer>(
             disk_, std::move(*writer),

@@ -5,7 +5,8 @@
 
 namespace knee::slave {
 
-/// What a slave's description says of its store. Belongs to the loop, which must not wait for a disk.
+/// What a slave's description says of its store. Belongs to the loop, which must not wait for a
+/// disk.
 struct StoreTraffic {
   std::uint64_t stored = 0;    ///< bytes on disk, as last looked at
   std::uint64_t received = 0;  ///< bytes of blobs that came since the start

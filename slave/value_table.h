@@ -17,8 +17,8 @@ struct FileValue {
 };
 using ResultValue = std::variant<channel::SharedMemory, FileValue>;
 
-/// The large values a session holds: arguments that came ahead of their task, results not yet fetched.
-/// Arguments have the driver's ids, results have ids made here.
+/// The large values a session holds: arguments that came ahead of their task, results not yet
+/// fetched. Arguments have the driver's ids, results have ids made here.
 class ValueTable {
  public:
   void put_argument(std::uint64_t id, channel::SharedMemory memory) {

@@ -74,7 +74,8 @@ bool Worker::tell(std::span<const std::byte> record) {
 
 std::vector<QueuedTask> Worker::take_back() {
   std::vector<QueuedTask> taken;
-  // Fewer may be left than were not claimed: a worker that answers before it claims is about to be killed.
+  // Fewer may be left than were not claimed: a worker that answers before it claims is about to be
+  // killed.
   for (auto count = channel_.take_back(); count != 0 && !given_.empty(); --count) {
     auto& last = given_.back();
     if (last.task) {
@@ -174,7 +175,8 @@ void Worker::take_outcome(std::span<const std::byte> record) {
   KJ_REQUIRE(!given_.empty() && given_.front().task->id == outcome.getId() &&
                  channel_.claimed() - first_ != 0,
              "the worker answered a task it did not have");
-  // All that can be wrong with it is found before the task is let go: else nobody would answer for that.
+  // All that can be wrong with it is found before the task is let go: else nobody would answer for
+  // that.
   std::optional<UniqueFd> value;
   if (outcome.isValue() && outcome.getValue().isValue()) {
     channel_.listen();
@@ -241,8 +243,8 @@ kj::Promise<void> Worker::watch_keeper() {
 
 void Worker::die(std::optional<process::DeathRecord> record, std::string explanation) {
   dead_ = true;
-  // What it finished before it died lies in the shared memory. A worker that wrote nonsense has no more
-  // to say.
+  // What it finished before it died lies in the shared memory. A worker that wrote nonsense has no
+  // more to say.
   const auto broken = kj::runCatchingExceptions([this] {
     channel_.listen();
     while (const auto outcome = channel_.next_outcome()) take_outcome(*outcome);

@@ -27,7 +27,7 @@ struct WorkerDeath {
   std::optional<process::DeathRecord> record;  ///< none: it never started, or its keeper was killed
   std::string explanation;                     ///< one sentence, always
   std::string stderr_tail;
-  bool served = false;                         ///< it had come as far as to take tasks
+  bool served = false;  ///< it had come as far as to take tasks
   KillReason killed = KillReason::none;
   std::optional<QueuedTask> running;  ///< the task that had begun and has no outcome
   std::chrono::nanoseconds ran{0};    ///< for how long that one
@@ -57,8 +57,8 @@ class Worker {
  public:
   using Clock = std::chrono::steady_clock;
 
-  /// Starts the process. `plan` says what to run; descriptors for the channel and output are added here.
-  /// `setup`: the bytes of a proto::Setup. Throws what Keepers::start throws.
+  /// Starts the process. `plan` says what to run; descriptors for the channel and output are added
+  /// here. `setup`: the bytes of a proto::Setup. Throws what Keepers::start throws.
   Worker(WorkerOwner& owner, process::Keepers& keepers, kj::UnixEventPort& port, std::uint32_t slot,
          process::SpawnPlan plan, std::span<const std::byte> setup);
   Worker(const Worker&) = delete;

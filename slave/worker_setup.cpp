@@ -52,8 +52,8 @@ std::span<const std::byte> shared_record(const Digest& digest, const std::string
                                          channel::RecordBuilder& builder) {
   return builder.build<proto::ToWorker>([&](proto::ToWorker::Builder root) {
     auto shared = root.initShared();
-    shared.setDigest(kj::arrayPtr(reinterpret_cast<const kj::byte*>(digest.bytes.data()),
-                                  Digest::kSize));
+    shared.setDigest(
+        kj::arrayPtr(reinterpret_cast<const kj::byte*>(digest.bytes.data()), Digest::kSize));
     shared.setPath(path);
   });
 }

@@ -33,8 +33,8 @@ std::span<const std::byte> shared_record(const Digest& digest, const std::string
 process::SpawnPlan worker_plan(process::SpawnPlan plan, const std::string& scratch,
                                std::uint32_t slot);
 
-/// Removes it with all it holds. What its worker left may still be dying and write into it: tries for half a
-/// second. Blocks on the disk: not on the loop.
+/// Removes it with all it holds. What its worker left may still be dying and write into it: tries
+/// for half a second. Blocks on the disk: not on the loop.
 void remove_working_folder(const std::string& folder);
 
 }  // namespace knee::slave

@@ -25,7 +25,9 @@ Cluster::Cluster(ClusterOptions options)
 
 Cluster::~Cluster() = default;
 
-Bag Cluster::bag(BagOptions options) { return Bag(*driver_, std::move(options)); }
+Bag Cluster::bag(BagOptions options) {
+  return Bag(*driver_, std::move(options));
+}
 
 Slave Cluster::slave(const std::string& name) {
   auto place = site();
@@ -33,8 +35,12 @@ Slave Cluster::slave(const std::string& name) {
   return Slave(place, name);
 }
 
-std::vector<std::string> Cluster::slaves() const { return driver_->slave_names(); }
-unsigned Cluster::slots() const { return driver_->slots(); }
+std::vector<std::string> Cluster::slaves() const {
+  return driver_->slave_names();
+}
+unsigned Cluster::slots() const {
+  return driver_->slots();
+}
 
 std::vector<SlaveInfo> Cluster::describe(std::chrono::nanoseconds patience) const {
   return driver_->describe(std::nullopt, patience);
@@ -62,7 +68,8 @@ Bag::Bag(driver::Driver& driver, BagOptions options)
     : driver_(&driver), state_(new detail::BagState(std::move(options))) {}
 
 Bag::Bag(Bag&& other) noexcept
-    : driver_(std::exchange(other.driver_, nullptr)), state_(std::exchange(other.state_, nullptr)) {}
+    : driver_(std::exchange(other.driver_, nullptr)),
+      state_(std::exchange(other.state_, nullptr)) {}
 
 Bag::~Bag() {
   if (state_ == nullptr) return;
@@ -74,8 +81,12 @@ Bag::~Bag() {
   state_->drop_reference();
 }
 
-void Bag::wait() { driver_->wait(*state_); }
-void Bag::cancel() { driver_->cancel(*state_); }
+void Bag::wait() {
+  driver_->wait(*state_);
+}
+void Bag::cancel() {
+  driver_->cancel(*state_);
+}
 
 Bag::Counts Bag::counts() const {
   return {state_->done.load(), state_->failed.load(), state_->outstanding.load()};
@@ -93,9 +104,13 @@ detail::CallSite Bag::site() const {
 
 namespace knee::detail {
 
-CallSite site_of(const Bag& bag) { return bag.site(); }
+CallSite site_of(const Bag& bag) {
+  return bag.site();
+}
 
-bool wants_tasks(const CallSite& site) { return site.driver->wants_tasks(); }
+bool wants_tasks(const CallSite& site) {
+  return site.driver->wants_tasks();
+}
 
 namespace {
 
@@ -124,9 +139,10 @@ TaskRef make_task(const CallSite& site, const FunctionEntry* function, const Tas
 TaskRef submit(const CallSite& site, const FunctionEntry& function, Bytes arguments,
                std::vector<SharedBlobRef>& shared, const TaskOptions* options) {
   if (site.driver->options().commands_only)
-    throw Error(Error::Kind::usage,
-                "a cluster with ClusterOptions::commands_only cannot call functions: the program is "
-                "not sent to the slaves");
+    throw Error(
+        Error::Kind::usage,
+        "a cluster with ClusterOptions::commands_only cannot call functions: the program is "
+        "not sent to the slaves");
   TaskRef task = make_task(site, &function, options);
   Access::payload(*task) = std::move(arguments);
   Access::shared(*task) = std::move(shared);

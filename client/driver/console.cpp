@@ -32,7 +32,9 @@ std::string with_prefix(const std::string& prefix, const std::string& lines) {
 
 }  // namespace
 
-Console::~Console() { writer_.join(); }
+Console::~Console() {
+  writer_.join();
+}
 
 void Console::print(bool error, std::string prefix, std::string lines) {
   boost::asio::post(writer_, [error, prefix = std::move(prefix), lines = std::move(lines)] {
@@ -46,6 +48,8 @@ void Console::pass(bool error, std::string bytes) {
   });
 }
 
-void Console::say(std::string line) { print(true, "knee: ", std::move(line)); }
+void Console::say(std::string line) {
+  print(true, "knee: ", std::move(line));
+}
 
 }  // namespace knee::driver

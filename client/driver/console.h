@@ -5,8 +5,8 @@
 
 namespace knee::driver {
 
-/// Writes what tasks print to this process's stdout and stderr, in order, on a thread of its own: a terminal may block.
-/// Any thread may call. Destruction writes what is left.
+/// Writes what tasks print to this process's stdout and stderr, in order, on a thread of its own: a
+/// terminal may block. Any thread may call. Destruction writes what is left.
 class Console {
  public:
   ~Console();

@@ -36,7 +36,8 @@ Dispatcher::Dispatcher(Driver& driver, kj::AsyncIoContext& io)
   }
   if (config::uses_tcp(options))
     console_.say(
-        "warning: --knee-insecure: whoever can reach these TCP connections may run programs here and there");
+        "warning: --knee-insecure: whoever can reach these TCP connections may run programs here "
+        "and there");
   const bool alone = options.slaves.empty() && options.listen.empty();
   if (alone || options.local) add_link(local_slave(options.slots, io_), "local");
   if (!options.listen.empty()) {
@@ -51,7 +52,8 @@ Dispatcher::Dispatcher(Driver& driver, kj::AsyncIoContext& io)
 }
 
 Dispatcher::~Dispatcher() {
-  // Everything that still waits ends as cancelled; its callbacks run before the callback thread ends.
+  // Everything that still waits ends as cancelled; its callbacks run before the callback thread
+  // ends.
   for (auto& task : tasks_) {
     if (!task) continue;
     const auto id = TaskId::unpack(task->id);
@@ -72,8 +74,8 @@ void Dispatcher::add_link(kj::Own<Connector> connector, const std::string& name)
   const auto id = names_.at(name);
   KJ_REQUIRE(!links_[index], "two slaves have the same name", name.c_str());
   auto* program = driver_.options().commands_only ? nullptr : &shipment_;
-  links_[index] = std::make_unique<SlaveLink>(*this, io_, program, input_files_, kj::mv(connector),
-                                              id, name);
+  links_[index] =
+      std::make_unique<SlaveLink>(*this, io_, program, input_files_, kj::mv(connector), id, name);
   links_[index]->start();
 }
 
@@ -212,12 +214,11 @@ void Dispatcher::warn_without_slaves() {
     --quiet_looks_;
     return;
   }
-  std::string text =
-      "no slave yet, " + std::to_string(totals.queued) + " tasks wait; still trying";
+  std::string text = "no slave yet, " + std::to_string(totals.queued) + " tasks wait; still trying";
   for (const auto& link : links_)
     if (link)
-      text += "\n  " + (link->last_error().empty() ? link->name() + ": connecting"
-                                                    : link->last_error());
+      text += "\n  " +
+              (link->last_error().empty() ? link->name() + ": connecting" : link->last_error());
   console_.say(text);
   quiet_looks_ = kQuietLooks;
 }
@@ -256,7 +257,8 @@ void Dispatcher::accept(detail::TaskRef task) {
   if (task->pinned != UINT32_MAX) facts.pinned = id_of_[task->pinned];
   const TaskId id = scheduler_.submit(facts);
   task->id = id.packed();
-  if (tasks_.size() <= id.index) tasks_.resize(std::max<std::size_t>(id.index + 1, 2 * tasks_.size()));
+  if (tasks_.size() <= id.index)
+    tasks_.resize(std::max<std::size_t>(id.index + 1, 2 * tasks_.size()));
   tasks_[id.index] = std::move(task);
 }
 
@@ -357,8 +359,8 @@ void Dispatcher::settle(SlaveLink& link, detail::TaskState& task, proto::Outcome
   const auto id = TaskId::unpack(task.id);
   if (end == AttemptEnd::given_back || end == AttemptEnd::lost_uncharged)
     task.attempt = static_cast<std::uint16_t>(task.attempt - 1);
-  const Verdict verdict = scheduler_.finished(id, link.id(), Duration(outcome.getRunTime()), end,
-                                              Clock::now());
+  const Verdict verdict =
+      scheduler_.finished(id, link.id(), Duration(outcome.getRunTime()), end, Clock::now());
   if (verdict.action != Verdict::Action::deliver) {
     for (const auto value : values_of(outcome)) link.drop_value(value);
     return;
@@ -413,7 +415,9 @@ void Dispatcher::deliver_when(kj::Promise<void> fetched, SlaveLink& link, detail
       }));
 }
 
-void Dispatcher::deliver(TaskId id) { complete(std::move(tasks_[id.index])); }
+void Dispatcher::deliver(TaskId id) {
+  complete(std::move(tasks_[id.index]));
+}
 
 void Dispatcher::fail(TaskId id, std::exception_ptr error) {
   Access::set_error(*tasks_[id.index], std::move(error));
@@ -489,9 +493,13 @@ void Dispatcher::link_progressed(SlaveLink&) {
   turn_soon();
 }
 
-bool Dispatcher::may_receive() { return !driver_.congested(); }
+bool Dispatcher::may_receive() {
+  return !driver_.congested();
+}
 
-void Dispatcher::resume() { turn_soon(); }
+void Dispatcher::resume() {
+  turn_soon();
+}
 
 // --- cancelling
 
@@ -530,6 +538,8 @@ Dispatcher::Totals Dispatcher::totals() const {
   return {scheduler_.totals(), scheduler_.remaining_time(), slave_names().size()};
 }
 
-void Dispatcher::taskFailed(kj::Exception&& error) { console_.say(rpc::text_of(error)); }
+void Dispatcher::taskFailed(kj::Exception&& error) {
+  console_.say(rpc::text_of(error));
+}
 
 }  // namespace knee::driver

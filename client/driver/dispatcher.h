@@ -16,8 +16,8 @@
 
 namespace knee::driver {
 
-/// Moves tasks from the user's threads through the scheduler to the links, and outcomes back. Lives on the RPC thread; owned
-/// by the Driver.
+/// Moves tasks from the user's threads through the scheduler to the links, and outcomes back. Lives
+/// on the RPC thread; owned by the Driver.
 class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
  public:
   Dispatcher(Driver& driver, kj::AsyncIoContext& io);
@@ -36,8 +36,8 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   std::vector<std::string> slave_names() const;
   unsigned slots() const;
   /// What the slaves are; of one only, if `index` is its. Resolves at the latest after `patience`.
-  kj::Promise<std::shared_ptr<std::vector<SlaveInfo>>> survey_all(std::optional<std::uint32_t> index,
-                                                                std::chrono::nanoseconds patience);
+  kj::Promise<std::shared_ptr<std::vector<SlaveInfo>>> survey_all(
+      std::optional<std::uint32_t> index, std::chrono::nanoseconds patience);
   /// Keeps a promise until it has resolved.
   void keep(kj::Promise<void> promise) { background_->add(kj::mv(promise)); }
 

@@ -14,7 +14,8 @@ namespace knee::driver {
 using namespace std::chrono_literals;
 
 Driver::Driver(ClusterOptions options) : options_(std::move(options)) {
-  loop_.run([this](kj::AsyncIoContext& io) { dispatcher_ = std::make_unique<Dispatcher>(*this, io); });
+  loop_.run(
+      [this](kj::AsyncIoContext& io) { dispatcher_ = std::make_unique<Dispatcher>(*this, io); });
 }
 
 Driver::~Driver() {
@@ -31,7 +32,10 @@ void Driver::submit(detail::TaskRef task) {
     first = submissions_.empty();
     submissions_.push_back(std::move(task));
   }
-  if (first) loop_.post([this](kj::AsyncIoContext&) { if (dispatcher_) dispatcher_->submissions(); });
+  if (first)
+    loop_.post([this](kj::AsyncIoContext&) {
+      if (dispatcher_) dispatcher_->submissions();
+    });
 }
 
 void Driver::take_submissions(std::vector<detail::TaskRef>& into) {
@@ -109,7 +113,10 @@ void Driver::wait(detail::BagState& bag) {
 
 void Driver::set_callback_blocked(bool blocked) {
   callback_blocked_.store(blocked, std::memory_order_release);
-  if (blocked) loop_.post([this](kj::AsyncIoContext&) { if (dispatcher_) dispatcher_->resume(); });
+  if (blocked)
+    loop_.post([this](kj::AsyncIoContext&) {
+      if (dispatcher_) dispatcher_->resume();
+    });
 }
 
 }  // namespace knee::driver

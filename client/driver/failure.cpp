@@ -73,7 +73,8 @@ AttemptEnd end_of(proto::Outcome::Reader outcome) {
       return AttemptEnd::given_back;
     case proto::Outcome::CRASHED:
     case proto::Outcome::REFUSED:
-      return AttemptEnd::crashed;  // charged, so that a slave that can run nothing is not asked for ever
+      return AttemptEnd::crashed;  // charged, so that a slave that can run nothing is not asked for
+                                   // ever
   }
   return AttemptEnd::crashed;
 }
@@ -90,8 +91,8 @@ std::exception_ptr error_of(const detail::TaskState& task, proto::Outcome::Reade
     }
     case proto::Outcome::EXITED:
       return make(Kind::exited, where,
-                  "called exit(" + std::to_string(outcome.getExited().getExitCode()) + "): " +
-                      describe_death(outcome.getExited()));
+                  "called exit(" + std::to_string(outcome.getExited().getExitCode()) +
+                      "): " + describe_death(outcome.getExited()));
     case proto::Outcome::TIMED_OUT:
       return make(Kind::timeout, where,
                   "ran for " + seconds(outcome.getRunTime()) + ", longer than its limit of " +
@@ -104,8 +105,7 @@ std::exception_ptr error_of(const detail::TaskState& task, proto::Outcome::Reade
                   "crashed: " + describe_death(outcome.getCrashed()) +
                       explain_signal(outcome.getCrashed().getSignal(), cpu_flags));
     case proto::Outcome::REFUSED:
-      return make(Kind::refused, where,
-                  std::string("was refused: ") + outcome.getRefused().cStr());
+      return make(Kind::refused, where, std::string("was refused: ") + outcome.getRefused().cStr());
     case proto::Outcome::CANCELLED:
       return cancelled_error(task);
     case proto::Outcome::NOT_STARTED:

@@ -28,7 +28,8 @@ class MeetingServer final : public proto::Meeting::Server {
 /// The driver's door for slaves that dial.
 class DriverDoor final : public proto::Door::Server {
  public:
-  using Join = std::function<void(std::string name, std::vector<std::string> cpu_flags, proto::Slave::Client)>;
+  using Join = std::function<void(std::string name, std::vector<std::string> cpu_flags,
+                                  proto::Slave::Client)>;
   explicit DriverDoor(Join join) : join_(std::move(join)) {}
 
   kj::Promise<void> hello(HelloContext context) override {
@@ -43,9 +44,9 @@ class DriverDoor final : public proto::Door::Server {
       results.getHello().setRefusal(refusal);
       return kj::READY_NOW;
     }
-    results.setMeeting(kj::heap<MeetingServer>(
-        [join = join_, name = std::string(theirs.getName().cStr()),
-         cpu_flags = cpu_flags_of(theirs)](proto::Slave::Client slave) {
+    results.setMeeting(
+        kj::heap<MeetingServer>([join = join_, name = std::string(theirs.getName().cStr()),
+                                 cpu_flags = cpu_flags_of(theirs)](proto::Slave::Client slave) {
           join(name, cpu_flags, kj::mv(slave));
         }));
     return kj::READY_NOW;
@@ -102,6 +103,8 @@ void MeetingPlace::serve(kj::Own<kj::AsyncIoStream> stream, const std::string& w
                        }));
 }
 
-void MeetingPlace::taskFailed(kj::Exception&& error) { say_(rpc::text_of(error)); }
+void MeetingPlace::taskFailed(kj::Exception&& error) {
+  say_(rpc::text_of(error));
+}
 
 }  // namespace knee::driver

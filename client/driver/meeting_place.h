@@ -10,8 +10,9 @@
 
 namespace knee::driver {
 
-/// Where slaves that dial come in: listens, and hands each slave that joins to the dispatcher. Lives on the RPC
-/// thread; destruction closes the sockets and every connection that came through them.
+/// Where slaves that dial come in: listens, and hands each slave that joins to the dispatcher.
+/// Lives on the RPC thread; destruction closes the sockets and every connection that came through
+/// them.
 class MeetingPlace final : public kj::TaskSet::ErrorHandler {
  public:
   /// `joined`: a slave is there; it is gone when `Connected::disconnected` resolves.

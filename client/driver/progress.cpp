@@ -19,10 +19,9 @@ std::chrono::milliseconds Progress::interval() const {
 void Progress::show(std::uint64_t running, std::uint64_t waiting, std::size_t slaves,
                     std::optional<std::chrono::nanoseconds> remaining) {
   if (!wanted_) return;
-  const auto line = progress_line(
-      bag_.options.name,
-      {bag_.done.load(std::memory_order_relaxed), bag_.failed.load(std::memory_order_relaxed),
-       running, waiting, slaves, remaining});
+  const auto line = progress_line(bag_.options.name, {bag_.done.load(std::memory_order_relaxed),
+                                                      bag_.failed.load(std::memory_order_relaxed),
+                                                      running, waiting, slaves, remaining});
   if (terminal_)
     std::fprintf(stderr, "\r\033[K%s", line.c_str());
   else

@@ -21,8 +21,8 @@ struct Standing {
 /// "pi: 10 done, 3 failed, 4 running, 986 waiting, 2 slaves, 90 s left".
 std::string progress_line(const std::string& bag, const Standing& standing);
 
-/// The progress line of one wait: drawn over itself on a terminal, silent elsewhere unless asked for.
-/// Belongs to the waiting thread.
+/// The progress line of one wait: drawn over itself on a terminal, silent elsewhere unless asked
+/// for. Belongs to the waiting thread.
 class Progress {
  public:
   /// `wanted`: ClusterOptions::progress.

@@ -11,6 +11,8 @@ SharedBlobRef make_shared_blob(Bytes encoded) {
   return blob;
 }
 
-const DigestBytes& digest_of(const SharedBlob& blob) { return blob.digest; }
+const DigestBytes& digest_of(const SharedBlob& blob) {
+  return blob.digest;
+}
 
 }  // namespace knee::detail

@@ -19,8 +19,8 @@ namespace {
 using detail::Access;
 
 constexpr auto kBeat = 2 * kj::SECONDS;
-/// Beats without an answer. Counted in beats of ours, not in seconds: a process that was stopped for a
-/// minute has missed no answer in that time.
+/// Beats without an answer. Counted in beats of ours, not in seconds: a process that was stopped
+/// for a minute has missed no answer in that time.
 constexpr unsigned kSuspectAfter = 3;
 constexpr unsigned kLostAfter = 10;
 constexpr auto kShortestRetry = 50 * kj::MILLISECONDS;
@@ -153,8 +153,8 @@ kj::Promise<void> SlaveLink::open_session(proto::Slave::Client slave) {
 
 kj::Promise<void> SlaveLink::heartbeat(proto::Slave::Client slave,
                                        std::shared_ptr<unsigned> unanswered) {
-  auto answer = slave.describeRequest().send().then(
-      [unanswered](auto&&) { *unanswered = 0; }, [](kj::Exception&&) {});
+  auto answer = slave.describeRequest().send().then([unanswered](auto&&) { *unanswered = 0; },
+                                                    [](kj::Exception&&) {});
   calls_->add(kj::mv(answer));
   ++*unanswered;
   return io_.provider->getTimer().afterDelay(kBeat).then(
@@ -274,14 +274,14 @@ kj::Promise<void> SlaveLink::put_blob(const detail::SharedBlobRef& blob) {
     auto request = store->lackingRequest();
     request.initDigests(1).set(0, digest_reader(blob->digest));
     return request.send().then(
-        [store = *store, blob](capnp::Response<proto::Store::LackingResults> lacking) mutable
-        -> kj::Promise<void> {
+        [store = *store,
+         blob](capnp::Response<proto::Store::LackingResults> lacking) mutable -> kj::Promise<void> {
           if (lacking.getDigests().size() == 0) return kj::READY_NOW;
           auto put = store.putRequest();
           put.setDigest(digest_reader(blob->digest));
           put.setSize(blob->bytes.size());
-          return rpc::send_bytes(put.send().getSink(), blob->bytes.view())
-              .then([blob] {});  // kept until here
+          return rpc::send_bytes(put.send().getSink(), blob->bytes.view()).then([blob] {
+          });  // kept until here
         });
   }
   return KJ_EXCEPTION(DISCONNECTED, "the slave is gone");
@@ -383,8 +383,7 @@ void SlaveLink::fill_tasks(proto::Work::Builder work, std::span<detail::TaskStat
     const auto& uses = Access::shared(task);
     if (!uses.empty()) {
       auto digests = out.initShared(static_cast<unsigned>(uses.size()));
-      for (unsigned j = 0; j < digests.size(); ++j)
-        digests.set(j, digest_reader(uses[j]->digest));
+      for (unsigned j = 0; j < digests.size(); ++j) digests.set(j, digest_reader(uses[j]->digest));
     }
   }
 }

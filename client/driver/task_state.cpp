@@ -28,9 +28,9 @@ void pause_core() {
 }  // namespace
 
 bool TaskState::spin() const {
-  // Waking an idle core costs as much as a short task. A thread that keeps its own core busy for a moment saves its own
-  // wake-up, and the processes of the round trip wake each other on the core that is awake. How long is worth it,
-  // the last waits of this thread say.
+  // Waking an idle core costs as much as a short task. A thread that keeps its own core busy for a
+  // moment saves its own wake-up, and the processes of the round trip wake each other on the core
+  // that is awake. How long is worth it, the last waits of this thread say.
   constexpr auto kLongest = std::chrono::microseconds(150);
   constexpr auto kShortest = std::chrono::microseconds(10);
   static const bool several_cores = std::thread::hardware_concurrency() > 1;

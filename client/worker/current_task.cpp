@@ -73,11 +73,23 @@ void CurrentTask::watch() {
 
 namespace knee::this_task {
 
-bool cancelled() noexcept { return worker::current_task().cancelled(); }
-std::stop_token stop_token() { return worker::current_task().stop_token(); }
-const std::string& slave() noexcept { return worker::current_task().slave(); }
-unsigned slot() noexcept { return worker::current_task().slot(); }
-unsigned attempt() noexcept { return worker::current_task().attempt(); }
-void progress(double fraction) noexcept { worker::current_task().progress(fraction); }
+bool cancelled() noexcept {
+  return worker::current_task().cancelled();
+}
+std::stop_token stop_token() {
+  return worker::current_task().stop_token();
+}
+const std::string& slave() noexcept {
+  return worker::current_task().slave();
+}
+unsigned slot() noexcept {
+  return worker::current_task().slot();
+}
+unsigned attempt() noexcept {
+  return worker::current_task().attempt();
+}
+void progress(double fraction) noexcept {
+  worker::current_task().progress(fraction);
+}
 
 }  // namespace knee::this_task

@@ -11,11 +11,12 @@
 
 namespace knee::worker {
 
-/// The task this worker runs now, as this_task shows it. There is one per process, because there is one worker
-/// per process; a plain driver has it too and it says "no task".
+/// The task this worker runs now, as this_task shows it. There is one per process, because there is
+/// one worker per process; a plain driver has it too and it says "no task".
 class CurrentTask {
  public:
-  /// Once, when the process turns out to be a worker. The channel stays for the rest of the process.
+  /// Once, when the process turns out to be a worker. The channel stays for the rest of the
+  /// process.
   void attach(channel::WorkerEnd& channel, std::string slave, unsigned slot);
 
   void begin(std::uint32_t number, unsigned attempt);

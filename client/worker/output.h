@@ -3,8 +3,8 @@
 
 namespace knee::worker {
 
-/// This worker's standard output and error, as the pipes they were at the start, whatever tasks do to
-/// descriptors 1 and 2.
+/// This worker's standard output and error, as the pipes they were at the start, whatever tasks do
+/// to descriptors 1 and 2.
 class Output {
  public:
   /// Makes stdout line-buffered: a pipe would else keep lines until it is full.

@@ -142,11 +142,11 @@ class Server {
         return found;
       }
       if (function.getFile() >= files_.size()) throw std::runtime_error("unknown file");
-      found.thunk = reinterpret_cast<detail::FunctionEntry::Thunk>(const_cast<void*>(
-          program::resolve({files_[function.getFile()], function.getOffset()})));
+      found.thunk = reinterpret_cast<detail::FunctionEntry::Thunk>(
+          const_cast<void*>(program::resolve({files_[function.getFile()], function.getOffset()})));
     } catch (const std::exception& error) {
-      found.problem = std::string("the worker cannot find ") + function.getLabel().cStr() + ": " +
-                      error.what();
+      found.problem =
+          std::string("the worker cannot find ") + function.getLabel().cStr() + ": " + error.what();
     }
     return found;
   }
@@ -198,8 +198,7 @@ class Server {
       function.thunk(memory.bytes(), result);
     } else {
       const auto bytes = arguments.getInline();
-      function.thunk({reinterpret_cast<const std::byte*>(bytes.begin()), bytes.size()},
-                            result);
+      function.thunk({reinterpret_cast<const std::byte*>(bytes.begin()), bytes.size()}, result);
     }
   }
 
@@ -256,4 +255,6 @@ void serve_if_worker() {
 
 }  // namespace knee::worker
 
-void knee::serve_if_worker() { worker::serve_if_worker(); }
+void knee::serve_if_worker() {
+  worker::serve_if_worker();
+}

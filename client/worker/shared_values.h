@@ -7,7 +7,8 @@
 
 namespace knee::worker {
 
-/// The shared values this worker was told of, decoded when first used. One per process, like the worker itself. Any thread.
+/// The shared values this worker was told of, decoded when first used. One per process, like the
+/// worker itself. Any thread.
 class SharedValues {
  public:
   static SharedValues& instance();

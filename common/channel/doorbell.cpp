@@ -12,8 +12,8 @@
 namespace knee::channel {
 namespace {
 
-/// A memfd costs a descriptor of ours: a worker that passes more than this and has them not taken is
-/// broken or hostile.
+/// A memfd costs a descriptor of ours: a worker that passes more than this and has them not taken
+/// is broken or hostile.
 constexpr std::size_t kMaxWaitingValues = 1024;
 
 constexpr std::size_t kMaxSetup = 128 * 1024;
@@ -119,7 +119,8 @@ std::optional<UniqueFd> Doorbell::take_value(std::uint64_t id) {
 }
 
 void Doorbell::send_setup(std::span<const std::byte> message, int memfd) {
-  if (message.size() > kMaxSetup) throw std::runtime_error("the worker's setup message is too long");
+  if (message.size() > kMaxSetup)
+    throw std::runtime_error("the worker's setup message is too long");
   if (send_with_fd(socket_.get(), message, memfd, 0) < 0)
     throw_errno("cannot send the worker its setup");
 }

@@ -29,8 +29,8 @@ class Doorbell {
   enum class Heard { something, nothing, closed };
 
   /// Takes all that has arrived. Values wait inside for `take_value`. With `block`, waits for the
-  /// first message. Throws std::runtime_error on what the other side must not send: an empty message,
-  /// or more values than anybody takes.
+  /// first message. Throws std::runtime_error on what the other side must not send: an empty
+  /// message, or more values than anybody takes.
   Heard listen(bool block);
 
   /// The memfd of a value that has arrived.

@@ -22,8 +22,8 @@ inline constexpr std::size_t kMaxRecord = kRingSize / 4;
 /// Largest value that travels inside a record; larger ones are passed as memfds.
 inline constexpr std::size_t kMaxInline = kMaxRecord - 8 * 1024;
 
-/// `claimed` and `limit` in one word, so that taking a task and taking tasks back exclude each other.
-/// Both count records of the task ring and wrap; a record is claimable while they differ.
+/// `claimed` and `limit` in one word, so that taking a task and taking tasks back exclude each
+/// other. Both count records of the task ring and wrap; a record is claimable while they differ.
 struct Claim {
   std::uint32_t claimed = 0;  ///< the worker has taken this many records
   std::uint32_t limit = 0;    ///< the slave has published this many
@@ -47,15 +47,19 @@ struct Control {
   // Written by the worker.
   alignas(64) std::atomic<std::uint64_t> task_read;  ///< bytes of the task ring it is done with
   std::atomic<std::uint64_t> outcome_written;        ///< bytes of the outcome ring it has filled
-  std::atomic<std::uint64_t> started_at;  ///< CLOCK_MONOTONIC ns of the claimed task's start; 0: between tasks
-  std::atomic<std::uint32_t> finished;    ///< records it is done with: equal to `claimed` between tasks
-  std::atomic<std::uint32_t> progress;    ///< of the claimed task, in 1/1000000 plus 1; 0: not said
+  std::atomic<std::uint64_t>
+      started_at;  ///< CLOCK_MONOTONIC ns of the claimed task's start; 0: between tasks
+  std::atomic<std::uint32_t>
+      finished;  ///< records it is done with: equal to `claimed` between tasks
+  std::atomic<std::uint32_t> progress;  ///< of the claimed task, in 1/1000000 plus 1; 0: not said
   std::atomic<std::uint32_t> worker_sleeps;  ///< 1: ring the bell after writing
 
   // Written by the slave.
-  alignas(64) std::atomic<std::uint64_t> outcome_read;  ///< bytes of the outcome ring it is done with
-  std::atomic<std::uint32_t> slave_sleeps;              ///< 1: ring the bell after writing
-  std::atomic<std::uint32_t> cancelled;  ///< claim number of the task to stop, plus 1; a futex. 0: none
+  alignas(
+      64) std::atomic<std::uint64_t> outcome_read;  ///< bytes of the outcome ring it is done with
+  std::atomic<std::uint32_t> slave_sleeps;          ///< 1: ring the bell after writing
+  std::atomic<std::uint32_t>
+      cancelled;  ///< claim number of the task to stop, plus 1; a futex. 0: none
   std::atomic<std::uint32_t> output_drained;  ///< claim number up to which output was read; a futex
 };
 

@@ -52,9 +52,9 @@ class RecordReader {
     return message_.getRoot<Root>();
   }
 
-  /// The same for a record of somebody who may have written anything: throws kj::Exception unless every
-  /// pointer in it leads to bytes of the record, and all of them to no more than the record is long. What
-  /// it says can then be copied as it is.
+  /// The same for a record of somebody who may have written anything: throws kj::Exception unless
+  /// every pointer in it leads to bytes of the record, and all of them to no more than the record
+  /// is long. What it says can then be copied as it is.
   template <class Root>
   typename Root::Reader checked_root() {
     const auto root = message_.getRoot<Root>();

@@ -9,7 +9,9 @@ namespace {
 constexpr std::size_t kHeader = 8;
 constexpr std::uint32_t kFiller = 0xffffffff;
 
-std::size_t padded(std::size_t size) { return (size + 7) & ~std::size_t{7}; }
+std::size_t padded(std::size_t size) {
+  return (size + 7) & ~std::size_t{7};
+}
 
 }  // namespace
 
@@ -42,7 +44,8 @@ std::optional<std::span<const std::byte>> RingReader::read(Position written) {
     std::uint32_t length = 0;  // read once: the other side could change it between two looks
     std::memcpy(&length, &memory_[offset], sizeof length);
     if (length == kFiller) {
-      if (to_end >= written - position_) throw std::runtime_error("channel: filler without a record");
+      if (to_end >= written - position_)
+        throw std::runtime_error("channel: filler without a record");
       position_ += to_end;
       continue;
     }

@@ -39,8 +39,9 @@ class RingReader {
  public:
   explicit RingReader(std::span<const std::byte> memory) : memory_(memory) {}
 
-  /// The record at the current position, in place, valid until the reader publishes a later position;
-  /// empty if `written` has not passed it. Throws std::runtime_error on a record that cannot be.
+  /// The record at the current position, in place, valid until the reader publishes a later
+  /// position; empty if `written` has not passed it. Throws std::runtime_error on a record that
+  /// cannot be.
   std::optional<std::span<const std::byte>> read(Position written);
 
   /// Everything before it has been read.

@@ -23,8 +23,8 @@ std::span<std::byte> map_all(int fd, std::size_t size) {
 }  // namespace
 
 UniqueFd SharedMemory::create_unmapped(const char* name, std::size_t size) {
-  UniqueFd fd(check(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING),
-                    "cannot make shared memory"));
+  UniqueFd fd(
+      check(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING), "cannot make shared memory"));
   check(::ftruncate(fd.get(), static_cast<off_t>(size)), "cannot size shared memory");
   check(::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL),
         "cannot seal shared memory");
@@ -50,8 +50,9 @@ SharedMemory SharedMemory::map(UniqueFd fd, std::size_t size) {
 
 void write_at(int memfd, std::span<const std::byte> bytes, std::size_t offset) {
   while (!bytes.empty()) {
-    const auto count = check(::pwrite(memfd, bytes.data(), bytes.size(), static_cast<off_t>(offset)),
-                             "cannot write to shared memory (is memory short?)");
+    const auto count =
+        check(::pwrite(memfd, bytes.data(), bytes.size(), static_cast<off_t>(offset)),
+              "cannot write to shared memory (is memory short?)");
     bytes = bytes.subspan(static_cast<std::size_t>(count));
     offset += static_cast<std::size_t>(count);
   }

@@ -18,8 +18,8 @@ class SharedMemory {
   /// (`size` 0: any length).
   static SharedMemory map(UniqueFd fd, std::size_t size = 0);
 
-  /// A sealed memfd that is filled by `write_at` and not mapped here: the kernel then neither zeroes its pages
-  /// first nor takes a fault for each.
+  /// A sealed memfd that is filled by `write_at` and not mapped here: the kernel then neither
+  /// zeroes its pages first nor takes a fault for each.
   static UniqueFd create_unmapped(const char* name, std::size_t size);
 
   SharedMemory() = default;

@@ -119,7 +119,8 @@ void SlaveEnd::release_outcomes() {
 
 bool SlaveEnd::sleep() {
   control().slave_sleeps.store(1, std::memory_order_seq_cst);
-  if (control().outcome_written.load(std::memory_order_seq_cst) == outcomes_.position()) return true;
+  if (control().outcome_written.load(std::memory_order_seq_cst) == outcomes_.position())
+    return true;
   control().slave_sleeps.store(0, std::memory_order_relaxed);
   return false;
 }

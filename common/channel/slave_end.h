@@ -13,8 +13,8 @@ namespace knee::channel {
 
 /// The slave's end of the channel to one worker. Lives on the slave's loop thread; never blocks.
 ///
-/// It moves records and knows nothing of what they say. Records down are numbered from 1 in the order
-/// they were offered; numbers of records taken back are used again.
+/// It moves records and knows nothing of what they say. Records down are numbered from 1 in the
+/// order they were offered; numbers of records taken back are used again.
 class SlaveEnd {
  public:
   /// Makes the memory and the sockets. `take_worker_socket` is to be inherited by the worker.
@@ -32,8 +32,8 @@ class SlaveEnd {
   /// Passes a memfd before the record that names it. False: the socket is full now.
   bool send_value(std::uint64_t id, int memfd) { return doorbell_.send_value(id, memfd); }
 
-  /// What the page says; a worker can write there what it likes, so no claim is believed of what was
-  /// not published, and none is believed undone.
+  /// What the page says; a worker can write there what it likes, so no claim is believed of what
+  /// was not published, and none is believed undone.
   std::uint32_t offered() const { return offered_; }
   std::uint32_t claimed() const;
   std::uint32_t finished() const;
@@ -77,8 +77,8 @@ class SlaveEnd {
   std::uint32_t offered_ = 0;
   std::uint32_t published_ = 0;
   mutable std::uint32_t claimed_ = 0;  ///< as last believed
-  std::deque<Position> starts_;  ///< of the records (first_ ...] not known to be claimed
-  std::uint32_t first_ = 0;      ///< record number before starts_.front()
+  std::deque<Position> starts_;        ///< of the records (first_ ...] not known to be claimed
+  std::uint32_t first_ = 0;            ///< record number before starts_.front()
 };
 
 }  // namespace knee::channel

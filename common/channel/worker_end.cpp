@@ -13,7 +13,8 @@
 namespace knee::channel {
 namespace {
 
-void wait_while(const std::atomic<std::uint32_t>& word, std::uint32_t value, const timespec* limit) {
+void wait_while(const std::atomic<std::uint32_t>& word, std::uint32_t value,
+                const timespec* limit) {
   ::syscall(SYS_futex, &word, FUTEX_WAIT, value, limit, nullptr, 0);
 }
 
@@ -120,8 +121,8 @@ bool WorkerEnd::wait() {
 }
 
 bool WorkerEnd::wait_output_drained(std::uint32_t number) {
-  // The futex cannot tell that the slave died, so look at the socket now and then; a keeper kills us in
-  // that case anyway.
+  // The futex cannot tell that the slave died, so look at the socket now and then; a keeper kills
+  // us in that case anyway.
   constexpr timespec kLook{1, 0};
   for (;;) {
     const std::uint32_t drained = control().output_drained.load(std::memory_order_acquire);

@@ -14,8 +14,8 @@ namespace knee::channel {
 /// The worker's end of the channel. Belongs to the thread that runs tasks, except where said.
 class WorkerEnd {
  public:
-  /// Waits for the slave's setup on the inherited socket. Throws with a text when the slave is gone or
-  /// speaks only another layout.
+  /// Waits for the slave's setup on the inherited socket. Throws with a text when the slave is gone
+  /// or speaks only another layout.
   explicit WorkerEnd(UniqueFd socket);
 
   /// The setup message as it came.

@@ -119,7 +119,8 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 }
 
 /// Returns only if it cannot be done; errno says why.
-void try_to_execute(const SpawnPlan& plan, const std::vector<char*>& argv, std::vector<char*>& envp) {
+void try_to_execute(const SpawnPlan& plan, const std::vector<char*>& argv,
+                    std::vector<char*>& envp) {
   if (plan.executable_fd >= 0) {
     ::execveat(plan.executable_fd, "", argv.data(), envp.data(), AT_EMPTY_PATH);
   } else if (plan.search_path) {
@@ -134,8 +135,8 @@ void try_to_execute(const SpawnPlan& plan, const std::vector<char*>& argv, std::
   if (plan.arguments.empty()) plan.arguments.push_back(plan.executable);
   const auto argv = pointers(plan.arguments);
   auto envp = pointers(plan.environment);
-  // A file that was just written can be open for writing still, in a child that another thread of the
-  // writer forked meanwhile, until that one execs.
+  // A file that was just written can be open for writing still, in a child that another thread of
+  // the writer forked meanwhile, until that one execs.
   constexpr long kLongestPause = 500'000'000;  // ns; about a second in all
   for (timespec pause{0, 1'000'000}; pause.tv_nsec <= kLongestPause; pause.tv_nsec *= 2) {
     try_to_execute(plan, argv, envp);

@@ -42,8 +42,7 @@ class Window {
 kj::Promise<void> send_rest(Window& window, std::span<const std::byte> rest) {
   if (rest.empty()) return window.done();
   const auto piece = rest.first(std::min(kChunk, rest.size()));
-  return window
-      .write(kj::arrayPtr(reinterpret_cast<const kj::byte*>(piece.data()), piece.size()))
+  return window.write(kj::arrayPtr(reinterpret_cast<const kj::byte*>(piece.data()), piece.size()))
       .then([&window, rest = rest.subspan(piece.size())] { return send_rest(window, rest); });
 }
 

@@ -56,9 +56,9 @@ kj::Promise<kj::Own<Connection>> Connection::open(kj::Own<kj::AsyncIoStream> str
       .then([side, our_door = kj::mv(our_door), stream = kj::mv(stream),
              answer = kj::mv(answer)](size_t size) mutable {
         KJ_REQUIRE(size > 0, "the other side closed the connection without a word");
-        KJ_REQUIRE(size == kPreface.size() &&
-                       std::equal(kPreface.begin(), kPreface.end(), answer.begin()),
-                   "the other side does not speak Knee", printable(answer.slice(0, size)));
+        KJ_REQUIRE(
+            size == kPreface.size() && std::equal(kPreface.begin(), kPreface.end(), answer.begin()),
+            "the other side does not speak Knee", printable(answer.slice(0, size)));
         return kj::heap<Connection>(kj::mv(stream), side, kj::mv(our_door));
       });
 }
@@ -89,8 +89,8 @@ std::string refusal_of(proto::Hello::Reader theirs) {
   if (theirs.getProtocol() == proto::PROTOCOL_VERSION) return {};
   return "protocol " + std::to_string(theirs.getProtocol()) + " (Knee " +
          theirs.getVersion().cStr() + ") cannot talk to protocol " +
-         std::to_string(proto::PROTOCOL_VERSION) + " (Knee " KNEE_VERSION
-         "): use the same Knee version on both sides";
+         std::to_string(proto::PROTOCOL_VERSION) +
+         " (Knee " KNEE_VERSION "): use the same Knee version on both sides";
 }
 
 void tune_socket(kj::AsyncIoStream& stream) {

@@ -8,15 +8,15 @@
 
 namespace knee::rpc {
 
-/// One connection between a driver and a slave, whoever dialed: a vat on a byte stream, with our `Door`
-/// offered and the other side's at hand. Lives on one KJ loop; destruction breaks every capability
-/// that came through it.
+/// One connection between a driver and a slave, whoever dialed: a vat on a byte stream, with our
+/// `Door` offered and the other side's at hand. Lives on one KJ loop; destruction breaks every
+/// capability that came through it.
 class Connection {
  public:
   enum class Side { dialed, accepted };
 
-  /// Exchanges the preface, then speaks RPC. Rejects in words when the other side is not Knee or says
-  /// nothing for 10 s.
+  /// Exchanges the preface, then speaks RPC. Rejects in words when the other side is not Knee or
+  /// says nothing for 10 s.
   static kj::Promise<kj::Own<Connection>> open(kj::Own<kj::AsyncIoStream> stream, Side side,
                                                proto::Door::Client our_door, kj::Timer& timer);
 
@@ -41,8 +41,8 @@ void describe_build(proto::Hello::Builder hello);
 /// Why we will not talk to a peer that said this; empty if we will.
 std::string refusal_of(proto::Hello::Reader theirs);
 
-/// No delay, keep-alive and TCP_USER_TIMEOUT, so that a dead link is noticed within 20 s. Does nothing to
-/// a Unix socket.
+/// No delay, keep-alive and TCP_USER_TIMEOUT, so that a dead link is noticed within 20 s. Does
+/// nothing to a Unix socket.
 void tune_socket(kj::AsyncIoStream& stream);
 
 }  // namespace knee::rpc

@@ -116,7 +116,8 @@ kj::Promise<kj::Own<kj::AsyncIoStream>> connect(Address address, kj::AsyncIoCont
                          return parsed->connect().attach(kj::mv(parsed));
                        })
                        .then([local](kj::Own<kj::AsyncIoStream> stream) {
-                         // Where everybody may make files, so may somebody who waits for our program.
+                         // Where everybody may make files, so may somebody who waits for our
+                         // program.
                          KJ_REQUIRE(!local || same_user(*stream), "the socket is another user's");
                          tune_socket(*stream);
                          return kj::mv(stream);

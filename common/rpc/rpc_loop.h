@@ -15,8 +15,8 @@
 /// The crossings between the KJ loop and other threads. There are no others.
 namespace knee::rpc {
 
-/// A KJ event loop on a thread of its own. Owned by one object, which may live on any thread but this
-/// loop's; destruction stops the loop and joins the thread.
+/// A KJ event loop on a thread of its own. Owned by one object, which may live on any thread but
+/// this loop's; destruction stops the loop and joins the thread.
 ///
 /// It does not own what runs on it: whoever posts something that lives there also posts its end.
 class RpcLoop {
@@ -46,15 +46,16 @@ class RpcLoop {
 };
 
 /// KJ -> blocking work -> back: runs `work` on `pool` (anything with `post`, such as an
-/// asio::thread_pool wrapped by the caller) and resolves on the calling loop. `work` must not touch KJ
-/// objects; what it throws rejects the promise. It runs to its end even if the promise is dropped.
+/// asio::thread_pool wrapped by the caller) and resolves on the calling loop. `work` must not touch
+/// KJ objects; what it throws rejects the promise. It runs to its end even if the promise is
+/// dropped.
 template <class Post, class Work>
 auto offload(Post&& post, Work work) {
   using Result = std::invoke_result_t<Work&>;
   auto paf = kj::newPromiseAndCrossThreadFulfiller<Result>();
   // Jobs are copied by some pools; a fulfiller has one owner.
-  auto fulfiller = std::make_shared<kj::Own<kj::CrossThreadPromiseFulfiller<Result>>>(
-      kj::mv(paf.fulfiller));
+  auto fulfiller =
+      std::make_shared<kj::Own<kj::CrossThreadPromiseFulfiller<Result>>>(kj::mv(paf.fulfiller));
   post([fulfiller, work = std::move(work)]() mutable {
     try {
       if constexpr (std::is_void_v<Result>) {
@@ -64,11 +65,12 @@ auto offload(Post&& post, Work work) {
         (*fulfiller)->fulfill(work());
       }
     } catch (const std::exception& error) {
-      (*fulfiller)->reject(
-          kj::Exception(kj::Exception::Type::FAILED, "", 0, kj::heapString(error.what())));
+      (*fulfiller)
+          ->reject(kj::Exception(kj::Exception::Type::FAILED, "", 0, kj::heapString(error.what())));
     } catch (...) {
-      (*fulfiller)->reject(kj::Exception(kj::Exception::Type::FAILED, "", 0,
-                                         kj::heapString("something that is no std::exception")));
+      (*fulfiller)
+          ->reject(kj::Exception(kj::Exception::Type::FAILED, "", 0,
+                                 kj::heapString("something that is no std::exception")));
     }
   });
   return kj::mv(paf.promise);

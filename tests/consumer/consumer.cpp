@@ -3,7 +3,9 @@
 
 #include <iostream>
 
-int square(int x) { return x * x; }
+int square(int x) {
+  return x * x;
+}
 
 int main(int argc, char** argv) {
   knee::Cluster cluster(argc, argv);

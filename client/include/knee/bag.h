@@ -22,8 +22,8 @@ inline constexpr bool begins_with_options<First, Rest...> =
 /// Options of a bag: defaults for its tasks; `name` is what messages and progress call it.
 using BagOptions = TaskOptions;
 
-/// A bag of independent tasks that are waited for together. Made by Cluster::bag, which it must not outlive. One thread adds tasks
-/// and waits; callbacks may add tasks too.
+/// A bag of independent tasks that are waited for together. Made by Cluster::bag, which it must not
+/// outlive. One thread adds tasks and waits; callbacks may add tasks too.
 ///
 /// Destruction cancels what is left and waits for its callbacks.
 class KNEE_EXPORT Bag {
@@ -34,8 +34,7 @@ class KNEE_EXPORT Bag {
 
   /// Sends off `f(args...)`. Arguments are encoded now, as the parameters' types.
   template <auto f, class... Args>
-    requires(!detail::begins_with_options<Args...>)
-  auto call(Args&&... args) {
+  requires(!detail::begins_with_options<Args...>) auto call(Args&&... args) {
     return send<f>(TaskOptions(), std::forward<Args>(args)...);
   }
   /// The same with options of its own: `bag.call<f>(knee::TaskOptions{.attempts = 1}, args...)`.
@@ -45,8 +44,8 @@ class KNEE_EXPORT Bag {
   }
   /// The same for a captureless lambda.
   template <class Function, class... Args>
-    requires(!std::is_same_v<std::remove_cvref_t<Function>, TaskOptions>)
-  auto call(Function, Args&&... args) {
+  requires(!std::is_same_v<std::remove_cvref_t<Function>, TaskOptions>) auto call(Function,
+                                                                                  Args&&... args) {
     return send<Function>(detail::entry_of_type<Function>, TaskOptions(),
                           std::forward<Args>(args)...);
   }
@@ -60,18 +59,18 @@ class KNEE_EXPORT Bag {
     return Promise<CommandResult>(detail::submit_command(site(), std::move(command), &options));
   }
 
-  /// Runs `f` on every element of `range`, a window of them at a time: elements are taken from the range as slaves
-  /// have room. Gives the results as they come, each with its element's index:
+  /// Runs `f` on every element of `range`, a window of them at a time: elements are taken from the
+  /// range as slaves have room. Gives the results as they come, each with its element's index:
   ///     for (auto [index, value] : bag.map<f>(range)) ...
   template <auto f, class Range>
   auto map(Range&& range) {
     return detail::Map<f, Range>(*this, std::forward<Range>(range));
   }
 
-  /// Waits until every task has ended and every callback has returned. Then throws the first failure that
-  /// nobody handled (its text counts the others), or the first exception out of a callback; the bag is empty
-  /// then and may be used again. Shows progress on a terminal. Not from a callback of the same bag, which
-  /// throws.
+  /// Waits until every task has ended and every callback has returned. Then throws the first
+  /// failure that nobody handled (its text counts the others), or the first exception out of a
+  /// callback; the bag is empty then and may be used again. Shows progress on a terminal. Not from
+  /// a callback of the same bag, which throws.
   void wait();
 
   /// Cancels all tasks that have not ended.

@@ -13,17 +13,20 @@
 
 namespace knee {
 
-/// Turns this process into a worker if a slave started it as one, and then never returns: it serves tasks and ends.
-/// Otherwise does nothing. `Cluster(argc, argv)` calls it; who builds ClusterOptions by hand calls it as the first
-/// line of main, since what stands before it runs once per worker.
+/// Turns this process into a worker if a slave started it as one, and then never returns: it serves
+/// tasks and ends. Otherwise does nothing. `Cluster(argc, argv)` calls it; who builds
+/// ClusterOptions by hand calls it as the first line of main, since what stands before it runs once
+/// per worker.
 KNEE_EXPORT void serve_if_worker();
 
-/// The slaves a program uses: found, connected and reconnected in the background. Make one, in main.
+/// The slaves a program uses: found, connected and reconnected in the background. Make one, in
+/// main.
 ///
-/// `Cluster(argc, argv)` should be the first line of main: in a worker it serves tasks and never returns. It
-/// takes its own options out of argv (`--knee-help` lists them).
+/// `Cluster(argc, argv)` should be the first line of main: in a worker it serves tasks and never
+/// returns. It takes its own options out of argv (`--knee-help` lists them).
 ///
-/// Thread-safe. Destruction cancels all tasks, runs their callbacks, ends the workers and the local slave.
+/// Thread-safe. Destruction cancels all tasks, runs their callbacks, ends the workers and the local
+/// slave.
 class KNEE_EXPORT Cluster {
  public:
   /// Throws Error::setup, or for `--knee-help` and bad options prints a text and ends the process.
@@ -56,14 +59,16 @@ class KNEE_EXPORT Cluster {
     return shared;
   }
 
-  /// The slave of that name: its `--name`, or the address as it was given (HOST or HOST:PORT). Never blocks; it may come later.
+  /// The slave of that name: its `--name`, or the address as it was given (HOST or HOST:PORT).
+  /// Never blocks; it may come later.
   Slave slave(const std::string& name);
 
   /// Names of the slaves that are connected now.
   std::vector<std::string> slaves() const;
 
-  /// What the slaves are that this cluster knows, also those it could not reach, with the reason. Waits until each has
-  /// answered or failed, at most `patience`. Not from a callback: it would hold up all others.
+  /// What the slaves are that this cluster knows, also those it could not reach, with the reason.
+  /// Waits until each has answered or failed, at most `patience`. Not from a callback: it would
+  /// hold up all others.
   std::vector<SlaveInfo> describe(
       std::chrono::nanoseconds patience = std::chrono::seconds(12)) const;
 

@@ -6,8 +6,9 @@
 
 namespace knee {
 
-/// Why a task, a call or the library itself failed. The text says what was tried, on which slave, in which
-/// attempt, and why it failed; the accessors give the same in parts. A value; copying is cheap.
+/// Why a task, a call or the library itself failed. The text says what was tried, on which slave,
+/// in which attempt, and why it failed; the accessors give the same in parts. A value; copying is
+/// cheap.
 class KNEE_EXPORT Error : public std::runtime_error {
  public:
   enum class Kind {

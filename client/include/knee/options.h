@@ -15,17 +15,18 @@ struct TaskOptions {
   std::optional<std::chrono::nanoseconds> timeout = std::nullopt;
   /// Try again after a timeout. Default: a timeout is final.
   std::optional<bool> retry_timeouts = std::nullopt;
-  /// Starts in all, when workers crash or slaves go away. Default 3. With 1 a task is never run twice.
+  /// Starts in all, when workers crash or slaves go away. Default 3. With 1 a task is never run
+  /// twice.
   std::optional<unsigned> attempts = std::nullopt;
-  /// It does no harm to run it twice at once: a task that lags gets a twin elsewhere, the first result
-  /// wins. Default: no.
+  /// It does no harm to run it twice at once: a task that lags gets a twin elsewhere, the first
+  /// result wins. Default: no.
   std::optional<bool> repeatable = std::nullopt;
   /// What to call it in messages. Default: the function's name.
   std::string name = {};
 };
 
-/// Where a cluster gets its slaves, and how it behaves. `Cluster(argc, argv)` fills it from the command line,
-/// the environment and ~/.config/knee/knee.toml.
+/// Where a cluster gets its slaves, and how it behaves. `Cluster(argc, argv)` fills it from the
+/// command line, the environment and ~/.config/knee/knee.toml.
 struct ClusterOptions {
   /// Addresses of slaves to dial: HOST, HOST:PORT, [IPV6]:PORT or unix:PATH.
   /// No slaves and no `listen`: a local slave is started.
@@ -38,8 +39,8 @@ struct ClusterOptions {
   bool local = false;
   /// Allow TCP, which today is open to everybody who reaches it (SECURITY.md).
   bool insecure = false;
-  /// Files that travel with the program besides its executable and shared libraries, such as plugins that are
-  /// dlopened.
+  /// Files that travel with the program besides its executable and shared libraries, such as
+  /// plugins that are dlopened.
   std::vector<std::string> ship;
   /// "NAME=value" for the workers, over the slave's own environment.
   std::vector<std::string> environment;
@@ -47,8 +48,8 @@ struct ClusterOptions {
   std::optional<bool> progress = std::nullopt;
   /// How long a running task may take to notice that it is cancelled before it is killed.
   std::chrono::nanoseconds cancel_grace = std::chrono::seconds(1);
-  /// Run commands only: the program itself does not travel, so slaves may be of any architecture, and calls of
-  /// functions are refused.
+  /// Run commands only: the program itself does not travel, so slaves may be of any architecture,
+  /// and calls of functions are refused.
   bool commands_only = false;
   /// argv for the workers; set by `Cluster(argc, argv)`.
   std::vector<std::string> arguments;

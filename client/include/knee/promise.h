@@ -19,10 +19,11 @@ namespace knee {
 
 struct CommandResult;
 
-/// A result that will be there: of a task, sooner or later. Move-only; has one consumer: one of `get`, `then` and
-/// `async_wait`, once. Any thread may use it, one at a time.
+/// A result that will be there: of a task, sooner or later. Move-only; has one consumer: one of
+/// `get`, `then` and `async_wait`, once. Any thread may use it, one at a time.
 ///
-/// Destruction without a consumer lets the task run on; if it fails, its bag reports that. To stop it, `cancel`.
+/// Destruction without a consumer lets the task run on; if it fails, its bag reports that. To stop
+/// it, `cancel`.
 template <class T>
 class [[nodiscard]] Promise {
  public:
@@ -53,8 +54,8 @@ class [[nodiscard]] Promise {
   /// Whether there is still something to consume.
   bool valid() const { return static_cast<bool>(task_); }
 
-  /// Calls `on_value(T)` (or `on_value()` for void) on the cluster's callback thread. A failure is left to the bag,
-  /// whose `wait` throws it.
+  /// Calls `on_value(T)` (or `on_value()` for void) on the cluster's callback thread. A failure is
+  /// left to the bag, whose `wait` throws it.
   template <class OnValue>
   void then(OnValue on_value) {
     detail::TaskRef task = take();
@@ -66,7 +67,8 @@ class [[nodiscard]] Promise {
     });
   }
 
-  /// The same; a failure goes to `on_error(std::exception_ptr)` or `on_error(const knee::Error&)`, and is handled by that.
+  /// The same; a failure goes to `on_error(std::exception_ptr)` or `on_error(const knee::Error&)`,
+  /// and is handled by that.
   template <class OnValue, class OnError>
   void then(OnValue on_value, OnError on_error) {
     detail::TaskRef task = take();
@@ -79,23 +81,21 @@ class [[nodiscard]] Promise {
     });
   }
 
-  /// Stops the task: a waiting one never starts; a running one sees this_task::cancelled() and is killed after
-  /// the grace. The consumer gets Error::cancelled, unless the result was here before.
+  /// Stops the task: a waiting one never starts; a running one sees this_task::cancelled() and is
+  /// killed after the grace. The consumer gets Error::cancelled, unless the result was here before.
   void cancel() {
     if (task_) task_->cancel();
   }
 
-  /// Sends a signal (SIGINT, SIGSTOP ...) to a command and the processes of its group. Nothing happens if it does not
-  /// run now.
-  void signal(int number)
-    requires std::is_same_v<T, CommandResult>
-  {
+  /// Sends a signal (SIGINT, SIGSTOP ...) to a command and the processes of its group. Nothing
+  /// happens if it does not run now.
+  void signal(int number) requires std::is_same_v<T, CommandResult> {
     if (task_) task_->signal(number);
   }
 
-  /// Waits with any Boost.Asio completion token, signature void(std::exception_ptr[, T]). The handler runs on its
-  /// associated executor, which is kept busy until then; one without runs on the callback thread.
-  /// `co_await promise.async_wait()` gives the value or throws.
+  /// Waits with any Boost.Asio completion token, signature void(std::exception_ptr[, T]). The
+  /// handler runs on its associated executor, which is kept busy until then; one without runs on
+  /// the callback thread. `co_await promise.async_wait()` gives the value or throws.
   template <class Token = boost::asio::use_awaitable_t<>>
   auto async_wait(Token&& token = Token()) {
     return boost::asio::async_initiate<Token, detail::CompletionSignature<T>>(
@@ -110,7 +110,8 @@ class [[nodiscard]] Promise {
 
  private:
   detail::TaskRef take() {
-    if (!task_) throw Error(Error::Kind::usage, "this promise was consumed before, or never had a task");
+    if (!task_)
+      throw Error(Error::Kind::usage, "this promise was consumed before, or never had a task");
     return std::move(task_);
   }
 

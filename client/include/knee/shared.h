@@ -14,7 +14,8 @@ namespace knee {
 
 namespace detail {
 
-/// The encoded bytes of a shared value and their digest. Immutable; kept by the Shared values and tasks that use it.
+/// The encoded bytes of a shared value and their digest. Immutable; kept by the Shared values and
+/// tasks that use it.
 struct SharedBlob;
 using SharedBlobRef = std::shared_ptr<const SharedBlob>;
 using DigestBytes = std::array<std::byte, 32>;
@@ -32,10 +33,12 @@ KNEE_EXPORT std::shared_ptr<const void> find_shared(const DigestBytes& digest, s
 
 }  // namespace detail
 
-/// A large read-only value that travels to each slave once, however many tasks use it. Made by Cluster::share; a task takes it
-/// as a parameter of this type, and every worker decodes it once. A cheap handle, copyable, any thread.
+/// A large read-only value that travels to each slave once, however many tasks use it. Made by
+/// Cluster::share; a task takes it as a parameter of this type, and every worker decodes it once. A
+/// cheap handle, copyable, any thread.
 ///
-///     double energy(const knee::Shared<Lattice>& lattice, int spin) { return lattice->energy(spin); }
+///     double energy(const knee::Shared<Lattice>& lattice, int spin) { return
+///     lattice->energy(spin); }
 template <class T>
 class Shared {
  public:
@@ -61,8 +64,9 @@ struct detail::ContextCodec<Shared<T>> {
   static void write(ByteSink& sink, const Shared<T>& shared) {
     auto* uses = static_cast<SharedUses*>(sink.context);
     if (uses == nullptr || shared.blob_ == nullptr)
-      throw Error(Error::Kind::usage,
-                  "a knee::Shared can only be an argument of a task, and must come from Cluster::share");
+      throw Error(
+          Error::Kind::usage,
+          "a knee::Shared can only be an argument of a task, and must come from Cluster::share");
     uses->push_back(shared.blob_);
     const DigestBytes& digest = digest_of(*shared.blob_);
     sink.bytes.append(digest.data(), digest.size());

@@ -11,8 +11,8 @@
 
 namespace knee {
 
-/// One slave of a cluster, by name; it need not be there yet. A cheap value that must not outlive its Cluster.
-/// Tasks called through it run there and nowhere else: they wait until it comes.
+/// One slave of a cluster, by name; it need not be there yet. A cheap value that must not outlive
+/// its Cluster. Tasks called through it run there and nowhere else: they wait until it comes.
 class KNEE_EXPORT Slave {
  public:
   template <auto f, class... Args>

@@ -7,8 +7,8 @@
 /// Inside a task, about that task. Any thread of the worker may call. Outside of a task: as said.
 namespace knee::this_task {
 
-/// Whether the task should stop: its driver has cancelled it. Costs a memory access; a long loop should look now and
-/// then. Outside: false.
+/// Whether the task should stop: its driver has cancelled it. Costs a memory access; a long loop
+/// should look now and then. Outside: false.
 KNEE_EXPORT bool cancelled() noexcept;
 
 /// Stop requested as soon as the task is cancelled. The first call in a worker starts a thread.

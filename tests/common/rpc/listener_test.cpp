@@ -164,11 +164,9 @@ TEST_CASE("a refused connection says why") {
   auto io = kj::setupAsyncIo();
   Address closed = Address::parse("127.0.0.1:0");
   { closed.port = Listener::open(closed, io).wait(io.waitScope)->address().port; }
-  CHECK_THAT(reason(rpc::connect(closed, io), io.waitScope),
-             Catch::Contains("refused"));
+  CHECK_THAT(reason(rpc::connect(closed, io), io.waitScope), Catch::Contains("refused"));
   const auto absent = socket_at(folder.file("absent"));
-  CHECK_THAT(reason(rpc::connect(absent, io), io.waitScope),
-             Catch::Contains("No such file"));
+  CHECK_THAT(reason(rpc::connect(absent, io), io.waitScope), Catch::Contains("No such file"));
 }
 
 TEST_CASE("a connection that takes too long is given up") {

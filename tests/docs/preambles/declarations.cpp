@@ -1,2 +1,2 @@
 #include <knee/knee.h>
-//BLOCK
+// BLOCK

@@ -17,7 +17,7 @@ int main(int argc, char** argv) {
   auto bag = cluster.bag();
   double sum = 0;
   {
-    //BLOCK
+    // BLOCK
   }
   save(std::to_string(sum));
 }

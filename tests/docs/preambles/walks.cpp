@@ -26,7 +26,7 @@ int main(int argc, char** argv) {
   knee::Cluster cluster(argc, argv);
   auto bag = cluster.bag();
   {
-    //BLOCK
+    // BLOCK
   }
   bag.wait();
 }

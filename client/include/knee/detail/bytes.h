@@ -79,8 +79,8 @@ class Bytes {
   void take(Bytes& other) noexcept {
     if (other.is_inline()) {
       data_ = inline_;
-      // All of it, for the sake of a constant size; but not of an empty one, where compilers see that it is
-      // uninitialized.
+      // All of it, for the sake of a constant size; but not of an empty one, where compilers see
+      // that it is uninitialized.
       if (other.size_ != 0) std::memcpy(inline_, other.inline_, kInline);
     } else {
       data_ = other.data_;

@@ -70,8 +70,8 @@ struct Mapped<void> {
   std::size_t index;
 };
 
-/// The lazy result of Bag::map: an input range over Mapped. Belongs to one thread; the bag outlives it.
-/// A task that failed makes the increment throw its Error.
+/// The lazy result of Bag::map: an input range over Mapped. Belongs to one thread; the bag outlives
+/// it. A task that failed makes the increment throw its Error.
 template <auto f, class Range>
 class Map {
   using Function = std::remove_cv_t<decltype(f)>;

@@ -26,13 +26,14 @@ struct BagState;
 struct SharedBlob;
 struct SlaveEntry;
 
-/// A function that is a task somewhere in this program. One static object per function, in every process of
-/// the program at the same place.
+/// A function that is a task somewhere in this program. One static object per function, in every
+/// process of the program at the same place.
 struct FunctionEntry {
   using Thunk = void (*)(std::span<const std::byte> arguments, Bytes& result);
   Thunk thunk;
   std::string_view label;  ///< as the compiler spells the function
-  /// Index in the process's table of functions, given at the first call; 0: not yet. See function_index.
+  /// Index in the process's table of functions, given at the first call; 0: not yet. See
+  /// function_index.
   mutable std::atomic<std::uint32_t> index{0};
 };
 
@@ -59,8 +60,9 @@ class KNEE_EXPORT TaskState {
 
   /// Blocks until it is done. Throws Error::usage if that can never be.
   void wait();
-  /// Sets what is called, once, when it is done; perhaps it is already. `anywhere`: the continuation only posts
-  /// and may be called on the RPC thread; otherwise it runs on the callback thread.
+  /// Sets what is called, once, when it is done; perhaps it is already. `anywhere`: the
+  /// continuation only posts and may be called on the RPC thread; otherwise it runs on the callback
+  /// thread.
   void consume(Continuation continuation, bool anywhere = false);
   void cancel();
   /// To a running command.
@@ -106,7 +108,7 @@ class KNEE_EXPORT TaskState {
   Bytes payload_;  ///< the arguments, then the result
   Continuation continuation_;
   std::exception_ptr error_;
-  std::shared_ptr<void> extra_;  ///< of a command
+  std::shared_ptr<void> extra_;                            ///< of a command
   std::vector<std::shared_ptr<const SharedBlob>> shared_;  ///< what the arguments refer to
 };
 

@@ -128,8 +128,8 @@ std::string play(knee::Cluster& cluster, const std::string& part,
 #ifdef WITH_LIBRARY
   if (part == "library" || part == "wait-library") return call_library(cluster);
   if (part == "replaced-library") {
-    // When the program has been shipped, and before a worker starts, the file at the rpath that this
-    // process was started with becomes another.
+    // When the program has been shipped, and before a worker starts, the file at the rpath that
+    // this process was started with becomes another.
     while (cluster.slots() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
     fs::copy_file(words.at(0), words.at(1) + ".new", fs::copy_options::overwrite_existing);
     fs::rename(words.at(1) + ".new", words.at(1));
