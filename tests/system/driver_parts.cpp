@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "tests/system/harness/marks.h"
+#include "tests/system/harness/wait_until.h"
 #include "tests/system/tasks.h"
 
 namespace knee::test {
@@ -70,6 +71,8 @@ void share(Cluster& cluster, const Arguments& arguments) {
 
 /// `black_hole COUNT`
 void black_hole(Cluster& cluster, const Arguments& arguments) {
+  // Alone with the hole no task would have another place to go to.
+  (void)wait_until([&] { return cluster.slaves().size() == 2; });
   auto bag = cluster.bag();
   const int count = number(arguments.at(0));
   Tally results(count);
