@@ -13,7 +13,7 @@ namespace knee::driver {
 
 struct SchedulerOptions {
   /// Every slot has about this much estimated work ahead, plus the turnaround of its slave.
-  Duration ahead = std::chrono::milliseconds(5);
+  Duration ahead = std::chrono::milliseconds(10);
   /// Argument bytes in flight to one slave. A larger task goes alone.
   std::uint64_t bytes_ahead = 8u << 20;
 };

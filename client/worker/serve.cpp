@@ -168,9 +168,9 @@ class Server {
     current_task().end();
     if (looked && home_) (void)!::fchdir(home_.get());
 
-    const bool sent = channel_.put(records_.build<proto::FromWorker>([&](auto record) {
-      record.setPrinted(printed);
-      auto outcome = record.initOutcome();
+    const auto record = records_.build<proto::FromWorker>([&](auto root) {
+      root.setPrinted(printed);
+      auto outcome = root.initOutcome();
       outcome.setId(task.getId());
       outcome.setAttempt(task.getAttempt());
       outcome.setRunTime(run_time);
@@ -181,7 +181,9 @@ class Server {
       } else {
         fill(outcome.initValue(), result);
       }
-    }));
+    });
+    using Bell = channel::WorkerEnd::Bell;
+    const bool sent = channel_.put(record, printed ? Bell::at_once : Bell::as_agreed);
     if (!sent || (printed && !channel_.wait_output_drained(channel_.number()))) leave();
   }
 
@@ -195,6 +197,7 @@ class Server {
       auto fd = channel_.wait_value(arguments.getValue());
       if (!fd) leave();
       const auto memory = channel::SharedMemory::map(std::move(*fd));
+      memory.expect_reading();
       function.thunk(memory.bytes(), result);
     } else {
       const auto bytes = arguments.getInline();

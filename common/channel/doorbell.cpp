@@ -16,6 +16,9 @@ namespace {
 /// is broken or hostile.
 constexpr std::size_t kMaxWaitingValues = 1024;
 
+/// Taken in one go: who rings without end must not keep a slave from everything else.
+constexpr int kMostMessages = 4096;
+
 constexpr std::size_t kMaxSetup = 128 * 1024;
 
 ssize_t send_with_fd(int socket, std::span<const std::byte> bytes, int fd, int flags) {
@@ -87,27 +90,42 @@ bool Doorbell::send_value(std::uint64_t id, int memfd) {
   throw_errno("cannot pass a value over the channel");
 }
 
-Doorbell::Heard Doorbell::listen(bool block) {
-  auto heard = Heard::nothing;
-  for (;;) {
-    std::uint64_t id = 0;
-    UniqueFd fd;
-    const bool wait = block && heard == Heard::nothing;
-    const ssize_t size = receive_with_fd(socket_.get(), std::as_writable_bytes(std::span(&id, 1)),
-                                         fd, wait ? 0 : MSG_DONTWAIT);
-    if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return heard;
-    // Said once when the other side ended with messages of ours unread; its own may still be here.
-    if (size < 0 && errno == ECONNRESET) continue;
-    if (size == 0 && !hung_up(socket_.get()))
-      throw std::runtime_error("channel: an empty message on the doorbell's socket");
-    if (size <= 0) return Heard::closed;
-    heard = Heard::something;
-    if (size == sizeof id && fd) {
-      if (values_.size() >= kMaxWaitingValues)
-        throw std::runtime_error("channel: more values were passed than named");
-      values_.insert_or_assign(id, std::move(fd));
-    }
+void Doorbell::forget_value(std::uint64_t id) {
+  // Failure is either "full", and then the value is kept until the other side ends, or "gone".
+  (void)::send(socket_.get(), &id, sizeof id, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+Doorbell::Heard Doorbell::listen() {
+  auto all = Heard::nothing;
+  for (int messages = 0; messages < kMostMessages; ++messages) {
+    const auto heard = take_message(MSG_DONTWAIT);
+    if (heard == Heard::closed) return heard;
+    if (heard == Heard::nothing) break;
+    all = heard;
   }
+  return all;
+}
+
+Doorbell::Heard Doorbell::take_message(int flags) {
+  std::uint64_t id = 0;
+  UniqueFd fd;
+  ssize_t size = 0;
+  do {
+    size = receive_with_fd(socket_.get(), std::as_writable_bytes(std::span(&id, 1)), fd, flags);
+    // Said once when the other side ended with messages of ours unread; its own may still be here.
+  } while (size < 0 && errno == ECONNRESET);
+  if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return Heard::nothing;
+  if (size == 0 && !hung_up(socket_.get()))
+    throw std::runtime_error("channel: an empty message on the doorbell's socket");
+  if (size <= 0) return Heard::closed;
+  if (size == sizeof id && !fd) {
+    values_.erase(id);
+  } else if (size == sizeof id) {
+    if (values_.size() >= kMaxWaitingValues)
+      throw std::runtime_error("channel: more values were passed than named");
+    values_.insert_or_assign(id, std::move(fd));
+  }
+  return Heard::something;
 }
 
 std::optional<UniqueFd> Doorbell::take_value(std::uint64_t id) {

@@ -26,12 +26,17 @@ class Doorbell {
   /// Throws if the other side is gone.
   bool send_value(std::uint64_t id, int memfd);
 
+  /// Lets the other side close a value it was passed and has not taken.
+  void forget_value(std::uint64_t id);
+
   enum class Heard { something, nothing, closed };
 
-  /// Takes all that has arrived. Values wait inside for `take_value`. With `block`, waits for the
-  /// first message. Throws std::runtime_error on what the other side must not send: an empty
-  /// message, or more values than anybody takes.
-  Heard listen(bool block);
+  /// Takes all that has arrived, without waiting. Values wait inside for `take_value`. Throws
+  /// std::runtime_error on what the other side must not send: an empty message, or more values than
+  /// anybody takes.
+  Heard listen();
+  /// Waits for one message and takes that.
+  Heard wait() { return take_message(0); }
 
   /// The memfd of a value that has arrived.
   std::optional<UniqueFd> take_value(std::uint64_t id);
@@ -43,6 +48,8 @@ class Doorbell {
   int fd() const { return socket_.get(); }
 
  private:
+  Heard take_message(int flags);
+
   UniqueFd socket_;
   std::map<std::uint64_t, UniqueFd> values_;
 };

@@ -35,6 +35,9 @@ struct Claim {
   std::uint32_t open() const { return limit - claimed; }
 };
 
+/// What a sleeping worker waits for; a bell for anything else would wake it for nothing.
+enum Sleep : std::uint32_t { kAwake = 0, kForRecords = 1, kForRoom = 2 };
+
 struct Control {
   // Written once, before the worker starts.
   std::uint32_t magic;
@@ -52,15 +55,17 @@ struct Control {
   std::atomic<std::uint32_t>
       finished;  ///< records it is done with: equal to `claimed` between tasks
   std::atomic<std::uint32_t> progress;  ///< of the claimed task, in 1/1000000 plus 1; 0: not said
-  std::atomic<std::uint32_t> worker_sleeps;  ///< 1: ring the bell after writing
+  std::atomic<std::uint32_t> worker_sleeps;  ///< a Sleep: what it wants to be woken for
 
   // Written by the slave.
   alignas(
       64) std::atomic<std::uint64_t> outcome_read;  ///< bytes of the outcome ring it is done with
-  std::atomic<std::uint32_t> slave_sleeps;          ///< 1: ring the bell after writing
+  std::atomic<std::uint32_t> slave_sleeps;  ///< 1: ring the bell after writing, see ring_from
   std::atomic<std::uint32_t>
       cancelled;  ///< claim number of the task to stop, plus 1; a futex. 0: none
   std::atomic<std::uint32_t> output_drained;  ///< claim number up to which output was read; a futex
+  std::atomic<std::uint32_t> ring_from;  ///< outcomes of records before this number ring no bell,
+                                         ///< unless the ring fills or somebody waits for an answer
 };
 
 static_assert(sizeof(Control) <= kControlSize);

@@ -48,6 +48,12 @@ SharedMemory SharedMemory::map(UniqueFd fd, std::size_t size) {
   return {std::move(fd), bytes};
 }
 
+void SharedMemory::expect_reading() const {
+#ifdef MADV_POPULATE_READ
+  if (!bytes_.empty()) (void)::madvise(bytes_.data(), bytes_.size(), MADV_POPULATE_READ);
+#endif
+}
+
 void write_at(int memfd, std::span<const std::byte> bytes, std::size_t offset) {
   while (!bytes.empty()) {
     const auto count =

@@ -28,6 +28,9 @@ class SharedMemory {
   ~SharedMemory();
 
   std::span<std::byte> bytes() const { return bytes_; }
+  /// All of it will be read now: takes the pages in at once, where the kernel can do that, in place
+  /// of a fault for every few.
+  void expect_reading() const;
   int fd() const { return fd_.get(); }
 
  private:

@@ -11,6 +11,11 @@
 namespace knee::channel {
 namespace {
 
+/// Fewer records than this at a worker ring the bell one by one.
+constexpr std::uint32_t kWorthWaiting = 4;
+/// With this many they are so short that the worker is done with a quarter before new ones arrive.
+constexpr std::uint32_t kMany = 64;
+
 void wake_all(std::atomic<std::uint32_t>& word) {
   ::syscall(SYS_futex, &word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
 }
@@ -55,7 +60,17 @@ void SlaveEnd::publish() {
     next = Claim::unpack(old);
     next.limit = published_;
   } while (!word.compare_exchange_weak(old, next.pack(), std::memory_order_seq_cst));
-  if (control().worker_sleeps.exchange(0, std::memory_order_seq_cst) != 0) doorbell_.ring();
+  bell_waits_ = set_bell() || bell_waits_;
+  wake_worker(kForRecords);
+}
+
+bool SlaveEnd::set_bell() {
+  const std::uint32_t known = claimed();
+  const std::uint32_t open = published_ - known;
+  const bool waits = open >= kWorthWaiting;
+  const std::uint32_t left = open >= kMany ? open / 2 : open / 4;
+  control().ring_from.store(known + (waits ? open - left : 0), std::memory_order_seq_cst);
+  return waits;
 }
 
 std::uint32_t SlaveEnd::take_back() {
@@ -73,6 +88,8 @@ std::uint32_t SlaveEnd::take_back() {
     starts_.resize(kept - first_);
   }
   offered_ = published_ = kept;
+  // What ended meanwhile rang no bell; bell_waits_ stays until the next look.
+  set_bell();
   return count;
 }
 
@@ -114,10 +131,16 @@ std::optional<std::span<const std::byte>> SlaveEnd::next_outcome() {
 
 void SlaveEnd::release_outcomes() {
   control().outcome_read.store(outcomes_.position(), std::memory_order_seq_cst);
-  if (control().worker_sleeps.exchange(0, std::memory_order_seq_cst) != 0) doorbell_.ring();
+  wake_worker(kForRoom);
+}
+
+void SlaveEnd::wake_worker(std::uint32_t sleep) {
+  if (control().worker_sleeps.compare_exchange_strong(sleep, kAwake, std::memory_order_seq_cst))
+    doorbell_.ring();
 }
 
 bool SlaveEnd::sleep() {
+  bell_waits_ = set_bell();
   control().slave_sleeps.store(1, std::memory_order_seq_cst);
   if (control().outcome_written.load(std::memory_order_seq_cst) == outcomes_.position())
     return true;

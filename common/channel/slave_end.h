@@ -30,7 +30,10 @@ class SlaveEnd {
   std::uint32_t take_back();
 
   /// Passes a memfd before the record that names it. False: the socket is full now.
+  /// Throws std::system_error: the worker is gone.
   bool send_value(std::uint64_t id, int memfd) { return doorbell_.send_value(id, memfd); }
+  /// The record that names it was taken back: the worker should not keep it.
+  void forget_value(std::uint64_t id) { doorbell_.forget_value(id); }
 
   /// What the page says; a worker can write there what it likes, so no claim is believed of what
   /// was not published, and none is believed undone.
@@ -54,12 +57,17 @@ class SlaveEnd {
   void release_outcomes();
 
   /// Takes in bells and values. To be called when `fd` is readable. False: the worker is gone.
-  bool listen() { return doorbell_.listen(false) != Doorbell::Heard::closed; }
+  bool listen() { return doorbell_.listen() != Doorbell::Heard::closed; }
   std::optional<UniqueFd> take_value(std::uint64_t id) { return doorbell_.take_value(id); }
 
   /// Says that the slave will look again only when the bell rings. False: look again now,
   /// something has come meanwhile.
   bool sleep();
+
+  /// A worker that has work enough rings only when most of it is done, so that short tasks do not
+  /// cost a wake-up each. As long as this says true, the slave looks by itself now and then: the
+  /// next task may be a long one.
+  bool bell_waits() const { return bell_waits_; }
 
   /// The socket: readable means bells, values, or the end.
   int fd() const { return doorbell_.fd(); }
@@ -67,6 +75,10 @@ class SlaveEnd {
  private:
   Control& control() const { return *reinterpret_cast<Control*>(memory_.bytes().data()); }
   std::uint32_t believe(std::uint32_t claimed) const;
+  /// True: it waits.
+  bool set_bell();
+  /// If that is what it sleeps for.
+  void wake_worker(std::uint32_t sleep);
 
   SharedMemory memory_;
   RingWriter tasks_;
@@ -76,6 +88,7 @@ class SlaveEnd {
 
   std::uint32_t offered_ = 0;
   std::uint32_t published_ = 0;
+  bool bell_waits_ = false;
   mutable std::uint32_t claimed_ = 0;  ///< as last believed
   std::deque<Position> starts_;        ///< of the records (first_ ...] not known to be claimed
   std::uint32_t first_ = 0;            ///< record number before starts_.front()

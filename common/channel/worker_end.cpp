@@ -70,20 +70,35 @@ void WorkerEnd::end() {
   control().finished.store(number_, std::memory_order_release);
 }
 
-bool WorkerEnd::put(std::span<const std::byte> record) {
+bool WorkerEnd::put(std::span<const std::byte> record, Bell bell) {
   for (;;) {
     // What the write failed with is what must not have changed before we sleep.
     const Position seen = control().outcome_read.load(std::memory_order_seq_cst);
     if (outcomes_.write(record, seen)) break;
-    control().worker_sleeps.store(1, std::memory_order_seq_cst);
-    if (control().outcome_read.load(std::memory_order_seq_cst) != seen) continue;
-    if (doorbell_.listen(true) == Doorbell::Heard::closed) return false;
+    control().worker_sleeps.store(kForRoom, std::memory_order_seq_cst);
+    if (control().outcome_read.load(std::memory_order_seq_cst) != seen) {
+      control().worker_sleeps.store(kAwake, std::memory_order_relaxed);
+      continue;
+    }
+    wake_slave();
+    if (doorbell_.wait() == Doorbell::Heard::closed) return false;
   }
   control().outcome_written.store(outcomes_.position(), std::memory_order_seq_cst);
+  if (bell == Bell::at_once || is_awaited()) wake_slave();
+  return true;
+}
+
+bool WorkerEnd::is_awaited() const {
+  const std::uint32_t from = control().ring_from.load(std::memory_order_seq_cst);
+  const Position unread =
+      outcomes_.position() - control().outcome_read.load(std::memory_order_relaxed);
+  return static_cast<std::int32_t>(number_ - from) >= 0 || unread > control().ring_size / 2;
+}
+
+void WorkerEnd::wake_slave() {
   if (control().slave_sleeps.load(std::memory_order_seq_cst) != 0 &&
       control().slave_sleeps.exchange(0, std::memory_order_seq_cst) != 0)
     doorbell_.ring();
-  return true;
 }
 
 bool WorkerEnd::send_value(std::uint64_t id, int memfd) {
@@ -102,11 +117,9 @@ bool WorkerEnd::send_value(std::uint64_t id, int memfd) {
 }
 
 std::optional<UniqueFd> WorkerEnd::wait_value(std::uint64_t id) {
-  bool block = false;
-  for (;;) {
-    if (auto fd = doorbell_.take_value(id)) return fd;
-    if (doorbell_.listen(block) == Doorbell::Heard::closed) return doorbell_.take_value(id);
-    block = true;
+  for (auto heard = doorbell_.listen();; heard = doorbell_.wait()) {
+    auto fd = doorbell_.take_value(id);
+    if (fd || heard == Doorbell::Heard::closed) return fd;
   }
 }
 
@@ -115,9 +128,12 @@ bool WorkerEnd::ready() const {
 }
 
 bool WorkerEnd::wait() {
-  control().worker_sleeps.store(1, std::memory_order_seq_cst);
-  if (ready()) return true;
-  return doorbell_.listen(true) != Doorbell::Heard::closed;
+  control().worker_sleeps.store(kForRecords, std::memory_order_seq_cst);
+  if (ready()) {
+    control().worker_sleeps.store(kAwake, std::memory_order_relaxed);
+    return true;
+  }
+  return doorbell_.wait() != Doorbell::Heard::closed;
 }
 
 bool WorkerEnd::wait_output_drained(std::uint32_t number) {
@@ -128,7 +144,7 @@ bool WorkerEnd::wait_output_drained(std::uint32_t number) {
     const std::uint32_t drained = control().output_drained.load(std::memory_order_acquire);
     if (drained == number) return true;
     wait_while(control().output_drained, drained, &kLook);
-    if (doorbell_.listen(false) == Doorbell::Heard::closed) return false;
+    if (doorbell_.listen() == Doorbell::Heard::closed) return false;
   }
 }
 

@@ -33,8 +33,11 @@ class WorkerEnd {
   /// ... and has ended; its outcome has been put.
   void end();
 
+  /// Whether the slave is woken for a record although it has said that the bell may wait.
+  enum class Bell { as_agreed, at_once };
+
   /// Waits for room and writes a record for the slave. False: the slave is gone.
-  bool put(std::span<const std::byte> record);
+  bool put(std::span<const std::byte> record, Bell bell = Bell::as_agreed);
   bool send_value(std::uint64_t id, int memfd);
   /// Waits for a memfd the slave has passed. Empty: the slave is gone.
   std::optional<UniqueFd> wait_value(std::uint64_t id);
@@ -57,6 +60,9 @@ class WorkerEnd {
  private:
   Control& control() const { return *reinterpret_cast<Control*>(memory_.bytes().data()); }
   bool ready() const;
+  /// Whether the slave wants to be woken for the outcome of the claimed record.
+  bool is_awaited() const;
+  void wake_slave();
 
   Doorbell doorbell_;
   std::string setup_;

@@ -18,7 +18,8 @@ struct Bed {
   std::map<SlaveId, std::vector<TaskId>> held;  ///< sent and not reported, in the order sent
   std::vector<EndedTask> ended;
 
-  explicit Bed(SchedulerOptions options = {}) : scheduler(options) {}
+  explicit Bed(SchedulerOptions options = {.ahead = std::chrono::milliseconds(5)})
+      : scheduler(options) {}
 
   SlaveId slave(std::uint32_t slots, std::optional<Duration> lifetime = std::nullopt) {
     SlaveFacts facts{slots};

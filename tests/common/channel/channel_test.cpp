@@ -221,7 +221,7 @@ TEST_CASE("both rings fill up and go on when there is room") {
   std::atomic<std::uint64_t> put = 0;
   std::thread working([&] {
     for (std::uint64_t i = 1; i <= 100; ++i) {
-      REQUIRE(ends.worker.put(bytes_of(numbered(i, 1000))));
+      REQUIRE(ends.worker.put(bytes_of(numbered(i, 1000)), WorkerEnd::Bell::at_once));
       ++put;
     }
   });
@@ -241,6 +241,80 @@ TEST_CASE("both rings fill up and go on when there is room") {
 
   for (std::uint64_t i = 1; i <= offered; ++i) CHECK(claim_number(ends.worker) == i);
   CHECK(offer(ends.slave, 99, 1000));
+}
+
+namespace {
+
+bool rings(SlaveEnd& slave) {
+  pollfd bell{slave.fd(), POLLIN, 0};
+  return ::poll(&bell, 1, 0) == 1;
+}
+
+void claim_and_answer(Ends& ends, std::uint64_t number,
+                      WorkerEnd::Bell bell = WorkerEnd::Bell::as_agreed) {
+  REQUIRE(claim_number(ends.worker) == number);
+  REQUIRE(ends.worker.put(bytes_of(numbered(number)), bell));
+}
+
+}  // namespace
+
+TEST_CASE("a worker with work enough rings when most of it is done") {
+  Ends ends;
+  for (std::uint64_t i = 1; i <= 8; ++i) REQUIRE(offer(ends.slave, i));
+  ends.slave.publish();
+  REQUIRE(ends.slave.sleep());
+  CHECK(ends.slave.bell_waits());
+  for (std::uint64_t i = 1; i <= 5; ++i) claim_and_answer(ends, i);
+  CHECK_FALSE(rings(ends.slave));
+  claim_and_answer(ends, 6);
+  CHECK(rings(ends.slave));
+}
+
+TEST_CASE("a worker with little work rings for each outcome") {
+  Ends ends;
+  for (std::uint64_t i = 1; i <= 3; ++i) REQUIRE(offer(ends.slave, i));
+  ends.slave.publish();
+  REQUIRE(ends.slave.sleep());
+  CHECK_FALSE(ends.slave.bell_waits());
+  claim_and_answer(ends, 1);
+  CHECK(rings(ends.slave));
+}
+
+TEST_CASE(
+    "an outcome that somebody waits for rings at once, and so does a ring that is half full") {
+  Ends ends;
+  for (std::uint64_t i = 1; i <= 30; ++i) REQUIRE(offer(ends.slave, i));
+  ends.slave.publish();
+  REQUIRE(ends.slave.sleep());
+  SECTION("somebody waits") {
+    claim_and_answer(ends, 1, WorkerEnd::Bell::at_once);
+    CHECK(rings(ends.slave));
+  }
+  SECTION("half full") {
+    for (std::uint64_t i = 1; i <= 2; ++i) {
+      CHECK_FALSE(rings(ends.slave));
+      REQUIRE(claim_number(ends.worker) == i);
+      REQUIRE(ends.worker.put(bytes_of(numbered(i, channel::kMaxRecord / 8 - 1))));
+    }
+    REQUIRE(ends.worker.put(bytes_of(numbered(3))));
+    CHECK(rings(ends.slave));
+  }
+}
+
+TEST_CASE("after a take-back the slave goes on looking until it has looked once") {
+  Ends ends;
+  for (std::uint64_t i = 1; i <= 8; ++i) REQUIRE(offer(ends.slave, i));
+  ends.slave.publish();
+  REQUIRE(ends.slave.sleep());
+  claim_and_answer(ends, 1);
+  CHECK(ends.slave.take_back() == 7);
+  CHECK_FALSE(rings(ends.slave));
+  CHECK(ends.slave.bell_waits());
+  REQUIRE_FALSE(ends.slave.sleep());
+  REQUIRE(ends.slave.next_outcome());
+  ends.slave.release_outcomes();
+  REQUIRE(ends.slave.sleep());
+  CHECK_FALSE(ends.slave.bell_waits());
 }
 
 TEST_CASE("a worker that waits for room learns that its slave is gone") {

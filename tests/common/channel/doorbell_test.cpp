@@ -53,18 +53,29 @@ bool close_on_exec(int fd) {
 
 TEST_CASE("a quiet socket has nothing to say") {
   Pair pair;
-  CHECK(pair.slave.listen(false) == Heard::nothing);
+  CHECK(pair.slave.listen() == Heard::nothing);
   CHECK(close_on_exec(pair.slave.fd()));
   CHECK(close_on_exec(pair.worker.fd()));
+}
+
+TEST_CASE("a value that was passed and is not wanted any more is closed on the other side") {
+  Pair pair;
+  REQUIRE(pair.slave.send_value(7, memfd("seven").get()));
+  REQUIRE(pair.slave.send_value(8, memfd("eight").get()));
+  pair.slave.forget_value(7);
+  pair.slave.forget_value(9);  // never passed
+  CHECK(pair.worker.listen() == Heard::something);
+  CHECK_FALSE(pair.worker.take_value(7));
+  CHECK(pair.worker.take_value(8));
 }
 
 TEST_CASE("bells are heard on the other side, all at once") {
   Pair pair;
   pair.slave.ring();
   pair.slave.ring();
-  CHECK(pair.slave.listen(false) == Heard::nothing);
-  CHECK(pair.worker.listen(true) == Heard::something);
-  CHECK(pair.worker.listen(false) == Heard::nothing);
+  CHECK(pair.slave.listen() == Heard::nothing);
+  CHECK(pair.worker.listen() == Heard::something);
+  CHECK(pair.worker.listen() == Heard::nothing);
 }
 
 TEST_CASE("values arrive with their descriptors, in any order of asking, each once") {
@@ -72,7 +83,7 @@ TEST_CASE("values arrive with their descriptors, in any order of asking, each on
   REQUIRE(pair.slave.send_value(7, memfd("seven").get()));
   pair.slave.ring();
   REQUIRE(pair.slave.send_value(0xfedcba9876543210, memfd("large").get()));
-  CHECK(pair.worker.listen(true) == Heard::something);
+  CHECK(pair.worker.listen() == Heard::something);
   CHECK_FALSE(pair.worker.take_value(1));
   const auto large = pair.worker.take_value(0xfedcba9876543210);
   REQUIRE(large);
@@ -88,11 +99,11 @@ TEST_CASE("the end of the other side is heard, after what it said before") {
   Pair pair;
   REQUIRE(pair.worker.send_value(3, memfd("last words").get()));
   pair.worker = Doorbell(UniqueFd());
-  CHECK(pair.slave.listen(false) == Heard::closed);
+  CHECK(pair.slave.listen() == Heard::closed);
   const auto value = pair.slave.take_value(3);
   REQUIRE(value);
   CHECK(content(*value) == "last words");
-  CHECK(pair.slave.listen(true) == Heard::closed);
+  CHECK(pair.slave.wait() == Heard::closed);
 }
 
 TEST_CASE("a side that ends with bells unheard does not take its last value along") {
@@ -100,7 +111,7 @@ TEST_CASE("a side that ends with bells unheard does not take its last value alon
   pair.slave.ring();  // never heard: the kernel then reports a reset before anything else
   REQUIRE(pair.worker.send_value(3, memfd("last words").get()));
   pair.worker = Doorbell(UniqueFd());
-  CHECK(pair.slave.listen(false) == Heard::closed);
+  CHECK(pair.slave.listen() == Heard::closed);
   CHECK(pair.slave.take_value(3));
 }
 
@@ -114,8 +125,8 @@ TEST_CASE("ringing and passing at an end that is gone") {
 TEST_CASE("a flood of bells neither blocks the one that rings nor is heard twice") {
   Pair pair;
   for (int i = 0; i < 100'000; ++i) pair.slave.ring();
-  CHECK(pair.worker.listen(true) == Heard::something);
-  CHECK(pair.worker.listen(false) == Heard::nothing);
+  CHECK(pair.worker.listen() == Heard::something);
+  CHECK(pair.worker.listen() == Heard::nothing);
 }
 
 TEST_CASE("a full socket refuses a value and takes it later") {
@@ -123,7 +134,7 @@ TEST_CASE("a full socket refuses a value and takes it later") {
   const auto value = memfd("x");
   for (int i = 0; i < 100'000; ++i) pair.slave.ring();
   CHECK_FALSE(pair.slave.send_value(1, value.get()));
-  CHECK(pair.worker.listen(false) == Heard::something);
+  CHECK(pair.worker.listen() == Heard::something);
   CHECK(pair.slave.send_value(1, value.get()));
 }
 
@@ -131,7 +142,7 @@ TEST_CASE("a value passed again under its number replaces the first") {
   Pair pair;
   REQUIRE(pair.slave.send_value(1, memfd("old").get()));
   REQUIRE(pair.slave.send_value(1, memfd("new").get()));
-  CHECK(pair.worker.listen(false) == Heard::something);
+  CHECK(pair.worker.listen() == Heard::something);
   CHECK(content(*pair.worker.take_value(1)) == "new");
 }
 
@@ -140,10 +151,10 @@ TEST_CASE("a flood of values nobody takes is an error before it costs all descri
   const auto value = memfd("x");
   const auto flood = [&] {
     for (std::uint64_t id = 0; id < 2000; ++id) {
-      while (!pair.worker.send_value(id, value.get())) pair.slave.listen(false);
-      if (id % 100 == 0) pair.slave.listen(false);
+      while (!pair.worker.send_value(id, value.get())) pair.slave.listen();
+      if (id % 100 == 0) pair.slave.listen();
     }
-    pair.slave.listen(false);
+    pair.slave.listen();
   };
   // Ours and those in flight; some systems allow a process no more than 1024 by default.
   const auto before = open_descriptors();
@@ -172,14 +183,14 @@ TEST_CASE("descriptors that came with anything but a value are closed") {
     std::memcpy(CMSG_DATA(header), fds, sizeof fds);
     REQUIRE(::sendmsg(pair.worker.fd(), &message, 0) == 1);
   }
-  CHECK(pair.slave.listen(false) == Heard::something);
+  CHECK(pair.slave.listen() == Heard::something);
   CHECK(open_descriptors() == before);
 }
 
 TEST_CASE("an empty message is nonsense and not taken for the end") {
   Pair pair;
   REQUIRE(::send(pair.worker.fd(), "", 0, 0) == 0);
-  CHECK_THROWS_AS(pair.slave.listen(false), std::runtime_error);
+  CHECK_THROWS_AS(pair.slave.listen(), std::runtime_error);
 }
 
 TEST_CASE("the setup carries any bytes and one descriptor") {
