@@ -10,11 +10,14 @@
 #include <unistd.h>
 
 #include <knee/error.h>
+#include <chrono>
 #include <filesystem>
+#include <thread>
 
 #include "common/base/check.h"
 #include "common/base/unique_fd.h"
 #include "common/rpc/listener.h"
+#include "common/rpc/socket_stream.h"
 #include "common/rpc/rpc_loop.h"
 
 extern char** environ;
@@ -82,8 +85,7 @@ class LocalSlave final : public Connector {
 
   kj::Promise<Connected> connect() override {
     reap();
-    auto stream = io_.lowLevelProvider->wrapSocketFd(start().release(),
-                                                     kj::LowLevelAsyncIoProvider::TAKE_OWNERSHIP);
+    auto stream = kj::heap<rpc::SocketStream>(io_.unixEventPort, start());
     return rpc::Connection::open(kj::mv(stream), rpc::Connection::Side::dialed,
                                  kj::heap<ClosedDoor>(), io_.provider->getTimer())
         .then([this](kj::Own<rpc::Connection> connection) {
@@ -145,8 +147,13 @@ UniqueFd LocalSlave::start() {
 
 void LocalSlave::reap() {
   if (pid_ == 0) return;
-  // Its socket is closed, so it ends by itself, and at once.
-  ::waitpid(pid_, nullptr, 0);
+  // Its socket is closed, so it ends by itself, and at once, unless somebody has stopped it.
+  constexpr auto kPatience = std::chrono::seconds(2);
+  const auto give_up = std::chrono::steady_clock::now() + kPatience;
+  while (::waitpid(pid_, nullptr, WNOHANG) == 0) {
+    if (std::chrono::steady_clock::now() > give_up) ::kill(pid_, SIGKILL);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
   pid_ = 0;
 }
 

@@ -19,6 +19,8 @@ struct Connected {
   kj::Own<rpc::Connection> connection;  ///< null: the slave dialed, somebody else holds it
   kj::Promise<void> disconnected;
   std::vector<std::string> cpu_flags{};  ///< of its processor, sorted; empty: not known
+  /// Of a slave that dialed: letting go of it ends the connection.
+  kj::Own<kj::PromiseFulfiller<void>> hold{};
 };
 
 /// A way to one slave. Lives on the RPC thread.

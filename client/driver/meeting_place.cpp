@@ -81,13 +81,16 @@ void MeetingPlace::serve(kj::Own<kj::AsyncIoStream> stream, const std::string& w
   // The door needs the connection's end, and the connection the door: the end comes later.
   auto ended = kj::heap<kj::Maybe<kj::ForkedPromise<void>>>();
   auto& end = *ended;
-  auto join = [this, &end](std::string name, std::vector<std::string> cpu_flags,
-                           proto::Slave::Client slave) {
+  auto held = kj::newPromiseAndFulfiller<void>();
+  auto hold = kj::heap(kj::mv(held.fulfiller));
+  auto join = [this, &end, &holding = *hold](std::string name, std::vector<std::string> cpu_flags,
+                                             proto::Slave::Client slave) {
     KJ_IF_MAYBE (disconnected, end) {
       joined_(Connected{kj::mv(slave), std::move(name), kj::Own<rpc::Connection>(),
-                        disconnected->addBranch(), std::move(cpu_flags)});
+                        disconnected->addBranch(), std::move(cpu_flags), kj::mv(holding)});
     }
   };
+  auto let_go = held.promise.catch_([](kj::Exception&&) {});
   connections_.add(rpc::Connection::open(kj::mv(stream), rpc::Connection::Side::accepted,
                                          kj::heap<DriverDoor>(std::move(join)),
                                          io_.provider->getTimer())
@@ -97,7 +100,8 @@ void MeetingPlace::serve(kj::Own<kj::AsyncIoStream> stream, const std::string& w
                          end = kj::mv(fork);
                          return branch.attach(kj::mv(connection));
                        })
-                       .attach(kj::mv(ended))
+                       .exclusiveJoin(kj::mv(let_go))
+                       .attach(kj::mv(ended), kj::mv(hold))
                        .catch_([this, where](kj::Exception&& error) {
                          say_("dropped a connection to " + where + ": " + rpc::text_of(error));
                        }));

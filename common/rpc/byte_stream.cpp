@@ -1,18 +1,30 @@
 #include "byte_stream.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <deque>
 
 namespace knee::rpc {
 namespace {
 
-constexpr std::size_t kChunk = 256 * 1024;
+constexpr std::size_t kChunk = 512 * 1024;
 constexpr std::size_t kOnTheirWay = 8;
+
+/// glibc gives blocks of a chunk's size back to the kernel at once, and takes a page fault for each
+/// page of the next, until the program has freed a larger one (mallopt(3), M_MMAP_THRESHOLD).
+void keep_freed_chunks() {
+  static const bool once = [] {
+    void* volatile block = std::malloc(4 * kOnTheirWay * kChunk / 2);
+    std::free(block);
+    return true;
+  }();
+  (void)once;
+}
 
 /// A sink and the writes that it has not answered.
 class Window {
  public:
-  explicit Window(proto::ByteSink::Client sink) : sink_(kj::mv(sink)) {}
+  explicit Window(proto::ByteSink::Client sink) : sink_(kj::mv(sink)) { keep_freed_chunks(); }
 
   /// Sends a chunk; the promise says when the next may come.
   kj::Promise<void> write(kj::ArrayPtr<const kj::byte> bytes) {

@@ -10,6 +10,8 @@
 #include <array>
 #include <string_view>
 
+#include "common/rpc/socket_stream.h"
+
 #ifndef KNEE_VERSION
 #error "KNEE_VERSION is given by CMake"
 #endif
@@ -75,6 +77,12 @@ proto::Door::Client Connection::door() {
   peer.setSide(side_ == Side::dialed ? capnp::rpc::twoparty::Side::SERVER
                                      : capnp::rpc::twoparty::Side::CLIENT);
   return rpc_.bootstrap(peer).castAs<proto::Door>();
+}
+
+bool Connection::has_unsent() {
+  if (network_.getCurrentQueueSize() != 0) return true;
+  const auto* socket = dynamic_cast<const SocketStream*>(stream_.get());
+  return socket != nullptr && socket->has_unsent();
 }
 
 void describe_build(proto::Hello::Builder hello) {

@@ -28,6 +28,9 @@ class Connection {
   /// Resolves when the connection has ended, however.
   kj::Promise<void> on_disconnect() { return network_.onDisconnect(); }
 
+  /// Whether messages wait here for the socket to take them.
+  bool has_unsent();
+
  private:
   kj::Own<kj::AsyncIoStream> stream_;
   Side side_;

@@ -13,9 +13,13 @@
 #include "common/base/check.h"
 #include "common/base/unique_fd.h"
 #include "common/rpc/connection.h"
+#include "common/rpc/socket_stream.h"
 
 namespace knee::rpc {
 namespace {
+
+/// Before the next try to accept.
+constexpr auto kBreath = 100 * kj::MILLISECONDS;
 
 sockaddr_un unix_address(const std::string& path) {
   sockaddr_un address{};
@@ -75,35 +79,43 @@ kj::Promise<kj::Own<Listener>> Listener::open(Address address, kj::AsyncIoContex
     return kj::evalNow([&]() -> kj::Own<Listener> {
       auto receiver = io.lowLevelProvider->wrapListenSocketFd(
           listen_on_unix(address.path).release(), kj::LowLevelAsyncIoProvider::TAKE_OWNERSHIP);
-      return kj::heap<Listener>(address, kj::mv(receiver));
+      return kj::heap<Listener>(address, kj::mv(receiver), io);
     });
   }
   return io.provider->getNetwork()
       .parseAddress(kj_address(address))
-      .then([address](kj::Own<kj::NetworkAddress> parsed) mutable {
+      .then([address, &io](kj::Own<kj::NetworkAddress> parsed) mutable {
         kj::Own<kj::ConnectionReceiver> receiver;
         KJ_IF_MAYBE (error, kj::runCatchingExceptions([&] { receiver = parsed->listen(); })) {
           KJ_FAIL_REQUIRE("cannot listen", address.text().c_str(), error->getDescription());
         }
         address.port = static_cast<std::uint16_t>(receiver->getPort());
-        return kj::heap<Listener>(address, kj::mv(receiver));
+        return kj::heap<Listener>(address, kj::mv(receiver), io);
       });
 }
 
-Listener::Listener(Address address, kj::Own<kj::ConnectionReceiver> receiver)
-    : address_(std::move(address)), receiver_(kj::mv(receiver)) {}
+Listener::Listener(Address address, kj::Own<kj::ConnectionReceiver> receiver,
+                   kj::AsyncIoContext& io)
+    : address_(std::move(address)), receiver_(kj::mv(receiver)), io_(io) {}
 
 Listener::~Listener() {
   if (address_.kind == Address::Kind::unix_socket) ::unlink(address_.path.c_str());
 }
 
 kj::Promise<kj::Own<kj::AsyncIoStream>> Listener::accept() {
-  return receiver_->accept().then(
-      [this](kj::Own<kj::AsyncIoStream> stream) -> kj::Promise<kj::Own<kj::AsyncIoStream>> {
-        if (address_.kind == Address::Kind::unix_socket && !same_user(*stream)) return accept();
-        tune_socket(*stream);
-        return kj::mv(stream);
+  return kj::evalNow([this] { return receiver_->accept(); })
+      .then([this](kj::Own<kj::AsyncIoStream> stream) { return let_in(kj::mv(stream)); })
+      .catch_([this](kj::Exception&&) {
+        // One that came and went, or too many open files: that passes, and those who are here must
+        // not suffer.
+        return io_.provider->getTimer().afterDelay(kBreath).then([this] { return accept(); });
       });
+}
+
+kj::Promise<kj::Own<kj::AsyncIoStream>> Listener::let_in(kj::Own<kj::AsyncIoStream> stream) {
+  if (address_.kind == Address::Kind::unix_socket && !same_user(*stream)) return accept();
+  tune_socket(*stream);
+  return kj::Own<kj::AsyncIoStream>(SocketStream::instead_of(kj::mv(stream), io_.unixEventPort));
 }
 
 kj::Promise<kj::Own<kj::AsyncIoStream>> connect(Address address, kj::AsyncIoContext& io,
@@ -115,12 +127,13 @@ kj::Promise<kj::Own<kj::AsyncIoStream>> connect(Address address, kj::AsyncIoCont
                        .then([](kj::Own<kj::NetworkAddress> parsed) {
                          return parsed->connect().attach(kj::mv(parsed));
                        })
-                       .then([local](kj::Own<kj::AsyncIoStream> stream) {
+                       .then([local, &io](kj::Own<kj::AsyncIoStream> stream) {
                          // Where everybody may make files, so may somebody who waits for our
                          // program.
                          KJ_REQUIRE(!local || same_user(*stream), "the socket is another user's");
                          tune_socket(*stream);
-                         return kj::mv(stream);
+                         return kj::Own<kj::AsyncIoStream>(
+                             SocketStream::instead_of(kj::mv(stream), io.unixEventPort));
                        });
   return timer.timeoutAfter(deadline, kj::mv(connected));
 }

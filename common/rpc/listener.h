@@ -15,20 +15,23 @@ class Listener {
   /// Rejects, in words that name the address, when it is taken or not ours to bind.
   static kj::Promise<kj::Own<Listener>> open(Address address, kj::AsyncIoContext& io);
 
-  Listener(Address address, kj::Own<kj::ConnectionReceiver> receiver);
+  Listener(Address address, kj::Own<kj::ConnectionReceiver> receiver, kj::AsyncIoContext& io);
   ~Listener();
   KJ_DISALLOW_COPY(Listener);
 
   /// The next connection, already tuned (tune_socket). Strangers on a Unix socket are dropped
-  /// silently.
+  /// silently, and so is who comes when descriptors are short.
   kj::Promise<kj::Own<kj::AsyncIoStream>> accept();
 
   /// What was bound: with the real port if 0 was asked for.
   const Address& address() const { return address_; }
 
  private:
+  kj::Promise<kj::Own<kj::AsyncIoStream>> let_in(kj::Own<kj::AsyncIoStream> stream);
+
   Address address_;
   kj::Own<kj::ConnectionReceiver> receiver_;
+  kj::AsyncIoContext& io_;
 };
 
 /// Connects. Rejects after `deadline`, and at a Unix socket on which another user listens (root

@@ -1,0 +1,173 @@
+#include "common/rpc/socket_stream.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+#include <catch2/catch.hpp>
+#include <random>
+#include <string>
+#include <thread>
+
+#include "common/base/check.h"
+
+using knee::UniqueFd;
+using knee::rpc::SocketStream;
+
+namespace {
+
+std::pair<UniqueFd, UniqueFd> socket_pair() {
+  int ends[2];
+  knee::check(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), "socketpair");
+  return {UniqueFd(ends[0]), UniqueFd(ends[1])};
+}
+
+/// One end as a stream on a loop, the other as a plain socket.
+struct Ends {
+  kj::AsyncIoContext io = kj::setupAsyncIo();
+  std::pair<UniqueFd, UniqueFd> pair = socket_pair();
+  UniqueFd plain = std::move(pair.second);
+  kj::Own<SocketStream> stream = kj::heap<SocketStream>(io.unixEventPort, std::move(pair.first));
+
+  void send(const std::string& text) {
+    REQUIRE(::send(plain.get(), text.data(), text.size(), 0) == static_cast<ssize_t>(text.size()));
+  }
+  /// What lies in the plain socket now.
+  std::string received() {
+    std::string text(1 << 20, 0);
+    const auto size = ::recv(plain.get(), text.data(), text.size(), MSG_DONTWAIT);
+    text.resize(size < 0 ? 0 : static_cast<std::size_t>(size));
+    return text;
+  }
+  std::string read(std::size_t least, std::size_t most) {
+    std::string text(most, 0);
+    text.resize(stream->tryRead(text.data(), least, most).wait(io.waitScope));
+    return text;
+  }
+  kj::Promise<void> write(const std::string& text) {
+    return stream->write(text.data(), text.size());
+  }
+};
+
+std::string pattern(std::size_t size) {
+  std::string text(size, 0);
+  std::minstd_rand random(1);
+  for (auto& c : text) c = static_cast<char>(random());
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("a reader gets what is there, in the pieces it asks for") {
+  Ends ends;
+  ends.send("hello world");
+  CHECK(ends.read(2, 2) == "he");
+  CHECK(ends.read(1, 4) == "llo ");
+  CHECK(ends.read(5, 5) == "world");
+}
+
+TEST_CASE("a reader that waits is woken by what comes, each time") {
+  Ends ends;
+  for (int i = 0; i < 1000; ++i) {
+    std::string text(3, 0);
+    auto reading = ends.stream->tryRead(text.data(), 3, 3);
+    CHECK_FALSE(reading.poll(ends.io.waitScope));
+    ends.send("a");
+    CHECK_FALSE(reading.poll(ends.io.waitScope));
+    ends.send("bc");
+    REQUIRE(reading.wait(ends.io.waitScope) == 3);
+    REQUIRE(text == "abc");
+  }
+}
+
+TEST_CASE("the end behind the last bytes is seen, whether it came before or after they were read") {
+  Ends ends;
+  SECTION("before") {
+    ends.send("last");
+    ends.plain.reset();
+    CHECK(ends.read(4, 4) == "last");
+    CHECK(ends.read(1, 1).empty());
+  }
+  SECTION("after") {
+    ends.send("last");
+    CHECK(ends.read(4, 4) == "last");
+    std::string text(1, 0);
+    auto reading = ends.stream->tryRead(text.data(), 1, 1);
+    CHECK_FALSE(reading.poll(ends.io.waitScope));
+    ends.plain.reset();
+    CHECK(reading.wait(ends.io.waitScope) == 0);
+  }
+  SECTION("in the middle of what was asked for") {
+    ends.send("la");
+    ends.plain.reset();
+    CHECK(ends.read(4, 4) == "la");
+  }
+}
+
+TEST_CASE("small writes of one turn leave together, at its end, in order") {
+  Ends ends;
+  ends.write("one ").wait(ends.io.waitScope);
+  auto second = ends.write("two ");
+  auto third = ends.write("three");
+  CHECK(ends.stream->has_unsent());
+  second.wait(ends.io.waitScope);
+  third.wait(ends.io.waitScope);
+  ends.io.waitScope.poll();
+  CHECK_FALSE(ends.stream->has_unsent());
+  CHECK(ends.received() == "one two three");
+}
+
+TEST_CASE("large and small writes arrive whole and in order, also through a full socket") {
+  Ends ends;
+  std::string sent;
+  std::string got;
+  std::thread reading([&] {
+    std::string piece(70'000, 0);
+    for (;;) {
+      const auto size = ::recv(ends.plain.get(), piece.data(), piece.size(), 0);
+      if (size <= 0) return;
+      got.append(piece, 0, static_cast<std::size_t>(size));
+    }
+  });
+  for (const std::size_t size : {10, 100'000, 16 * 1024, 16 * 1024 + 1, 1, 5'000'000, 3, 70'000}) {
+    const auto text = pattern(size);
+    sent += text;
+    ends.write(text).wait(ends.io.waitScope);
+  }
+  for (int i = 0; i < 1000; ++i) {
+    const auto text = pattern(5000);
+    sent += text;
+    ends.write(text).wait(ends.io.waitScope);
+  }
+  ends.stream->shutdownWrite();
+  while (ends.stream->has_unsent())
+    ends.io.provider->getTimer().afterDelay(1 * kj::MILLISECONDS).wait(ends.io.waitScope);
+  ends.io.waitScope.poll();
+  reading.join();
+  CHECK(got.size() == sent.size());
+  const bool equal = got == sent;
+  CHECK(equal);
+}
+
+TEST_CASE("a write to a peer that is gone fails as a disconnection") {
+  Ends ends;
+  ends.plain.reset();
+  const auto large = pattern(1'000'000);
+  bool disconnected = false;
+  KJ_IF_MAYBE (error, kj::runCatchingExceptions([&] { ends.write(large).wait(ends.io.waitScope); }))
+    disconnected = error->getType() == kj::Exception::Type::DISCONNECTED;
+  CHECK(disconnected);
+}
+
+TEST_CASE("a small write to a peer that is gone fails at the next one") {
+  Ends ends;
+  ends.plain.reset();
+  ends.write("lost").wait(ends.io.waitScope);
+  ends.io.waitScope.poll();
+  CHECK_THROWS_AS(ends.write("more").wait(ends.io.waitScope), kj::Exception);
+}
+
+TEST_CASE("what was written last is sent when the stream is destroyed") {
+  Ends ends;
+  auto written = ends.write("goodbye");
+  ends.stream = nullptr;
+  CHECK(ends.received() == "goodbye");
+}
