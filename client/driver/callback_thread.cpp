@@ -3,11 +3,30 @@
 #include <pthread.h>
 
 #include "client/driver/bag_state.h"
+#include "client/driver/command_job.h"
 #include "client/driver/task_access.h"
 
 namespace knee::driver {
 
-CallbackThread::CallbackThread() : thread_([this] { run(); }) {
+namespace {
+
+/// A batch may be long: what of it is done is told in between.
+constexpr std::size_t kReportEvery = 1024 * 1024;
+
+/// What a result takes while it waits, in bytes.
+std::size_t weight(detail::TaskState& task) {
+  std::size_t bytes = sizeof(detail::TaskState) + detail::Access::payload(task).size();
+  if (detail::Access::extra(task) != nullptr) {
+    const auto& result = command_job(task).result;
+    bytes += result.out.size() + result.err.size();
+  }
+  return bytes;
+}
+
+}  // namespace
+
+CallbackThread::CallbackThread(std::function<void()> relieved)
+    : relieved_(std::move(relieved)), thread_([this] { run(); }) {
   pthread_setname_np(thread_.native_handle(), "knee-callback");
 }
 
@@ -22,7 +41,9 @@ CallbackThread::~CallbackThread() {
 
 void CallbackThread::post(std::vector<detail::TaskRef>& tasks) {
   if (tasks.empty()) return;
-  backlog_.fetch_add(tasks.size(), std::memory_order_relaxed);
+  std::size_t bytes = 0;
+  for (const auto& task : tasks) bytes += weight(*task);
+  waiting_bytes_ += bytes;
   bool wake = false;
   {
     const std::lock_guard lock(mutex_);
@@ -54,15 +75,30 @@ void CallbackThread::run() {
       batch.swap(waiting_);
     }
     BagTally tally;  // one update of the bag's counters for a run of its tasks
+    std::size_t bytes = 0;
     for (auto& task : batch) {
+      bytes += weight(*task);
       detail::Access::run_continuation(*task);
       tally.ended(detail::Access::bag(*task), static_cast<bool>(task->error()));
       task = {};
+      if (bytes >= kReportEvery) done(std::exchange(bytes, 0));
     }
     tally.flush();
-    backlog_.fetch_sub(batch.size(), std::memory_order_relaxed);
+    done(bytes);
     batch.clear();
   }
+}
+
+void CallbackThread::done(std::size_t bytes) {
+  waiting_bytes_ -= bytes;
+  if (held_back_ && waiting_bytes_ <= kMostWaiting / 2 && held_back_.exchange(false)) relieved_();
+}
+
+bool CallbackThread::congested() {
+  if (waiting_bytes_ <= kMostWaiting) return false;
+  held_back_ = true;
+  // It may all have been done before it could see that.
+  return waiting_bytes_ > kMostWaiting / 2 || !held_back_.exchange(false);
 }
 
 }  // namespace knee::driver

@@ -1,6 +1,8 @@
 #pragma once
 #include <atomic>
 #include <condition_variable>
+#include <cstddef>
+#include <functional>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -13,7 +15,9 @@ namespace knee::driver {
 /// Destruction runs what is left and joins; not from a continuation.
 class CallbackThread {
  public:
-  CallbackThread();
+  /// `relieved`: called on this thread when `congested` has said yes and half of what waited then
+  /// is done.
+  explicit CallbackThread(std::function<void()> relieved);
   ~CallbackThread();
 
   /// Any thread. Takes over the references; the vector comes back empty.
@@ -23,18 +27,25 @@ class CallbackThread {
   /// Whether the caller is in a continuation.
   bool is_here() const { return std::this_thread::get_id() == thread_.get_id(); }
 
-  /// Continuations waiting. Any thread; a moment's value.
-  std::size_t backlog() const { return backlog_.load(std::memory_order_relaxed); }
+  /// Whether so many results wait for their continuations that no more should be fetched. On the
+  /// RPC thread.
+  bool congested();
 
  private:
+  /// Of waiting results, in bytes: what a driver may spend so that slaves need not wait for it.
+  static constexpr std::size_t kMostWaiting = std::size_t{64} * 1024 * 1024;
+
   void run();
+  void done(std::size_t bytes);
 
   std::mutex mutex_;
   std::condition_variable wake_;
   std::vector<detail::TaskRef> waiting_;
   bool ending_ = false;
   bool sleeping_ = false;
-  std::atomic<std::size_t> backlog_{0};
+  std::atomic<std::size_t> waiting_bytes_{0};
+  std::atomic<bool> held_back_{false};  ///< `relieved_` is owed
+  std::function<void()> relieved_;
   std::thread thread_;
 };
 

@@ -1,5 +1,7 @@
 #include <knee/cluster.h>
 
+#include <limits>
+
 #include "client/config/cluster_options.h"
 #include "client/config/resolve.h"
 #include "client/driver/bag_state.h"
@@ -114,23 +116,39 @@ bool wants_tasks(const CallSite& site) {
 
 namespace {
 
+/// The option's value in the type it has in a task.
+template <class Narrow>
+Narrow within(const char* option, std::uint64_t value) {
+  constexpr std::uint64_t most = std::numeric_limits<Narrow>::max();
+  if (value == 0 || value > most)
+    throw Error(Error::Kind::usage, std::string("TaskOptions::") + option + " is " +
+                                        std::to_string(value) + "; it may be 1 to " +
+                                        std::to_string(most));
+  return static_cast<Narrow>(value);
+}
+
+std::uint64_t time_limit(std::chrono::nanoseconds limit) {
+  if (limit.count() <= 0)
+    throw Error(Error::Kind::usage, "TaskOptions::timeout is " + std::to_string(limit.count()) +
+                                        " ns; leave it out for no limit");
+  return static_cast<std::uint64_t>(limit.count());
+}
+
 void apply(TaskState& task, const TaskOptions& options) {
-  if (options.cores) task.cores = static_cast<std::uint16_t>(*options.cores);
-  if (options.timeout) task.timeout = static_cast<std::uint64_t>(options.timeout->count());
+  if (options.cores) task.cores = within<std::uint16_t>("cores", *options.cores);
+  if (options.timeout) task.timeout = time_limit(*options.timeout);
   if (options.retry_timeouts) task.retry_timeouts = *options.retry_timeouts;
-  if (options.attempts) task.attempts = static_cast<std::uint8_t>(*options.attempts);
+  if (options.attempts) task.attempts = within<std::uint8_t>("attempts", *options.attempts);
   if (options.repeatable) task.repeatable = *options.repeatable;
 }
 
 TaskRef make_task(const CallSite& site, const FunctionEntry* function, const TaskOptions* options) {
-  if (site.bag != nullptr) {
-    site.bag->add_reference();
-    site.bag->begin();
-  }
+  if (site.bag != nullptr) site.bag->add_reference();
   TaskRef task(new TaskState(*site.driver, function, site.bag));
   task->pinned = site.pinned;
   if (site.defaults != nullptr) apply(*task, *site.defaults);
   if (options != nullptr) apply(*task, *options);
+  if (site.bag != nullptr) site.bag->begin();
   return task;
 }
 

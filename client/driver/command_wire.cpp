@@ -69,9 +69,8 @@ void fill_command(proto::Command::Builder out, const CommandJob& job, std::uint6
   out.setLive(live_of(command.output));
 }
 
-std::vector<LargePart> take_result(proto::CommandResult::Reader from, CommandJob& job) {
+std::vector<LargePart> take_result(proto::CommandResult::Reader from, CommandResult& result) {
   std::vector<LargePart> large;
-  CommandResult& result = job.result;
   result.exit_code = from.getExitCode();
   result.signal = from.getSignal();
   result.cut = from.getCut();

@@ -21,7 +21,7 @@ struct LargePart {
   std::string* into;  ///< of the job's result
 };
 /// Takes over a result but for what is large.
-std::vector<LargePart> take_result(proto::CommandResult::Reader result, CommandJob& job);
+std::vector<LargePart> take_result(proto::CommandResult::Reader from, CommandResult& result);
 
 /// The values an outcome holds at the slave.
 std::vector<std::uint64_t> values_of(proto::Outcome::Reader outcome);

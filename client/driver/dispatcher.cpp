@@ -20,6 +20,8 @@ using Clock = std::chrono::steady_clock;
 constexpr auto kLookForTrouble = 3 * kj::SECONDS;
 /// Looks without a repetition of what was said.
 constexpr unsigned kQuietLooks = 9;
+/// Of large results on their way, in bytes. While one more is fetched the next tasks compute.
+constexpr std::uint64_t kMostFetching = 128 * 1024 * 1024;
 
 }  // namespace
 
@@ -276,7 +278,9 @@ void Dispatcher::turn_soon() {
 void Dispatcher::turn() {
   turn_planned_ = false;
   const Time now = Clock::now();
-  while (const auto slave = scheduler_.next_ready(now)) send_to(*slave);
+  // A slave answers the exchange that brings it tasks: who wants no results sends none.
+  if (may_receive())
+    while (const auto slave = scheduler_.next_ready(now)) send_to(*slave);
   std::vector<TakeBack> requests;
   scheduler_.take_backs(now, requests);
   for (const auto& request : requests)
@@ -355,63 +359,104 @@ void Dispatcher::outcome(SlaveLink& link, proto::Outcome::Reader outcome) {
 
 void Dispatcher::settle(SlaveLink& link, detail::TaskState& task, proto::Outcome::Reader outcome,
                         AttemptEnd end) {
-  const bool large = outcome.isValue() && outcome.getValue().isValue();
-  const auto id = TaskId::unpack(task.id);
+  if (outcome.isCommandEnded() && is_command(task)) return settle_command(link, task, outcome);
+  if (outcome.isValue() && outcome.getValue().isValue()) return settle_large(link, task, outcome);
   if (end == AttemptEnd::given_back || end == AttemptEnd::lost_uncharged)
     task.attempt = static_cast<std::uint16_t>(task.attempt - 1);
-  const Verdict verdict =
-      scheduler_.finished(id, link.id(), Duration(outcome.getRunTime()), end, Clock::now());
-  if (verdict.action != Verdict::Action::deliver) {
-    for (const auto value : values_of(outcome)) link.drop_value(value);
+  if (!conclude(link, task, Duration(outcome.getRunTime()), end)) return;
+  const auto id = TaskId::unpack(task.id);
+  if (!outcome.isValue()) return fail(id, error_of(task, outcome, link.name(), link.cpu_flags()));
+  const auto bytes = outcome.getValue().getInline();
+  auto& payload = Access::payload(task);
+  payload.clear();
+  payload.append(bytes.begin(), bytes.size());
+  deliver(id);
+}
+
+bool Dispatcher::conclude(SlaveLink& link, detail::TaskState& task, Duration run_time,
+                          AttemptEnd end) {
+  const auto id = TaskId::unpack(task.id);
+  const Verdict verdict = scheduler_.finished(id, link.id(), run_time, end, Clock::now());
+  if (verdict.action != Verdict::Action::deliver) return false;
+  if (auto* loser = link_of(verdict.loser)) loser->cancel(task.id, 0);
+  if (verdict.end != AttemptEnd::cancelled) return true;
+  fail(id, cancelled_error(task));
+  return false;
+}
+
+/// A large result on its way. The attempt has ended when it is here: if its slave is lost before,
+/// the task runs again.
+struct Dispatcher::Fetch {
+  Fetch(Dispatcher& dispatcher, const detail::TaskState& task, proto::Outcome::Reader outcome)
+      : dispatcher(dispatcher), id(task.id), run_time(outcome.getRunTime()) {}
+  ~Fetch() { dispatcher.fetching_ -= bytes; }
+  void expect(std::uint64_t more) {
+    bytes += more;
+    dispatcher.fetching_ += more;
+  }
+
+  Dispatcher& dispatcher;
+  const std::uint64_t id;
+  const Duration run_time;
+  std::uint64_t bytes = 0;
+  detail::Bytes value;
+  CommandResult command;
+};
+
+void Dispatcher::settle_large(SlaveLink& link, detail::TaskState& task,
+                              proto::Outcome::Reader outcome) {
+  auto fetch = std::make_shared<Fetch>(*this, task, outcome);
+  const auto payload = outcome.getValue();
+  fetch->expect(payload.getSize());
+  auto fetched =
+      kj::evalNow([&] { return link.fetch(payload.getValue(), payload.getSize(), fetch->value); });
+  when_fetched(kj::mv(fetched), link, fetch, [this, fetch](detail::TaskState& one) {
+    Access::payload(one) = std::move(fetch->value);
+    deliver(TaskId::unpack(one.id));
+  });
+}
+
+void Dispatcher::settle_command(SlaveLink& link, detail::TaskState& task,
+                                proto::Outcome::Reader outcome) {
+  auto fetch = std::make_shared<Fetch>(*this, task, outcome);
+  const auto large = take_result(outcome.getCommandEnded(), fetch->command);
+  const auto finish = [this, fetch, name = link.name()](detail::TaskState& one) {
+    auto& result = command_job(one).result = std::move(fetch->command);
+    result.slave = name;
+    result.run_time = fetch->run_time;
+    deliver(TaskId::unpack(one.id));
+  };
+  if (large.empty()) {
+    if (conclude(link, task, fetch->run_time, AttemptEnd::value)) finish(task);
     return;
   }
-  if (auto* loser = link_of(verdict.loser)) loser->cancel(task.id, 0);
-  if (verdict.end == AttemptEnd::cancelled) {
-    for (const auto value : values_of(outcome)) link.drop_value(value);
-    return fail(id, cancelled_error(task));
-  }
-  if (large) return deliver_large(link, task, outcome.getValue());
-  if (outcome.isCommandEnded() && is_command(task)) return deliver_command(link, task, outcome);
-  if (outcome.isValue()) {
-    const auto bytes = outcome.getValue().getInline();
-    auto& payload = Access::payload(task);
-    payload.clear();
-    payload.append(bytes.begin(), bytes.size());
-    return deliver(id);
-  }
-  fail(id, error_of(task, outcome, link.name(), link.cpu_flags()));
-}
-
-void Dispatcher::deliver_large(SlaveLink& link, detail::TaskState& task,
-                               proto::Payload::Reader payload) {
-  deliver_when(link.fetch(payload.getValue(), payload.getSize(), task), link, task);
-}
-
-void Dispatcher::deliver_command(SlaveLink& link, detail::TaskState& task,
-                                 proto::Outcome::Reader outcome) {
-  auto& job = command_job(task);
-  job.result.slave = link.name();
-  job.result.run_time = std::chrono::nanoseconds(outcome.getRunTime());
-  const auto large = take_result(outcome.getCommandEnded(), job);
-  if (large.empty()) return deliver(TaskId::unpack(task.id));
   kj::Promise<void> fetched = kj::READY_NOW;
-  for (const auto& part : large)
+  for (const auto& part : large) {
+    fetch->expect(part.size);
     fetched = fetched.then([&link, part] { return link.fetch(part.value, part.size, *part.into); });
-  deliver_when(kj::mv(fetched), link, task);
+  }
+  when_fetched(kj::mv(fetched), link, fetch, finish);
 }
 
-void Dispatcher::deliver_when(kj::Promise<void> fetched, SlaveLink& link, detail::TaskState& task) {
-  // The scheduler is through with the task: its place in the table may be used again meanwhile.
-  const auto index = TaskId::unpack(task.id).index;
-  background_->add(fetched.then(
-      [this, held = std::make_shared<detail::TaskRef>(std::move(tasks_[index]))] {
-        complete(std::move(*held));
-        flush_completions();
+template <class Finish>
+void Dispatcher::when_fetched(kj::Promise<void> fetched, SlaveLink& link,
+                              std::shared_ptr<Fetch> fetch, Finish finish) {
+  link.keep(fetched.then(
+      [this, &link, fetch, finish]() -> kj::Promise<void> {
+        auto* task = find(fetch->id);
+        if (task != nullptr && conclude(link, *task, fetch->run_time, AttemptEnd::value))
+          finish(*task);
+        link_progressed(link);
+        return kj::READY_NOW;
       },
-      [this, &task, name = link.name(), held = Access::share(task)](kj::Exception&& error) {
-        Access::set_error(task, lost_result_error(task, name, rpc::text_of(error)));
-        complete(held);
-        flush_completions();
+      [this, &link, fetch](kj::Exception&& error) -> kj::Promise<void> {
+        if (error.getType() == kj::Exception::Type::DISCONNECTED) return kj::mv(error);
+        auto* task = find(fetch->id);
+        if (task != nullptr && conclude(link, *task, fetch->run_time, AttemptEnd::crashed))
+          fail(TaskId::unpack(fetch->id),
+               lost_result_error(*task, link.name(), rpc::text_of(error)));
+        link_progressed(link);
+        return kj::READY_NOW;
       }));
 }
 
@@ -479,7 +524,11 @@ void Dispatcher::note(SlaveLink& link, const std::string& text) {
 void Dispatcher::unsent(SlaveLink& link, detail::TaskState& task, AttemptEnd end,
                         const std::string& why) {
   const auto id = TaskId::unpack(task.id);
-  if (find(task.id) != &task) return;
+  if (find(task.id) != &task) {
+    // Its twin has won meanwhile; the scheduler still counts it here.
+    scheduler_.finished(id, link.id(), Duration(0), AttemptEnd::cancelled, Clock::now());
+    return turn_soon();
+  }
   const Verdict verdict = scheduler_.finished(id, link.id(), Duration(0), end, Clock::now());
   if (verdict.action == Verdict::Action::deliver)
     fail(id, end == AttemptEnd::cancelled ? cancelled_error(task)
@@ -494,7 +543,7 @@ void Dispatcher::link_progressed(SlaveLink&) {
 }
 
 bool Dispatcher::may_receive() {
-  return !driver_.congested();
+  return fetching_ < kMostFetching && !driver_.congested();
 }
 
 void Dispatcher::resume() {

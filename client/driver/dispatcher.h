@@ -84,9 +84,14 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
 
   void settle(SlaveLink& link, detail::TaskState& task, proto::Outcome::Reader outcome,
               AttemptEnd end);
-  void deliver_large(SlaveLink& link, detail::TaskState& task, proto::Payload::Reader payload);
-  void deliver_command(SlaveLink& link, detail::TaskState& task, proto::Outcome::Reader outcome);
-  void deliver_when(kj::Promise<void> fetched, SlaveLink& link, detail::TaskState& task);
+  void settle_large(SlaveLink& link, detail::TaskState& task, proto::Outcome::Reader outcome);
+  void settle_command(SlaveLink& link, detail::TaskState& task, proto::Outcome::Reader outcome);
+  /// Tells the scheduler of an attempt's end. True: the caller has to deliver what came of it.
+  bool conclude(SlaveLink& link, detail::TaskState& task, Duration run_time, AttemptEnd end);
+  struct Fetch;
+  template <class Finish>
+  void when_fetched(kj::Promise<void> fetched, SlaveLink& link, std::shared_ptr<Fetch> fetch,
+                    Finish finish);
   void deliver(TaskId id);
   void complete(detail::TaskRef task);
   void fail(TaskId id, std::exception_ptr error);
@@ -116,6 +121,7 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   std::optional<Time> alarm_at_;
   kj::Promise<void> turn_promise_ = nullptr;
   kj::Promise<void> alarm_ = nullptr;
+  std::uint64_t fetching_ = 0;  ///< bytes of large results on their way
   kj::Own<kj::TaskSet> background_;
 };
 

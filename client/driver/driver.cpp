@@ -6,12 +6,14 @@
 
 #include "client/driver/bag_state.h"
 #include "client/driver/dispatcher.h"
+#include "client/driver/failure.h"
 #include "client/driver/progress.h"
 #include "client/driver/task_access.h"
 
 namespace knee::driver {
 
 using namespace std::chrono_literals;
+using detail::Access;
 
 Driver::Driver(ClusterOptions options) : options_(std::move(options)) {
   loop_.run(
@@ -34,8 +36,29 @@ void Driver::submit(detail::TaskRef task) {
   }
   if (first)
     loop_.post([this](kj::AsyncIoContext&) {
-      if (dispatcher_) dispatcher_->submissions();
+      if (dispatcher_)
+        dispatcher_->submissions();
+      else
+        refuse_submissions();
     });
+}
+
+void Driver::refuse_submissions() {
+  // Of callbacks that run while the cluster ends.
+  std::vector<detail::TaskRef> late;
+  take_submissions(late);
+  BagTally tally;
+  for (auto& task : late) {
+    Access::set_error(*task, cancelled_error(*task));
+    const auto next = Access::complete(*task);
+    if (next == Access::Next::callback) {
+      callbacks_.post(std::move(task));
+      continue;
+    }
+    if (next == Access::Next::here) Access::run_continuation(*task);
+    tally.ended(Access::bag(*task), true);
+  }
+  tally.flush();
 }
 
 void Driver::take_submissions(std::vector<detail::TaskRef>& into) {
@@ -44,7 +67,7 @@ void Driver::take_submissions(std::vector<detail::TaskRef>& into) {
 }
 
 void Driver::cancel(detail::TaskState& task) {
-  auto kept = std::make_shared<detail::TaskRef>(detail::Access::share(task));
+  auto kept = std::make_shared<detail::TaskRef>(Access::share(task));
   loop_.post([this, kept](kj::AsyncIoContext&) {
     if (dispatcher_ == nullptr) return;
     dispatcher_->submissions();  // it may not have arrived yet
@@ -53,7 +76,7 @@ void Driver::cancel(detail::TaskState& task) {
 }
 
 void Driver::signal(detail::TaskState& task, int number) {
-  auto kept = std::make_shared<detail::TaskRef>(detail::Access::share(task));
+  auto kept = std::make_shared<detail::TaskRef>(Access::share(task));
   loop_.post([this, kept, number](kj::AsyncIoContext&) {
     if (dispatcher_ != nullptr) dispatcher_->signal((*kept)->id, number);
   });
@@ -113,10 +136,13 @@ void Driver::wait(detail::BagState& bag) {
 
 void Driver::set_callback_blocked(bool blocked) {
   callback_blocked_.store(blocked, std::memory_order_release);
-  if (blocked)
-    loop_.post([this](kj::AsyncIoContext&) {
-      if (dispatcher_) dispatcher_->resume();
-    });
+  if (blocked) resume();
+}
+
+void Driver::resume() {
+  loop_.post([this](kj::AsyncIoContext&) {
+    if (dispatcher_) dispatcher_->resume();
+  });
 }
 
 }  // namespace knee::driver

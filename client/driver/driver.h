@@ -76,26 +76,26 @@ class Driver {
   CallbackThread& callbacks() { return callbacks_; }
   boost::asio::thread_pool& disk() { return disk_; }
   /// Whether results should stay at the slaves because callbacks do not keep up.
-  bool congested() const {
-    return callbacks_.backlog() > kMostBacklog &&
-           !callback_blocked_.load(std::memory_order_acquire);
+  bool congested() {
+    return !callback_blocked_.load(std::memory_order_acquire) && callbacks_.congested();
   }
   void set_wants_tasks(bool wants) { wants_tasks_.store(wants, std::memory_order_relaxed); }
 
  private:
-  static constexpr std::size_t kMostBacklog = 64 * 1024;
-
+  /// Results may be fetched again.
+  void resume();
   void set_callback_blocked(bool blocked);
+  void refuse_submissions();
 
   ClusterOptions options_;
   boost::asio::thread_pool disk_{1};
-  CallbackThread callbacks_;
   std::mutex mutex_;
   std::vector<detail::TaskRef> submissions_;
   std::atomic<bool> callback_blocked_{false};
   std::atomic<bool> wants_tasks_{false};
   rpc::RpcLoop loop_;
-  std::unique_ptr<Dispatcher> dispatcher_;  ///< made, used and destroyed on the loop
+  CallbackThread callbacks_{[this] { resume(); }};  ///< ends before the loop it posts to
+  std::unique_ptr<Dispatcher> dispatcher_;          ///< made, used and destroyed on the loop
 };
 
 }  // namespace knee::driver

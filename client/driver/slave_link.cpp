@@ -27,6 +27,8 @@ constexpr auto kShortestRetry = 50 * kj::MILLISECONDS;
 constexpr auto kLongestRetry = 5 * kj::SECONDS;
 /// Of a function that lies in no shipped file (worker.capnp).
 constexpr std::uint32_t kNoFile = UINT32_MAX;
+/// More make an answer worth its memory.
+constexpr unsigned kFewOutcomes = 16;
 
 std::minstd_rand& random_source() {
   static thread_local std::minstd_rand source(std::random_device{}());
@@ -134,7 +136,7 @@ kj::Promise<void> SlaveLink::open(Connected& connected) {
   auto ready = shipped.then([this, &connected] { return open_session(connected.slave); });
   return ready.then([promise = kj::mv(paf.promise)]() mutable { return kj::mv(promise); })
       .exclusiveJoin(kj::mv(connected.disconnected))
-      .exclusiveJoin(heartbeat(connected.slave, std::make_shared<unsigned>(0)));
+      .exclusiveJoin(heartbeat(connected.slave));
 }
 
 kj::Promise<void> SlaveLink::open_session(proto::Slave::Client slave) {
@@ -146,13 +148,19 @@ kj::Promise<void> SlaveLink::open_session(proto::Slave::Client slave) {
     session_ = results.getSession();
     functions_sent_ = 0;
     acknowledge_ = 0;
+    draining_ = false;
     // The first answer tells the slots.
     exchange({});
   });
 }
 
-kj::Promise<void> SlaveLink::heartbeat(proto::Slave::Client slave,
-                                       std::shared_ptr<unsigned> unanswered) {
+kj::Promise<void> SlaveLink::heartbeat(proto::Slave::Client slave) {
+  auto unanswered = unanswered_beats_ = std::make_shared<unsigned>(0);
+  return beat(kj::mv(slave), std::move(unanswered));
+}
+
+kj::Promise<void> SlaveLink::beat(proto::Slave::Client slave,
+                                  std::shared_ptr<unsigned> unanswered) {
   auto answer = slave.describeRequest().send().then([unanswered](auto&&) { *unanswered = 0; },
                                                     [](kj::Exception&&) {});
   calls_->add(kj::mv(answer));
@@ -162,7 +170,7 @@ kj::Promise<void> SlaveLink::heartbeat(proto::Slave::Client slave,
         if (*unanswered >= kLostAfter)
           return KJ_EXCEPTION(DISCONNECTED, "the slave has not answered for 20 s");
         if (*unanswered == kSuspectAfter) owner_.note(*this, "has not answered for 6 s; waiting");
-        return heartbeat(kj::mv(slave), unanswered);
+        return beat(kj::mv(slave), std::move(unanswered));
       });
 }
 
@@ -174,6 +182,7 @@ void SlaveLink::lost(const std::string& why) {
   shared_.clear();
   inputs_.forget();
   leaving_.clear();
+  answered_.clear();
   session_ = nullptr;
   store_ = nullptr;
   slave_ = nullptr;
@@ -210,23 +219,22 @@ bool SlaveLink::goes_at_once(detail::TaskState& task) {
 }
 
 void SlaveLink::send_later(detail::TaskState& task) {
-  leaving_.insert(task.id);
   // What fails before anything was sent would fail at every slave.
   auto failure = std::make_shared<AttemptEnd>(AttemptEnd::exception);
   const auto id = task.id;
+  auto canceler = kj::heap<kj::Canceler>();
+  auto sent = canceler->wrap(kj::evalNow([&] { return send_ahead(task, failure); }));
+  leaving_.emplace(id, Leaving{kj::mv(canceler), failure});
   auto unsent = [this, &task, id](AttemptEnd end, const std::string& why) {
     leaving_.erase(id);
     --tasks_here_;
     owner_.unsent(*this, task, end, why);
   };
-  auto sent = send_ahead(task, failure);
   calls_->add(sent.then(
-      [this, &task, id, unsent, keep = Access::share(task)]() -> kj::Promise<void> {
+      [this, &task, id, keep = Access::share(task)]() -> kj::Promise<void> {
         auto* one = &task;
-        if (leaving_.erase(id) != 0)
-          exchange({&one, 1});
-        else
-          unsent(AttemptEnd::cancelled, "was cancelled");
+        leaving_.erase(id);
+        exchange({&one, 1});
         return kj::READY_NOW;
       },
       [unsent, failure, keep = Access::share(task)](kj::Exception&& error) -> kj::Promise<void> {
@@ -334,7 +342,11 @@ void SlaveLink::exchange(std::span<detail::TaskState* const> tasks) {
         request.send().then([this](capnp::Response<proto::Session::ExchangeResults> answer) {
           --pending_;
           receive(answer.getUpdate());
+          // Letting go of an answer sends a message, which can travel with the next request.
+          if (answer.getUpdate().getOutcomes().size() < kFewOutcomes)
+            answered_.push_back(kj::mv(answer));
         }));
+    answered_.clear();
   }
 }
 
@@ -396,21 +408,24 @@ void SlaveLink::take_back(std::uint32_t count) {
 }
 
 void SlaveLink::cancel(std::uint64_t task, std::uint64_t grace) {
-  if (leaving_.erase(task) != 0) return;  // it will not leave
+  // Also one that has not left: what went ahead of it is to be dropped there.
   cancel_.push_back(task);
   cancel_grace_ = grace;
+  const auto leaving = leaving_.find(task);
+  if (leaving == leaving_.end()) return;
+  Leaving stopped = std::move(leaving->second);
+  leaving_.erase(leaving);
+  *stopped.failure = AttemptEnd::cancelled;
+  stopped.canceler->cancel(KJ_EXCEPTION(FAILED, "was cancelled"));
 }
 
 void SlaveLink::drop_value(std::uint64_t value) {
   drop_values_.push_back(value);
 }
 
-kj::Promise<void> SlaveLink::fetch(std::uint64_t value, std::uint64_t size,
-                                   detail::TaskState& task) {
-  auto& payload = Access::payload(task);
-  payload = detail::Bytes();
-  payload.reserve(size);
-  return fetch_into(value, kj::heap<PayloadSink<detail::Bytes>>(payload));
+kj::Promise<void> SlaveLink::fetch(std::uint64_t value, std::uint64_t size, detail::Bytes& into) {
+  into.reserve(size);
+  return fetch_into(value, kj::heap<PayloadSink<detail::Bytes>>(into));
 }
 
 kj::Promise<void> SlaveLink::fetch(std::uint64_t value, std::uint64_t size, std::string& into) {
@@ -433,8 +448,12 @@ void SlaveLink::signal(std::uint64_t task, int number) {
     auto request = session->signalTaskRequest();
     request.setId(task);
     request.setSignal(number);
-    calls_->add(request.send().ignoreResult());
+    calls_->add(request.send().ignoreResult().catch_([](kj::Exception&&) {}));
   }
+}
+
+void SlaveLink::keep(kj::Promise<void> promise) {
+  calls_->add(kj::mv(promise));
 }
 
 void SlaveLink::pump() {
@@ -447,7 +466,12 @@ void SlaveLink::pump() {
 
 void SlaveLink::receive(proto::Update::Reader update) {
   acknowledge_ = std::max(acknowledge_, update.getNumber());
-  if (update.getSlots() != 0) {
+  *unanswered_beats_ = 0;
+  if (update.getDraining() && !std::exchange(draining_, true)) {
+    slots_ = 0;
+    owner_.link_up(*this, 0);  // what it has comes back; nothing more goes there
+  }
+  if (update.getSlots() != 0 && !draining_) {
     slots_ = update.getSlots();
     failures_ = 0;
     up_ = true;

@@ -4,7 +4,6 @@
 #include <deque>
 #include <map>
 #include <memory>
-#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -81,10 +80,12 @@ class SlaveLink {
   void cancel(std::uint64_t task, std::uint64_t grace);
   void drop_value(std::uint64_t value);
   void signal(std::uint64_t task, int number);
-  /// Fetches a large result into the task's payload, replacing the arguments.
-  kj::Promise<void> fetch(std::uint64_t value, std::uint64_t size, detail::TaskState& task);
   /// Fetches a large result into `into`, which must live as long as the promise.
+  kj::Promise<void> fetch(std::uint64_t value, std::uint64_t size, detail::Bytes& into);
   kj::Promise<void> fetch(std::uint64_t value, std::uint64_t size, std::string& into);
+  /// Keeps a promise as long as this connection lasts; it is dropped before `link_down`. Its
+  /// failure ends the connection.
+  void keep(kj::Promise<void> promise);
 
   /// Keeps an exchange pending as long as tasks are there; called at the end of each turn.
   void pump();
@@ -93,7 +94,8 @@ class SlaveLink {
   struct CallErrors;
   kj::Promise<void> live();
   kj::Promise<void> open(Connected& connected);
-  kj::Promise<void> heartbeat(proto::Slave::Client slave, std::shared_ptr<unsigned> unanswered);
+  kj::Promise<void> heartbeat(proto::Slave::Client slave);
+  kj::Promise<void> beat(proto::Slave::Client slave, std::shared_ptr<unsigned> unanswered);
   void exchange(std::span<detail::TaskState* const> tasks);
   void fill_tasks(proto::Work::Builder work, std::span<detail::TaskState* const> tasks);
   void fill_functions(proto::Work::Builder work);
@@ -133,12 +135,20 @@ class SlaveLink {
   std::uint64_t acknowledge_ = 0;
   std::size_t tasks_here_ = 0;
   std::size_t pending_ = 0;
+  std::vector<capnp::Response<proto::Session::ExchangeResults>> answered_;  ///< see exchange
   std::uint32_t take_back_ = 0;
   bool take_back_asked_ = false;
   std::uint32_t given_back_ = 0;
   std::uint64_t cancel_grace_ = 0;
   std::vector<std::uint64_t> cancel_;
-  std::set<std::uint64_t> leaving_;  ///< tasks that wait for what travels ahead of them
+  /// A task that waits for what travels ahead of it.
+  struct Leaving {
+    kj::Own<kj::Canceler> canceler;
+    std::shared_ptr<AttemptEnd> failure;  ///< how the attempt is to end if it does not leave
+  };
+  std::map<std::uint64_t, Leaving> leaving_;
+  bool draining_ = false;
+  std::shared_ptr<unsigned> unanswered_beats_ = std::make_shared<unsigned>(0);
   std::vector<std::uint64_t> drop_values_;
   kj::Maybe<kj::Own<kj::PromiseFulfiller<void>>> broken_;
   kj::Own<CallErrors> errors_;

@@ -1,9 +1,6 @@
 #include <knee/detail/task_state.h>
 
-#include <algorithm>
-#include <chrono>
 #include <iostream>
-#include <thread>
 
 #include "client/driver/command_job.h"
 #include "client/driver/driver.h"
@@ -15,45 +12,9 @@ TaskState::~TaskState() {
   if (bag_ != nullptr) bag_->drop_reference();
 }
 
-namespace {
-
-void pause_core() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
-
-}  // namespace
-
-bool TaskState::spin() const {
-  // Waking an idle core costs as much as a short task. A thread that keeps its own core busy for a
-  // moment saves its own wake-up, and the processes of the round trip wake each other on the core
-  // that is awake. How long is worth it, the last waits of this thread say.
-  constexpr auto kLongest = std::chrono::microseconds(150);
-  constexpr auto kShortest = std::chrono::microseconds(10);
-  static const bool several_cores = std::thread::hardware_concurrency() > 1;
-  thread_local auto patience = kLongest;
-  if (!several_cores) return false;
-  const auto give_up = std::chrono::steady_clock::now() + patience;
-  do {
-    for (int i = 0; i < 32; ++i) {
-      if (done()) {
-        patience = kLongest;
-        return true;
-      }
-      pause_core();
-    }
-  } while (std::chrono::steady_clock::now() < give_up);
-  patience = std::max(patience / 2, kShortest);
-  return false;
-}
-
 void TaskState::wait() {
   auto expected = Phase::pending;
   if (!phase_.compare_exchange_strong(expected, Phase::waited, std::memory_order_acq_rel)) return;
-  if (spin()) return;
   // While the callback thread sits here its queue grows; that must not stop the results we wait
   // for.
   const driver::Driver::Blocking blocking(*driver_);

@@ -161,3 +161,23 @@ TEST_CASE("a file damaged in the store is fetched again, and not run") {
   slave.kill();
   CHECK(leaks.found() == "");
 }
+
+TEST_CASE("options that cannot be are refused where they are given, and cost the bag nothing") {
+  SlaveProcess slave({.slots = 1});
+  knee::Cluster cluster(reaching(slave));
+  auto bag = cluster.bag();
+  const auto refusal = [&](const knee::TaskOptions& options) {
+    const Error error = error_out_of([&] { (void)bag.call<twice>(options, 1); });
+    CHECK(error.kind() == Error::Kind::usage);
+    return std::string(error.what());
+  };
+  CHECK_THAT(refusal({.attempts = 0}), Contains("attempts is 0"));
+  CHECK_THAT(refusal({.attempts = 256}), Contains("attempts is 256") && Contains("1 to 255"));
+  CHECK_THAT(refusal({.cores = 0}), Contains("cores is 0"));
+  CHECK_THAT(refusal({.cores = 65536}), Contains("cores is 65536"));
+  CHECK_THAT(refusal({.timeout = 0s}), Contains("timeout is 0"));
+  CHECK_THAT(refusal({.timeout = -1s}), Contains("timeout is -"));
+  CHECK(bag.counts().outstanding == 0);
+  CHECK(bag.call<twice>(1).get() == 2);
+  bag.wait();
+}

@@ -70,12 +70,7 @@ TEST_CASE("64 MiB go there and come back, byte for byte") {
   CHECK(wait_until([&] { return resident_memory_of(slave.pid()) < 64 * kMiB; }, 5s));
 }
 
-// The driver's limit for results that wait for callbacks counts tasks, not bytes
-// (Driver::kMostBacklog), and the slave answers as many exchanges as are pending, whether or not
-// the driver has taken in the earlier answers: they wait in its RPC system's queue, which
-// kMostWaiting does not count. Both need a limit in bytes. On a
-// loaded machine it may pass by chance.
-TEST_CASE("a slow callback stops the slaves, and memory stays bounded everywhere", "[!mayfail]") {
+TEST_CASE("a slow callback stops the slaves, and memory stays bounded everywhere") {
   constexpr int kTasks = 10'000;  // a gigabyte of results
   SlaveProcess slave;
   const LeakCheck leaks({&slave});

@@ -34,7 +34,7 @@ TEST_CASE_METHOD(Ended, "continuations run one at a time, in order, on one threa
   std::atomic<int> inside = 0;
   bool alone = true;
   {
-    CallbackThread callbacks;
+    CallbackThread callbacks([] {});
     for (int batch = 0; batch < 10; ++batch) {
       std::vector<TaskRef> tasks;
       for (int i = 0; i < 100; ++i)
@@ -59,7 +59,7 @@ TEST_CASE_METHOD(Ended, "many threads post: each continuation runs once") {
   constexpr int kEach = 1000;
   int calls = 0;
   {
-    CallbackThread callbacks;
+    CallbackThread callbacks([] {});
     std::vector<std::vector<TaskRef>> tasks(kThreads);
     for (auto& list : tasks)
       for (int i = 0; i < kEach; ++i) list.push_back(ended([&](TaskState&) { ++calls; }));
@@ -76,7 +76,7 @@ TEST_CASE_METHOD(Ended, "many threads post: each continuation runs once") {
 TEST_CASE_METHOD(Ended, "destruction runs what is left, and what that posts") {
   int depth = 0;
   {
-    CallbackThread callbacks;
+    CallbackThread callbacks([] {});
     TaskState::Continuation inner = [&](TaskState&) { ++depth; };
     auto second = ended(std::move(inner));
     auto first = ended([&, second](TaskState&) {
@@ -88,8 +88,10 @@ TEST_CASE_METHOD(Ended, "destruction runs what is left, and what that posts") {
   CHECK(depth == 2);
 }
 
-TEST_CASE_METHOD(Ended, "the backlog is what waits, and the bag's counts follow") {
-  CallbackThread callbacks;
+TEST_CASE_METHOD(Ended,
+                 "results that wait for slow continuations are noticed, and their end is told") {
+  std::atomic<int> relieved = 0;
+  CallbackThread callbacks([&] { ++relieved; });
   std::promise<void> entered;
   std::promise<void> leave;
   callbacks.post(ended([&](TaskState&) {
@@ -97,17 +99,32 @@ TEST_CASE_METHOD(Ended, "the backlog is what waits, and the bag's counts follow"
     leave.get_future().wait();
   }));
   entered.get_future().wait();
-  callbacks.post(ended([](TaskState&) { throw std::runtime_error("callback"); }));
-  CHECK(callbacks.backlog() == 2);
-  CHECK(bag->outstanding == 2);
+  CHECK_FALSE(callbacks.congested());
+  for (int i = 0; i < 65; ++i) {
+    auto large = ended([](TaskState&) {});
+    Access::payload(*large).extend(1024 * 1024);
+    callbacks.post(std::move(large));
+  }
+  CHECK(callbacks.congested());
+  CHECK(callbacks.congested());
+  CHECK(bag->outstanding == 66);
+  CHECK(relieved == 0);
   leave.set_value();
+  REQUIRE(idle());
+  CHECK(relieved == 1);
+  CHECK_FALSE(callbacks.congested());
+}
+
+TEST_CASE_METHOD(Ended, "what a continuation throws becomes the failure of its bag") {
+  CallbackThread callbacks([] {});
+  callbacks.post(ended([](TaskState&) { throw std::runtime_error("callback"); }));
   REQUIRE(idle());
   CHECK_THROWS_WITH(bag->rethrow(), "callback");
 }
 
 TEST_CASE_METHOD(Ended, "a continuation is destroyed once it has run") {
   auto token = std::make_shared<int>(1);
-  CallbackThread callbacks;
+  CallbackThread callbacks([] {});
   const auto one = ended([token](TaskState&) {});
   std::weak_ptr<int> watch = token;
   token.reset();

@@ -63,6 +63,16 @@ class Bytes {
     if (capacity_wanted > capacity()) reallocate(capacity_wanted);
   }
 
+  /// For tens of megabytes the faults of small pages would cost more than all copies. Only a hint
+  /// to the kernel about fresh memory; does nothing for less than a few.
+  static void prefer_large_pages(void* begin, std::size_t size) noexcept {
+    if (size < kLarge) return;
+    constexpr std::uintptr_t kPage = 4096;
+    const auto address = (reinterpret_cast<std::uintptr_t>(begin) + kPage - 1) & ~(kPage - 1);
+    const auto skipped = address - reinterpret_cast<std::uintptr_t>(begin);
+    ::madvise(reinterpret_cast<void*>(address), size - skipped, MADV_HUGEPAGE);
+  }
+
   /// Cuts off the end: `new_size` must not exceed size().
   void truncate(std::size_t new_size) noexcept { size_ = new_size; }
   /// Empties and keeps the capacity.
@@ -104,17 +114,9 @@ class Bytes {
     void* const moved = std::realloc(is_inline() ? nullptr : data_, new_capacity);
     if (moved == nullptr) throw std::bad_alloc();
     if (is_inline()) std::memcpy(moved, inline_, size_);
-    if (new_capacity >= kLarge) use_large_pages(moved, new_capacity);
+    prefer_large_pages(moved, new_capacity);
     data_ = static_cast<std::byte*>(moved);
     heap_capacity_ = new_capacity;
-  }
-
-  // For tens of megabytes the faults of small pages would cost more than all copies. Only a hint.
-  static void use_large_pages(void* begin, std::size_t size) noexcept {
-    constexpr std::uintptr_t kPage = 4096;
-    const auto address = (reinterpret_cast<std::uintptr_t>(begin) + kPage - 1) & ~(kPage - 1);
-    const auto skipped = address - reinterpret_cast<std::uintptr_t>(begin);
-    ::madvise(reinterpret_cast<void*>(address), size - skipped, MADV_HUGEPAGE);
   }
 
   static constexpr std::size_t kLarge = std::size_t{4} << 20;

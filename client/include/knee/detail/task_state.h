@@ -81,9 +81,6 @@ class KNEE_EXPORT TaskState {
   friend class driver::Driver;
   friend struct Access;
 
-  /// Looks for a moment, without sleeping, whether it gets done.
-  bool spin() const;
-
   enum class Phase : std::uint32_t { pending, armed, waited, abandoned, done };
 
   std::atomic<std::uint32_t> references_{1};
