@@ -215,7 +215,7 @@ struct Update {
   # For the driver's stderr: a worker died before it served, the slave drains ...
 
   slots @5 :UInt32;
-  # The slots this session may hope for now. 0: unchanged.
+  # The slots this session may hold when no other wants any. 0: unchanged.
 
   draining @6 :Bool;
   # The slave takes no new tasks: those it has not started come back in this and later updates.

@@ -2,10 +2,12 @@
 
 #include <kj/debug.h>
 #include <span>
+#include <utility>
 
 namespace knee::slave {
 
 kj::Promise<void> BlobSinkServer::write(WriteContext context) {
+  KJ_REQUIRE(!done_, "a write came after done");
   const auto bytes = context.getParams().getBytes();
   const std::span piece(reinterpret_cast<const std::byte*>(bytes.begin()), bytes.size());
   received_(bytes.size());
@@ -14,6 +16,7 @@ kj::Promise<void> BlobSinkServer::write(WriteContext context) {
 }
 
 kj::Promise<void> BlobSinkServer::done(DoneContext) {
+  KJ_REQUIRE(!std::exchange(done_, true), "done was said before");
   return disk_.run([writer = writer_] { writer->commit(); });
 }
 

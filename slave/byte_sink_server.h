@@ -21,6 +21,7 @@ class BlobSinkServer final : public proto::ByteSink::Server {
 
  private:
   DiskPool& disk_;
+  bool done_ = false;
   std::shared_ptr<BlobWriter> writer_;
   kj::Function<void(std::uint64_t)> received_;
 };

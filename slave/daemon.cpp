@@ -6,11 +6,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 #include <random>
 
-#include "common/base/check.h"
+#include "common/rpc/socket_stream.h"
 #include "slave/store/default_store.h"
 
 namespace knee::slave {
@@ -28,14 +29,6 @@ std::filesystem::path store_folder(const Options& options) {
 
 std::uint64_t store_size(const Options& options) {
   return options.store_size != 0 ? options.store_size : default_store_size(store_folder(options));
-}
-
-std::string make_scratch() {
-  const char* base = std::getenv("TMPDIR");
-  std::string folder = std::string(base && *base ? base : "/tmp") + "/knee-slave-XXXXXX";
-  if (::mkdtemp(folder.data()) == nullptr)
-    throw_errno("cannot make a scratch folder '" + folder + "' (set TMPDIR to a writable place)");
-  return folder;
 }
 
 kj::Duration redial_delay(unsigned failures) {
@@ -58,8 +51,7 @@ Daemon::Daemon(Options options)
       io_(kj::setupAsyncIo()),
       store_(store_folder(options_), store_size(options_)),
       slots_(options_.slots),
-      scratch_(make_scratch()),
-      state_{SlaveContext{options_.name, slots_, keepers_, io_, disk_, store_, scratch_,
+      state_{SlaveContext{options_.name, slots_, keepers_, io_, disk_, store_, scratch_.path(),
                           [this] { grant(); }},
              disk_, store_},
       tasks_(kj::heap<kj::TaskSet>(*this)) {}
@@ -69,8 +61,6 @@ Daemon::~Daemon() {
   // What is left of the connections lets go of its sessions in later turns of the loop; they need
   // the store and the slots, which end before the loop does.
   for (int i = 0; i < kMostLastTurns && !state_.sessions.empty(); ++i) io_.waitScope.poll();
-  std::error_code ignored;
-  std::filesystem::remove_all(scratch_, ignored);
 }
 
 int Daemon::run() {
@@ -79,6 +69,8 @@ int Daemon::run() {
   tasks_->add(wait_for_signal());
   tasks_->add(reap());
   tasks_->add(look_at_store());
+  tasks_->add(disk_.run([base = scratch_.base()] { ScratchFolder::sweep(base); })
+                  .catch_([](kj::Exception&&) {}));
   if (options_.idle_exit.count() != 0) tasks_->add(watch_idle());
   if (options_.inherited >= 0) {
     tasks_->add(serve_inherited(options_.inherited));
@@ -114,18 +106,25 @@ kj::Promise<void> Daemon::listen(const rpc::Address& address) {
 }
 
 kj::Promise<void> Daemon::accept_from(rpc::Listener& listener) {
-  return listener.accept().then([this, &listener](kj::Own<kj::AsyncIoStream> stream) {
-    serve(kj::mv(stream), listener.address().text());
-    return accept_from(listener);
-  });
+  return listener.accept()
+      .then([this, &listener](kj::Own<kj::AsyncIoStream> stream) {
+        serve(kj::mv(stream), listener.address().text());
+      })
+      .then([this, &listener] { return accept_from(listener); });
+}
+
+kj::Promise<void> Daemon::until_end(kj::Own<rpc::Connection> connection) {
+  auto& open = *connection;
+  connections_.insert(&open);
+  return open.on_disconnect().attach(kj::defer([this, &open] { connections_.erase(&open); }),
+                                     kj::mv(connection));
 }
 
 void Daemon::serve(kj::Own<kj::AsyncIoStream> stream, const std::string& whom) {
   tasks_->add(rpc::Connection::open(kj::mv(stream), rpc::Connection::Side::accepted,
                                     kj::heap<DoorServer>(state_), io_.provider->getTimer())
-                  .then([](kj::Own<rpc::Connection> connection) {
-                    auto ended = connection->on_disconnect();
-                    return ended.attach(kj::mv(connection));
+                  .then([this](kj::Own<rpc::Connection> connection) {
+                    return until_end(kj::mv(connection));
                   })
                   .catch_([whom](kj::Exception&& error) {
                     say("dropped a connection to " + whom + ": " + rpc::text_of(error));
@@ -133,14 +132,10 @@ void Daemon::serve(kj::Own<kj::AsyncIoStream> stream, const std::string& whom) {
 }
 
 kj::Promise<void> Daemon::serve_inherited(int socket) {
-  auto stream =
-      io_.lowLevelProvider->wrapSocketFd(socket, kj::LowLevelAsyncIoProvider::TAKE_OWNERSHIP);
+  auto stream = kj::heap<rpc::SocketStream>(io_.unixEventPort, UniqueFd(socket));
   return rpc::Connection::open(kj::mv(stream), rpc::Connection::Side::accepted,
                                kj::heap<DoorServer>(state_), io_.provider->getTimer())
-      .then([](kj::Own<rpc::Connection> connection) {
-        auto ended = connection->on_disconnect();
-        return ended.attach(kj::mv(connection));
-      })
+      .then([this](kj::Own<rpc::Connection> connection) { return until_end(kj::mv(connection)); })
       .catch_([](kj::Exception&&) {})
       .then([this] { end_->fulfill(); });  // the driver is gone, and it was its slave
 }
@@ -155,13 +150,13 @@ kj::Promise<void> Daemon::dial(rpc::Address address, unsigned failures) {
       })
       .then([this, address, &was_met](kj::Own<rpc::Connection> connection) {
         auto& open = *connection;
-        return meet(open)
-            .then([address, &open, &was_met] {
-              was_met = true;
-              say("serving " + address.text());
-              return open.on_disconnect();
-            })
-            .attach(kj::mv(connection));
+        return meet(open).then([this, address, &was_met, connection = kj::mv(connection)](
+                                   proto::Membership::Client membership) mutable {
+          was_met = true;
+          say("serving " + address.text());
+          // Letting go of it would mean that this slave leaves.
+          return until_end(kj::mv(connection)).attach(kj::mv(membership));
+        });
       })
       .then([address] { say(address.text() + " has ended the connection; dialing again"); },
             [address, failures](kj::Exception&& error) {
@@ -177,7 +172,7 @@ kj::Promise<void> Daemon::dial(rpc::Address address, unsigned failures) {
       });
 }
 
-kj::Promise<void> Daemon::meet(rpc::Connection& connection) {
+kj::Promise<proto::Membership::Client> Daemon::meet(rpc::Connection& connection) {
   auto request = connection.door().helloRequest();
   fill_hello(request.initHello(), state_);
   return request.send().then([this](capnp::Response<proto::Door::HelloResults> answer) {
@@ -187,11 +182,7 @@ kj::Promise<void> Daemon::meet(rpc::Connection& connection) {
     KJ_REQUIRE(refusal.empty(), refusal.c_str());
     auto join = answer.getMeeting().joinRequest();
     join.setSlave(kj::heap<SlaveServer>(state_, theirs.getIdentity().cStr()));
-    // The membership is kept by the connection: it ends with it.
-    return join.send().then([](auto&& membership) {
-      auto kept = membership.getMembership();
-      return kept.whenResolved().attach(kj::mv(kept));
-    });
+    return join.send().then([](auto&& answer) { return answer.getMembership(); });
   });
 }
 
@@ -247,10 +238,15 @@ void Daemon::begin_drain() {
 kj::Promise<void> Daemon::drained() {
   // Until no session runs anything and has told its driver so.
   return io_.provider->getTimer().afterDelay(50 * kj::MILLISECONDS).then([this] {
-    for (auto* session : state_.sessions)
-      if (session->busy() || !session->outbox().empty() || session->values().has_results())
-        return drained();
-    return kj::Promise<void>(kj::READY_NOW);
+    // A driver that waits for nothing learns of it when the connection ends.
+    const bool working =
+        std::any_of(state_.sessions.begin(), state_.sessions.end(), [](Session* session) {
+          return session->busy() || session->outbox().bytes() != 0 ||
+                 session->values().has_results();
+        });
+    const bool sending = std::any_of(connections_.begin(), connections_.end(),
+                                     [](auto* connection) { return connection->has_unsent(); });
+    return working || sending ? drained() : kj::Promise<void>(kj::READY_NOW);
   });
 }
 

@@ -2,12 +2,14 @@
 #include <kj/async-io.h>
 
 #include <memory>
+#include <set>
 #include <string>
 
 #include "common/rpc/connection.h"
 #include "common/rpc/listener.h"
 #include "slave/disk_pool.h"
 #include "slave/options.h"
+#include "slave/scratch_folder.h"
 #include "slave/slave_server.h"
 #include "slave/store/blob_store.h"
 
@@ -30,9 +32,11 @@ class Daemon final : public kj::TaskSet::ErrorHandler {
   kj::Promise<void> listen(const rpc::Address& address);
   kj::Promise<void> accept_from(rpc::Listener& listener);
   kj::Promise<void> dial(rpc::Address address, unsigned failures);
-  kj::Promise<void> meet(rpc::Connection& connection);
+  kj::Promise<proto::Membership::Client> meet(rpc::Connection& connection);
   void serve(kj::Own<kj::AsyncIoStream> stream, const std::string& whom);
   kj::Promise<void> serve_inherited(int socket);
+  /// Resolves when the connection has ended.
+  kj::Promise<void> until_end(kj::Own<rpc::Connection> connection);
   kj::Promise<void> watch_idle();
   kj::Promise<void> reap();
   kj::Promise<void> look_at_store();
@@ -47,9 +51,10 @@ class Daemon final : public kj::TaskSet::ErrorHandler {
   DiskPool disk_;  ///< ends before the store its jobs use
   process::Keepers keepers_;
   FairShare slots_;
-  std::string scratch_;
+  ScratchFolder scratch_;
   SlaveState state_;
   bool granting_ = false;
+  std::set<rpc::Connection*> connections_;
   kj::Own<kj::PromiseFulfiller<void>> end_;
   kj::Own<kj::TaskSet> tasks_;
 };

@@ -81,12 +81,8 @@ bool FairShare::should_yield(Client client, Time now) {
   return mine.holding > theirs.holding + 1 || usage(mine, now) > usage(theirs, now);
 }
 
-std::uint32_t FairShare::fair_part(Client client) const {
-  std::set<std::string> active{sessions_.at(client).identity};
-  for (const auto& [id, session] : sessions_)
-    if (session.wants != 0 || session.holding != 0) active.insert(session.identity);
-  const auto part = static_cast<std::uint32_t>((slots_ + active.size() - 1) / active.size());
-  return std::min(sessions_.at(client).limit, std::max(1U, part));
+std::uint32_t FairShare::limit(Client client) const {
+  return sessions_.at(client).limit;
 }
 
 double FairShare::usage(Identity& identity, Time now) const {

@@ -43,8 +43,8 @@ class FairShare {
 
   std::uint32_t slots() const { return slots_; }
   std::uint32_t busy() const { return busy_; }
-  /// Slots the client may hope for: its part if all who want or hold anything share equally.
-  std::uint32_t fair_part(Client client) const;
+  /// Slots the client may hold at once when nobody else wants any.
+  std::uint32_t limit(Client client) const;
 
  private:
   struct Identity {

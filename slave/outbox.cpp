@@ -9,12 +9,13 @@ namespace knee::slave {
 namespace {
 
 /// Of outcomes, and again of output, in one update: large enough to carry a batch, small enough
-/// that a message never comes near Cap'n Proto's limits.
+/// that a message never comes near Cap'n Proto's limits, and that a driver which takes no more
+/// exchanges has soon taken in all that was sent.
 constexpr std::size_t kUpdateBytes = 1024 * 1024;
 
 }  // namespace
 
-void Outbox::add_record(std::span<const std::byte> record, std::optional<std::uint64_t> value) {
+void Outbox::add_record(std::span<const std::byte> record, std::optional<Value> value) {
   const std::size_t words = record.size() / sizeof(capnp::word);
   const std::size_t offset = outcome_words_.size();
   outcome_words_.resize(offset + words);
@@ -47,7 +48,7 @@ void Outbox::set_draining() {
 bool Outbox::empty() const {
   return outcomes_.size() == outcomes_sent_ && output_.empty() && started_.empty() &&
          notes_.empty() && slots_ == slots_told_ && draining_ == draining_told_ &&
-         !take_back_answered_;
+         !take_back_after_;
 }
 
 capnp::MessageSize Outbox::message_size() const {
@@ -76,20 +77,23 @@ void Outbox::fill(proto::Update::Builder update) {
   update.setDraining(draining_);
   draining_told_ = draining_;
   // The answer is complete only when the outcomes that are part of it have gone.
-  if (take_back_answered_ && outcomes_.empty()) {
+  if (take_back_after_ && *take_back_after_ <= outcomes_before_ + outcomes_sent_) {
     update.setTakeBackAnswered(true);
-    take_back_answered_ = false;
+    take_back_after_.reset();
   }
 }
 
 void Outbox::fill_outcomes(proto::Update::Builder update) {
   std::size_t count = 0;
   std::size_t bytes = 0;
+  std::size_t value_bytes = 0;
   const std::uint64_t output_sent = output_added_ - output_.size();
-  for (std::size_t i = outcomes_sent_;
-       i < outcomes_.size() && bytes < kUpdateBytes && outcomes_[i].output_before <= output_sent;
-       ++i, ++count)
+  for (std::size_t i = outcomes_sent_; i < outcomes_.size() && bytes + value_bytes < kUpdateBytes &&
+                                       outcomes_[i].output_before <= output_sent;
+       ++i, ++count) {
     bytes += outcomes_[i].words * sizeof(capnp::word);
+    if (outcomes_[i].value) value_bytes += outcomes_[i].value->bytes;
+  }
   auto list = update.initOutcomes(static_cast<unsigned>(count));
   for (unsigned i = 0; i < count; ++i) {
     const auto& outcome = outcomes_[outcomes_sent_ + i];
@@ -98,7 +102,7 @@ void Outbox::fill_outcomes(proto::Update::Builder update) {
     const auto written = reader.root<proto::FromWorker>().getOutcome();
     try {
       list.setWithCaveats(i, written);
-      if (outcome.value) list[i].getValue().setValue(*outcome.value);
+      if (outcome.value) list[i].getValue().setValue(outcome.value->id);
     } catch (const kj::Exception&) {
       // A worker that wrote over its own outcome: that must not keep the other ones here for ever.
       list[i].setId(written.getId());
@@ -108,11 +112,21 @@ void Outbox::fill_outcomes(proto::Update::Builder update) {
   }
   outcomes_sent_ += count;
   bytes_ -= bytes;
-  if (outcomes_sent_ == outcomes_.size()) {
-    outcomes_.clear();
-    outcome_words_.clear();
-    outcomes_sent_ = 0;
-  }
+  forget_sent();
+}
+
+void Outbox::forget_sent() {
+  // Half and half, so that each outcome is moved once at most in the mean.
+  if (outcomes_sent_ * 2 < outcomes_.size()) return;
+  const auto offset =
+      outcomes_sent_ == outcomes_.size() ? outcome_words_.size() : outcomes_[outcomes_sent_].offset;
+  outcome_words_.erase(outcome_words_.begin(),
+                       outcome_words_.begin() + static_cast<std::ptrdiff_t>(offset));
+  outcomes_.erase(outcomes_.begin(),
+                  outcomes_.begin() + static_cast<std::ptrdiff_t>(outcomes_sent_));
+  for (auto& outcome : outcomes_) outcome.offset -= offset;
+  outcomes_before_ += outcomes_sent_;
+  outcomes_sent_ = 0;
 }
 
 void Outbox::fill_output(proto::Update::Builder update) {

@@ -16,9 +16,14 @@ namespace knee::slave {
 /// thread.
 class Outbox {
  public:
-  /// An outcome as the worker wrote it (a FromWorker record in memory of our own). `value`: the id
-  /// under which a large result can be fetched.
-  void add_record(std::span<const std::byte> record, std::optional<std::uint64_t> value);
+  /// A large result, which can be fetched.
+  struct Value {
+    std::uint64_t id;
+    std::size_t bytes;
+  };
+
+  /// An outcome as the worker wrote it (a FromWorker record in memory of our own).
+  void add_record(std::span<const std::byte> record, std::optional<Value> value);
 
   /// An outcome the slave itself has to report.
   template <class Fill>
@@ -45,7 +50,7 @@ class Outbox {
   void add_note(std::string text) { notes_.push_back(std::move(text)); }
   void set_slots(std::uint32_t slots);
   void set_draining();
-  void set_take_back_answered() { take_back_answered_ = true; }
+  void set_take_back_answered() { take_back_after_ = outcomes_before_ + outcomes_.size(); }
 
   bool empty() const;
   /// Bytes waiting: results and output. A session over its limit stops reading its workers.
@@ -54,15 +59,15 @@ class Outbox {
   /// About what the next update takes: a message of one piece is read much faster than one of many.
   capnp::MessageSize message_size() const;
 
-  /// Moves as much as one update should hold (about 1 MiB) into `update`. An outcome never goes
-  /// before output that was added before it.
+  /// Moves as much as one update should hold (about 1 MiB, with the large results it names) into
+  /// `update`. An outcome never goes before output that was added before it.
   void fill(proto::Update::Builder update);
 
  private:
   struct Outcome {
     std::size_t offset;  ///< in words, into outcomes_words_
     std::size_t words;
-    std::optional<std::uint64_t> value;
+    std::optional<Value> value;
     std::uint64_t output_before;  ///< pieces of output that were added before it
   };
   struct Output {
@@ -79,12 +84,14 @@ class Outbox {
   };
 
   void fill_outcomes(proto::Update::Builder update);
+  void forget_sent();
   void fill_output(proto::Update::Builder update);
 
   channel::RecordBuilder builder_;
   std::vector<std::uint64_t> outcome_words_;  ///< clang has no copy of capnp::word
   std::vector<Outcome> outcomes_;
-  std::size_t outcomes_sent_ = 0;
+  std::size_t outcomes_sent_ = 0;      ///< of outcomes_
+  std::uint64_t outcomes_before_ = 0;  ///< sent and forgotten
   std::deque<Output> output_;
   std::uint64_t output_added_ = 0;
   std::vector<Started> started_;
@@ -95,7 +102,7 @@ class Outbox {
   std::uint32_t slots_told_ = 0;
   bool draining_ = false;
   bool draining_told_ = false;
-  bool take_back_answered_ = false;
+  std::optional<std::uint64_t> take_back_after_;  ///< outcomes that go before the answer
 };
 
 }  // namespace knee::slave

@@ -11,29 +11,32 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
 
-/// Work a worker holds: enough to hide the round trip to it, little enough to be a small loss when
-/// a slot is wanted elsewhere.
-constexpr nanoseconds kWorkAhead = milliseconds(2);
+/// Work a worker holds. It is looked after when most of that is done: enough to make a wake-up
+/// worth its price. No loss when a slot is wanted elsewhere: what has not begun can be taken back.
+constexpr nanoseconds kWorkAhead = milliseconds(16);
 constexpr std::size_t kTasksAhead = 2048;
 
-/// How often running tasks are looked at: time limits, progress, tasks stuck behind a long one.
-constexpr auto kTick = 20 * kj::MILLISECONDS;
+/// How often running tasks are looked at: time limits, progress, tasks stuck behind a long one,
+/// results of workers whose bell waits.
+constexpr auto kTick = 10 * kj::MILLISECONDS;
 /// A task that runs longer is worth telling the driver about.
 constexpr nanoseconds kLong = milliseconds(10);
 
 /// Results and output kept for a driver that does not fetch them, before workers have to wait.
 constexpr std::size_t kMostWaiting = 4 * 1024 * 1024;
-constexpr std::size_t kMostValueBytes = std::size_t{512} * 1024 * 1024;
+constexpr std::size_t kMostValueBytes = std::size_t{64} * 1024 * 1024;
 
 /// Workers that die before they serve, in a row, before the session gives up on its program.
 constexpr std::uint32_t kMostFailedStarts = 3;
+/// After the machine has refused a process, before it is asked for one again.
+constexpr auto kStartAgain = std::chrono::seconds(1);
 
 }  // namespace
 
 Session::Session(SlaveContext& slave, const std::string& identity, std::uint32_t slot_limit,
                  std::optional<WorkerProgram> program)
     : slave_(slave), program_(std::move(program)), client_(slave.slots.add(identity, slot_limit)) {
-  outbox_.set_slots(slave_.slots.fair_part(client_));
+  outbox_.set_slots(slave_.slots.limit(client_));
 }
 
 Session::~Session() {
@@ -69,6 +72,7 @@ void Session::accept(proto::Work::Reader work, std::map<Digest, std::string> sha
   if (work.getTakeBack() != 0) take_back(work.getTakeBack());
   dispatch();
   news();
+  resume();  // dropped values have made room
 }
 
 void Session::resume() {
@@ -78,7 +82,7 @@ void Session::resume() {
 }
 
 bool Session::may_read() {
-  return outbox_.bytes() < kMostWaiting && values_.bytes() < kMostValueBytes;
+  return outbox_.bytes() < kMostWaiting && values_.result_bytes() < kMostValueBytes;
 }
 
 // --- giving out tasks
@@ -93,9 +97,16 @@ void Session::dispatch() {
 }
 
 void Session::want_slots() {
-  wanted_ = queue_.empty() ? 0 : queue_.front().cores;
-  slave_.slots.want(client_, wanted_);
+  ask_for_slots();
   if (wanted_ != 0) slave_.grant();
+}
+
+void Session::ask_for_slots() {
+  const bool may_start =
+      !queue_.empty() &&
+      (queue_.front().is_command || idle_worker() != nullptr || Clock::now() >= start_again_);
+  wanted_ = may_start ? queue_.front().cores : 0;
+  slave_.slots.want(client_, wanted_);
 }
 
 void Session::granted() {
@@ -107,29 +118,38 @@ void Session::granted() {
   } else {
     start_call(cores);
   }
-  wanted_ = queue_.empty() ? 0 : queue_.front().cores;
-  slave_.slots.want(client_, wanted_);
+  ask_for_slots();
 }
 
 void Session::start_call(std::uint32_t cores) {
+  Worker* worker = idle_worker();
   try {
-    Worker* worker = idle_worker();
     if (worker == nullptr) worker = &start_worker();
-    worker->holding = cores;
-    give_one(*worker);
-    worker->publish();
-    if (worker->idle()) release_slots(*worker);
   } catch (const std::exception& error) {
     slave_.slots.give_back(client_, cores, Clock::now());
-    refuse_calls(std::string("this slave cannot start its worker: ") + error.what());
-    news();
+    return cannot_start(error.what());
   }
+  worker->holding = cores;
+  give_one(*worker);
+  worker->publish();
+  if (worker->idle()) release_slots(*worker);
+}
+
+void Session::cannot_start(const std::string& why) {
+  const std::string text = "this slave cannot start a worker: " + why;
+  if (workers_.empty()) {
+    refuse_calls(text);
+  } else {
+    // Those that run go on, and take what is queued.
+    start_again_ = Clock::now() + kStartAgain;
+    outbox_.add_note(text + "; it goes on with " + std::to_string(workers_.size()));
+  }
+  news();
 }
 
 Worker* Session::idle_worker() {
   for (auto& [slot, worker] : workers_)
-    if (worker->idle() && worker->holding == 0 && worker->killed() == KillReason::none)
-      return worker.get();
+    if (worker->idle() && worker->holding == 0 && worker->usable()) return worker.get();
   return nullptr;
 }
 
@@ -166,7 +186,7 @@ void Session::command_done(std::uint32_t cores) {
 }
 
 void Session::top_up(Worker& worker) {
-  if (worker.killed() != KillReason::none) return;
+  if (!worker.usable() || worker.kill_at) return;
   if (slave_.slots.should_yield(client_, Clock::now())) {
     put_back(worker.take_back());
     return;
@@ -218,13 +238,15 @@ bool Session::rebalance() {
   if (slave_.slots.busy() == slave_.slots.slots()) return false;
   bool any = false;
   for (auto& [slot, worker] : workers_) {
+    if (!worker->usable()) continue;
     const auto current = worker->running();
     const bool first_waits = !current;
     if (worker->ahead() <= (first_waits ? 1U : 0U)) continue;
     if (current && worker->backlog() < milliseconds(1) && current->elapsed < milliseconds(1))
       continue;
     put_back(worker->take_back());
-    if (first_waits && give_one(*worker)) worker->publish();
+    // It may have begun them all meanwhile.
+    if (first_waits && !queue_.empty() && give_one(*worker)) worker->publish();
     any = true;
     break;
   }
@@ -234,16 +256,19 @@ bool Session::rebalance() {
 // --- what workers say
 
 void Session::task_ended(Worker&, QueuedTask task, std::span<const std::byte> record,
-                         std::optional<UniqueFd> value) {
+                         std::optional<channel::SharedMemory> value) {
   failed_starts_ = 0;
   channel::RecordReader reader(record);
   estimates_.add(task.function,
                  nanoseconds(reader.root<proto::FromWorker>().getOutcome().getRunTime()));
   reported_.erase(task.id);
   if (task.value) values_.drop_argument(*task.value);
-  std::optional<std::uint64_t> id;
-  if (value) id = values_.put_result(channel::SharedMemory::map(std::move(*value)));
-  outbox_.add_record(record, id);
+  std::optional<Outbox::Value> large;
+  if (value) {
+    const std::size_t bytes = value->bytes().size();
+    large = {values_.put_result(std::move(*value)), bytes};
+  }
+  outbox_.add_record(record, large);
 }
 
 void Session::task_printed(Worker& worker, std::uint64_t task, bool error, std::string text) {
@@ -252,9 +277,17 @@ void Session::task_printed(Worker& worker, std::uint64_t task, bool error, std::
 }
 
 void Session::worker_progressed(Worker& worker) {
-  if (worker.killed() == KillReason::none) top_up(worker);
+  top_up(worker);
   if (worker.idle()) release_slots(worker);
   if (queue_.empty() && slave_.slots.busy() < slave_.slots.slots() && rebalance()) want_slots();
+  look_at_workers();
+}
+
+void Session::look_at_workers() {
+  if (std::exchange(looking_, true)) return;
+  for (auto& [slot, worker] : workers_)
+    if (worker->bell_waits()) worker->look();
+  looking_ = false;
   news();
 }
 
@@ -333,10 +366,12 @@ void Session::cancel(capnp::List<std::uint64_t>::Reader ids, nanoseconds grace) 
   }
   std::erase_if(unwanted, [&](std::uint64_t id) { return commands_.cancel(id, grace); });
   std::erase_if(queue_, [&](const QueuedTask& task) {
-    if (!unwanted.contains(task.id)) return false;
+    if (unwanted.erase(task.id) == 0) return false;
     cancelled(task);
     return true;
   });
+  // Some will never come, but what was to go before them may be here.
+  for (const auto id : unwanted) values_.drop_argument(id);
 }
 
 void Session::put_back(std::vector<QueuedTask> tasks) {
@@ -369,15 +404,19 @@ void Session::start_ticking() {
 
 kj::Promise<void> Session::tick() {
   return slave_.io.provider->getTimer().afterDelay(kTick).then([this]() -> kj::Promise<void> {
-    for (auto& [slot, worker] : workers_) look_at(*worker);
-    commands_.look();
-    dispatch();
-    outbox_.set_slots(slave_.slots.fair_part(client_));
-    news();
+    const auto failed = kj::runCatchingExceptions([this] { look_round(); });
+    KJ_IF_MAYBE (error, failed) outbox_.add_note(error->getDescription().cStr());
     if (busy()) return tick();
     ticking_ = false;
     return kj::READY_NOW;
   });
+}
+
+void Session::look_round() {
+  for (auto& [slot, worker] : workers_) look_at(*worker);
+  commands_.look();
+  dispatch();
+  look_at_workers();
 }
 
 void Session::look_at(Worker& worker) {
@@ -385,15 +424,21 @@ void Session::look_at(Worker& worker) {
   if (!current) return;
   const QueuedTask& task = *current->task;
   if (task.timeout != 0 && current->elapsed > nanoseconds(task.timeout)) {
-    worker.kill(KillReason::timeout);
+    kill_if_at(worker, task.id, KillReason::timeout);
   } else if (worker.kill_at && Clock::now() > *worker.kill_at) {
-    worker.kill(KillReason::cancelled);
+    kill_if_at(worker, task.id, KillReason::cancelled);
   } else if (current->elapsed > kLong) {
     const bool told = !reported_.insert(task.id).second;
     if (!told || current->progress >= 0)
       outbox_.add_started(task.id, task.attempt,
                           static_cast<std::uint64_t>(current->elapsed.count()), current->progress);
   }
+}
+
+void Session::kill_if_at(Worker& worker, std::uint64_t task, KillReason reason) {
+  // With nothing left to claim, the next task cannot be what is hit.
+  put_back(worker.take_back());
+  if (worker.claimed_task() == task) worker.kill(reason);
 }
 
 void Session::news() {

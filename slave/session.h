@@ -86,7 +86,7 @@ class Session final : public WorkerOwner, public CommandsOwner {
  private:
   // WorkerOwner
   void task_ended(Worker& worker, QueuedTask task, std::span<const std::byte> record,
-                  std::optional<UniqueFd> value) override;
+                  std::optional<channel::SharedMemory> value) override;
   void task_printed(Worker& worker, std::uint64_t task, bool error, std::string text) override;
   void worker_progressed(Worker& worker) override;
   void worker_died(Worker& worker, WorkerDeath death) override;
@@ -102,10 +102,12 @@ class Session final : public WorkerOwner, public CommandsOwner {
   bool prepare(Worker& worker, const QueuedTask& task);
   void release_slots(Worker& worker);
   void want_slots();
+  void ask_for_slots();
   bool rebalance();
   Worker* idle_worker();
   Worker& start_worker();
   void start_call(std::uint32_t cores);
+  void cannot_start(const std::string& why);
   void start_command();
   std::uint32_t free_slot() const;
   void bury(Worker& worker);
@@ -123,7 +125,12 @@ class Session final : public WorkerOwner, public CommandsOwner {
 
   void start_ticking();
   kj::Promise<void> tick();
+  void look_round();
   void look_at(Worker& worker);
+  /// Kills the worker for the sake of that task, unless it is through with it.
+  void kill_if_at(Worker& worker, std::uint64_t task, KillReason reason);
+  /// Takes in what workers have to say that would not ring yet, and tells it in one go.
+  void look_at_workers();
 
   SlaveContext& slave_;
   std::optional<WorkerProgram> program_;
@@ -140,8 +147,10 @@ class Session final : public WorkerOwner, public CommandsOwner {
   Commands commands_{*this, slave_, outbox_, values_};
   std::map<std::uint32_t, std::unique_ptr<Worker>> workers_;  ///< by slot number
   std::uint32_t failed_starts_ = 0;
+  std::chrono::steady_clock::time_point start_again_{};  ///< no new worker before
   bool draining_ = false;
   bool ticking_ = false;
+  bool looking_ = false;
   std::vector<std::unique_ptr<Worker>> dead_;  ///< until the loop has left their callbacks
   kj::Promise<void> burial_ = nullptr;
   kj::Promise<void> ticker_ = nullptr;

@@ -112,19 +112,25 @@ kj::Promise<void> SessionServer::getValue(GetValueContext context) {
   KJ_REQUIRE(value.has_value(), "there is no such value, or it was fetched before", id);
   auto sink = context.getParams().getSink();
   context.allowCancellation();
-  if (auto* file = std::get_if<FileValue>(&*value))
-    return rpc::send_pieces(
-        kj::mv(sink), file->size,
-        [this, value = std::make_shared<FileValue>(std::move(*file))](std::uint64_t offset,
-                                                                      std::size_t most) {
-          return disk_.run([value, offset, most] { return read_piece(*value, offset, most); });
-        });
-  auto memory = std::get<channel::SharedMemory>(std::move(*value));
-  auto held = kj::heap<channel::SharedMemory>(std::move(memory));
-  const auto bytes = held->bytes();
-  return rpc::send_bytes(kj::mv(sink), bytes).attach(kj::mv(held)).then([this] {
+  session_.values().leaving();
+  auto over = kj::defer([this] {
+    session_.values().delivered();
     session_.resume();
   });
+  return send(std::move(*value), kj::mv(sink)).attach(kj::mv(over));
+}
+
+kj::Promise<void> SessionServer::send(ResultValue value, proto::ByteSink::Client sink) {
+  if (auto* file = std::get_if<FileValue>(&value))
+    return rpc::send_pieces(
+        kj::mv(sink), file->size,
+        [this, kept = std::make_shared<FileValue>(std::move(*file))](std::uint64_t offset,
+                                                                     std::size_t most) {
+          return disk_.run([kept, offset, most] { return read_piece(*kept, offset, most); });
+        });
+  auto memory = kj::heap<channel::SharedMemory>(std::get<channel::SharedMemory>(std::move(value)));
+  const auto bytes = memory->bytes();
+  return rpc::send_bytes(kj::mv(sink), bytes).attach(kj::mv(memory));
 }
 
 kj::Promise<void> SessionServer::signalTask(SignalTaskContext context) {

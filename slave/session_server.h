@@ -35,6 +35,7 @@ class SessionServer final : public proto::Session::Server {
   /// On the disk pool.
   std::vector<BlobPin> pin_shared(const std::vector<Digest>& digests);
   void answer();
+  kj::Promise<void> send(ResultValue value, proto::ByteSink::Client sink);
 
   DiskPool& disk_;
   BlobStore& store_;

@@ -22,22 +22,16 @@ using ResultValue = std::variant<channel::SharedMemory, FileValue>;
 class ValueTable {
  public:
   void put_argument(std::uint64_t id, channel::SharedMemory memory) {
-    bytes_ += memory.bytes().size();
     arguments_.insert_or_assign(id, std::move(memory));
   }
   const channel::SharedMemory* argument(std::uint64_t id) const {
     const auto found = arguments_.find(id);
     return found == arguments_.end() ? nullptr : &found->second;
   }
-  void drop_argument(std::uint64_t id) {
-    const auto found = arguments_.find(id);
-    if (found == arguments_.end()) return;
-    bytes_ -= found->second.bytes().size();
-    arguments_.erase(found);
-  }
+  void drop_argument(std::uint64_t id) { arguments_.erase(id); }
 
   std::uint64_t put_result(ResultValue value) {
-    bytes_ += memory_of(value);
+    result_bytes_ += memory_of(value);
     results_.emplace(++last_result_, std::move(value));
     return last_result_;
   }
@@ -46,15 +40,20 @@ class ValueTable {
     const auto found = results_.find(id);
     if (found == results_.end()) return std::nullopt;
     auto value = std::move(found->second);
-    bytes_ -= memory_of(value);
+    result_bytes_ -= memory_of(value);
     results_.erase(found);
     return value;
   }
   void drop_result(std::uint64_t id) { take_result(id); }
-  bool has_results() const { return !results_.empty(); }
 
-  /// Memory of all of them. Files take none.
-  std::size_t bytes() const { return bytes_; }
+  /// A result is on its way to the driver, until as many calls of `delivered`.
+  void leaving() { ++leaving_; }
+  void delivered() { --leaving_; }
+  /// Results that the driver does not have yet.
+  bool has_results() const { return !results_.empty() || leaving_ != 0; }
+
+  /// Memory of all results. Files take none. (Arguments are the driver's to count.)
+  std::size_t result_bytes() const { return result_bytes_; }
 
  private:
   static std::size_t memory_of(const ResultValue& value) {
@@ -65,7 +64,8 @@ class ValueTable {
   std::map<std::uint64_t, channel::SharedMemory> arguments_;
   std::map<std::uint64_t, ResultValue> results_;
   std::uint64_t last_result_ = 0;
-  std::size_t bytes_ = 0;
+  std::size_t result_bytes_ = 0;
+  std::size_t leaving_ = 0;
 };
 
 }  // namespace knee::slave

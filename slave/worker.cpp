@@ -46,10 +46,8 @@ Worker::Worker(WorkerOwner& owner, process::Keepers& keepers, kj::UnixEventPort&
   channel_.send_setup(setup);
   channel_.sleep();
   const auto ignore = [](kj::Exception&&) {};
-  channel_watch_ = watch_channel().eagerlyEvaluate([this](kj::Exception&& error) {
-    unusable_ = error.getDescription().cStr();
-    kill(KillReason::broken);
-  });
+  channel_watch_ =
+      watch_channel().eagerlyEvaluate([this](kj::Exception&& error) { broken(error); });
   keeper_watch_ = watch_keeper().eagerlyEvaluate(ignore);
   const auto may_read = [this] { return owner_.may_read(); };
   stdout_watch_ = stdout_.pump(may_read).eagerlyEvaluate(ignore);
@@ -72,6 +70,22 @@ bool Worker::tell(std::span<const std::byte> record) {
   return true;
 }
 
+bool Worker::pass_value(std::uint64_t id, int memfd) {
+  if (passed_.contains(id)) return true;
+  try {
+    if (!channel_.send_value(id, memfd)) return false;
+  } catch (const std::system_error&) {
+    gone_ = true;
+    return false;
+  }
+  passed_.insert(id);
+  return true;
+}
+
+void Worker::forget_value(const QueuedTask& task) {
+  if (task.value && passed_.erase(*task.value) != 0) channel_.forget_value(*task.value);
+}
+
 std::vector<QueuedTask> Worker::take_back() {
   std::vector<QueuedTask> taken;
   // Fewer may be left than were not claimed: a worker that answers before it claims is about to be
@@ -81,6 +95,7 @@ std::vector<QueuedTask> Worker::take_back() {
     if (last.task) {
       backlog_ -= last.estimate;
       --tasks_;
+      forget_value(*last.task);
       taken.push_back(std::move(*last.task));
     } else {
       functions_told = 0;
@@ -122,18 +137,34 @@ void Worker::kill(KillReason reason) {
 void Worker::resume() {
   stdout_.resume();
   stderr_.resume();
-  if (std::exchange(held_back_, false)) take_outcomes();
+  if (std::exchange(held_back_, false)) look();
+}
+
+void Worker::look() {
+  if (dead_ || taking_ || held_back_) return;
+  const auto failed = kj::runCatchingExceptions([this] { take_outcomes(); });
+  KJ_IF_MAYBE (error, failed) broken(*error);
+}
+
+void Worker::broken(const kj::Exception& error) {
+  unusable_ = error.getDescription().cStr();
+  kill(KillReason::broken);
 }
 
 kj::Promise<void> Worker::watch_channel() {
   auto readable = channel_readable_.whenBecomesReadable();
   const bool open = channel_.listen();
   take_outcomes();
-  if (!open) return kj::READY_NOW;  // the keeper says the rest
+  if (!open) {
+    gone_ = true;  // the keeper says the rest
+    return kj::READY_NOW;
+  }
   return readable.then([this] { return watch_channel(); });
 }
 
 void Worker::take_outcomes() {
+  if (std::exchange(taking_, true)) return;
+  KJ_DEFER(taking_ = false);
   bool any = false;
   do {
     if (!owner_.may_read()) {
@@ -159,6 +190,7 @@ void Worker::take_outcome(std::span<const std::byte> record) {
   const auto root = reader.checked_root<proto::FromWorker>();
   switch (root.which()) {
     case proto::FromWorker::READY:
+      KJ_REQUIRE(!served_, "the worker said twice that it is ready");
       served_ = true;
       return;
     case proto::FromWorker::UNUSABLE:
@@ -177,12 +209,12 @@ void Worker::take_outcome(std::span<const std::byte> record) {
              "the worker answered a task it did not have");
   // All that can be wrong with it is found before the task is let go: else nobody would answer for
   // that.
-  std::optional<UniqueFd> value;
+  std::optional<channel::SharedMemory> value;
   if (outcome.isValue() && outcome.getValue().isValue()) {
     channel_.listen();
-    value = channel_.take_value(outcome.getValue().getValue());
-    KJ_REQUIRE(value.has_value(), "the worker named a value it did not pass");
-    channel::SharedMemory::map(UniqueFd(::fcntl(value->get(), F_DUPFD_CLOEXEC, 0)));
+    auto passed = channel_.take_value(outcome.getValue().getValue());
+    KJ_REQUIRE(passed.has_value(), "the worker named a value it did not pass");
+    value = channel::SharedMemory::map(std::move(*passed));
   }
   const std::uint32_t number = ++first_;
   QueuedTask task = std::move(*given_.front().task);
@@ -190,6 +222,7 @@ void Worker::take_outcome(std::span<const std::byte> record) {
   given_.pop_front();
   --tasks_;
   kill_at.reset();
+  if (task.value) passed_.erase(*task.value);
   if (root.getPrinted()) read_pipes_for(task.id, number);
   owner_.task_ended(*this, std::move(task), copy, std::move(value));
 }

@@ -40,7 +40,7 @@ class WorkerOwner {
  public:
   /// `record`: a FromWorker with an outcome, in memory of our own. `value`: a large result.
   virtual void task_ended(Worker& worker, QueuedTask task, std::span<const std::byte> record,
-                          std::optional<UniqueFd> value) = 0;
+                          std::optional<channel::SharedMemory> value) = 0;
   virtual void task_printed(Worker& worker, std::uint64_t task, bool error, std::string text) = 0;
   /// After a round of the above: time to give more.
   virtual void worker_progressed(Worker& worker) = 0;
@@ -70,7 +70,8 @@ class Worker {
   bool give(QueuedTask& task, std::chrono::nanoseconds estimate);
   /// Puts a record that is not a task. False: no room.
   bool tell(std::span<const std::byte> record);
-  bool pass_value(std::uint64_t id, int memfd) { return channel_.send_value(id, memfd); }
+  /// Passes an argument's memfd, once, before the task that names it. False: no room.
+  bool pass_value(std::uint64_t id, int memfd);
   void publish() { channel_.publish(); }
 
   /// Takes back what has not begun, oldest first.
@@ -98,9 +99,16 @@ class Worker {
   /// Kills the process and all it left; `worker_died` follows.
   void kill(KillReason reason);
   KillReason killed() const { return killed_; }
+  /// Whether it may be given anything: it is not being killed and its end is not near.
+  bool usable() const { return !gone_ && killed_ == KillReason::none; }
 
   /// The owner may read again.
   void resume();
+
+  /// See SlaveEnd::bell_waits.
+  bool bell_waits() const { return channel_.bell_waits(); }
+  /// Takes in outcomes for which no bell has rung.
+  void look();
 
   /// How many functions and shared values of the session's tables it has been told.
   std::size_t functions_told = 0;
@@ -121,6 +129,8 @@ class Worker {
   kj::Promise<void> watch_channel();
   kj::Promise<void> watch_keeper();
   void take_outcomes();
+  void broken(const kj::Exception& error);
+  void forget_value(const QueuedTask& task);
   void take_outcome(std::span<const std::byte> record);
   void forget_told();
   void read_pipes_for(std::uint64_t task, std::uint32_t number);
@@ -140,11 +150,14 @@ class Worker {
   std::uint32_t first_ = 0;  ///< number of the record before given_.front()
   std::size_t tasks_ = 0;
   std::chrono::nanoseconds backlog_{0};
+  std::set<std::uint64_t> passed_;  ///< arguments it has been passed, of tasks it has
   std::vector<std::uint64_t> scratch_;
   std::optional<std::uint64_t> printing_;
   std::string unusable_;
   bool served_ = false;
   bool dead_ = false;
+  bool gone_ = false;    ///< it has closed its channel: news of its death will follow
+  bool taking_ = false;  ///< outcomes: what is told of them may lead back here
   bool held_back_ = false;
   KillReason killed_ = KillReason::none;
   kj::Promise<void> channel_watch_ = nullptr;

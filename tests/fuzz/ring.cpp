@@ -31,7 +31,7 @@ void take(std::span<const std::byte> record, slave::Outbox& outbox) {
   if (root.which() != proto::FromWorker::OUTCOME) return;
   const auto outcome = root.getOutcome();
   const bool large = outcome.isValue() && outcome.getValue().isValue();
-  outbox.add_record(bytes, large ? std::optional<std::uint64_t>(1) : std::nullopt);
+  outbox.add_record(bytes, large ? std::optional(slave::Outbox::Value{1, 1000}) : std::nullopt);
 }
 
 }  // namespace

@@ -260,26 +260,13 @@ TEST_CASE("nobody yields to a session of the same identity") {
   CHECK_FALSE(slots.should_yield(one, kStart + 1s));
 }
 
-TEST_CASE("the fair part is that of all identities that hold or want something") {
+TEST_CASE("a client's limit is its own, or all slots") {
   FairShare slots(8);
   const auto anna = slots.add("anna");
-  const auto also_anna = slots.add("anna");
   const auto bert = slots.add("bert", 3);
-  CHECK(slots.fair_part(anna) == 8);
-  slots.want(also_anna, 1);
-  CHECK(slots.fair_part(anna) == 8);
+  const auto greedy = slots.add("greedy", 100);
   slots.want(bert, 1);
-  CHECK(slots.fair_part(anna) == 4);
-  CHECK(slots.fair_part(bert) == 3);
-  CHECK(slots.slots() == 8);
-}
-
-TEST_CASE("a part is never nothing") {
-  FairShare slots(1);
-  std::vector<Client> all;
-  for (int i = 0; i < 5; ++i) {
-    all.push_back(slots.add("user" + std::to_string(i)));
-    slots.want(all.back(), 1);
-  }
-  for (const auto client : all) CHECK(slots.fair_part(client) == 1);
+  CHECK(slots.limit(anna) == 8);
+  CHECK(slots.limit(bert) == 3);
+  CHECK(slots.limit(greedy) == 8);
 }

@@ -26,6 +26,16 @@ void add_value(Outbox& outbox, std::uint64_t id, std::size_t size = 8) {
   });
 }
 
+void add_large(Outbox& outbox, Outbox::Value value) {
+  channel::RecordBuilder builder;
+  const auto record = builder.build<proto::FromWorker>([&](proto::FromWorker::Builder root) {
+    auto payload = root.initOutcome().initValue();
+    payload.setValue(1);  // the worker's number
+    payload.setSize(value.bytes);
+  });
+  outbox.add_record(record, value);
+}
+
 }  // namespace
 
 TEST_CASE("an empty outbox fills nothing, and its answer needs no acknowledgement") {
@@ -74,18 +84,24 @@ TEST_CASE("an update holds about a megabyte, the next one the rest") {
 
 TEST_CASE("a large result is named by the number under which it can be fetched") {
   Outbox outbox;
-  channel::RecordBuilder builder;
-  const auto record = builder.build<proto::FromWorker>([](proto::FromWorker::Builder root) {
-    auto payload = root.initOutcome().initValue();
-    payload.setValue(1);  // the worker's number
-    payload.setSize(1'000'000);
-  });
-  outbox.add_record(record, 77);
+  add_large(outbox, {.id = 77, .bytes = 1'000'000});
   Update update(outbox);
   const auto value = (*update).getOutcomes()[0].getValue();
   REQUIRE(value.isValue());
   CHECK(value.getValue() == 77);
   CHECK(value.getSize() == 1'000'000);
+}
+
+TEST_CASE("an update names no more large results than a driver can take in at once") {
+  Outbox outbox;
+  for (std::uint64_t id = 0; id < 25; ++id) add_large(outbox, {.id = id, .bytes = 100'000});
+  CHECK((*Update(outbox)).getOutcomes().size() == 11);
+  CHECK((*Update(outbox)).getOutcomes().size() == 11);
+  CHECK((*Update(outbox)).getOutcomes().size() == 3);
+  CHECK(outbox.bytes() == 0);
+  add_large(outbox, {.id = 1, .bytes = 50'000'000});
+  add_large(outbox, {.id = 2, .bytes = 50'000'000});
+  CHECK((*Update(outbox)).getOutcomes().size() == 1);
 }
 
 TEST_CASE("output leaves in order, a megabyte at a time") {
