@@ -51,20 +51,6 @@ int BagRun::run(Arguments arguments) {
     if (!next) break;
     start(++number, *next);
   }
-  const bool stop = [this] {
-    const std::lock_guard lock(mutex_);
-    return halted_ && settings_.halt.how() == HaltPolicy::How::now;
-  }();
-  if (stop) bag_.cancel();
-  std::unique_lock lock(mutex_);
-  while (running_ != 0) {
-    changed_.wait(lock);
-    if (!halted_ || stop || settings_.halt.how() != HaltPolicy::How::now) continue;
-    lock.unlock();
-    bag_.cancel();
-    lock.lock();
-  }
-  lock.unlock();
   bag_.wait();
   return exit_code();
 }
@@ -149,11 +135,16 @@ void BagRun::failed(const Job& job, const Error& error) {
 }
 
 void BagRun::count(std::uint64_t, int exit_code) {
-  const std::lock_guard lock(mutex_);
-  --running_;
-  ++(exit_code == 0 ? succeeded_ : failed_);
-  if (!halted_ && settings_.halt.reached(succeeded_, failed_)) halted_ = exit_code;
+  bool halts = false;
+  {
+    const std::lock_guard lock(mutex_);
+    --running_;
+    ++(exit_code == 0 ? succeeded_ : failed_);
+    halts = !halted_ && settings_.halt.reached(succeeded_, failed_);
+    if (halts) halted_ = exit_code;
+  }
   changed_.notify_all();
+  if (halts && settings_.halt.how() == HaltPolicy::How::now) bag_.cancel();
 }
 
 void BagRun::show(std::uint64_t number, std::string out, std::string err) {

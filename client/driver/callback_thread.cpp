@@ -16,7 +16,7 @@ constexpr std::size_t kReportEvery = 1024 * 1024;
 /// What a result takes while it waits, in bytes.
 std::size_t weight(detail::TaskState& task) {
   std::size_t bytes = sizeof(detail::TaskState) + detail::Access::payload(task).size();
-  if (detail::Access::extra(task) != nullptr) {
+  if (is_command(task) && detail::Access::extra(task) != nullptr) {
     const auto& result = command_job(task).result;
     bytes += result.out.size() + result.err.size();
   }

@@ -148,6 +148,8 @@ TaskRef make_task(const CallSite& site, const FunctionEntry* function, const Tas
   task->pinned = site.pinned;
   if (site.defaults != nullptr) apply(*task, *site.defaults);
   if (options != nullptr) apply(*task, *options);
+  if (function != nullptr && options != nullptr && !options->name.empty())
+    Access::extra(*task) = std::make_shared<std::string>(options->name);
   if (site.bag != nullptr) site.bag->begin();
   return task;
 }

@@ -33,19 +33,39 @@ std::string with_prefix(const std::string& prefix, const std::string& lines) {
 }  // namespace
 
 Console::~Console() {
+  status("");
   writer_.join();
 }
 
 void Console::print(bool error, std::string prefix, std::string lines) {
-  boost::asio::post(writer_, [error, prefix = std::move(prefix), lines = std::move(lines)] {
-    write_all(error ? STDERR_FILENO : STDOUT_FILENO, with_prefix(prefix, lines));
+  boost::asio::post(writer_, [this, error, prefix = std::move(prefix), lines = std::move(lines)] {
+    write(error, with_prefix(prefix, lines));
   });
 }
 
 void Console::pass(bool error, std::string bytes) {
-  boost::asio::post(writer_, [error, bytes = std::move(bytes)] {
-    write_all(error ? STDERR_FILENO : STDOUT_FILENO, bytes);
+  boost::asio::post(writer_, [this, error, bytes = std::move(bytes)] { write(error, bytes); });
+}
+
+void Console::status(std::string line) {
+  boost::asio::post(writer_, [this, line = std::move(line)] {
+    if (line != status_) draw(line);
   });
+}
+
+void Console::write(bool error, const std::string& text) {
+  const int fd = error ? STDERR_FILENO : STDOUT_FILENO;
+  if (status_.empty() || ::isatty(fd) == 0) return write_all(fd, text);
+  const std::string status = status_;
+  draw("");
+  write_all(fd, text);
+  // Behind an unfinished line it would be taken for a part of that.
+  if (text.ends_with('\n')) draw(status);
+}
+
+void Console::draw(const std::string& status) {
+  write_all(STDERR_FILENO, "\r\033[K" + status);
+  status_ = status;
 }
 
 void Console::say(std::string line) {

@@ -6,7 +6,7 @@
 namespace knee::driver {
 
 /// Writes what tasks print to this process's stdout and stderr, in order, on a thread of its own: a
-/// terminal may block. Any thread may call. Destruction writes what is left.
+/// terminal may block. Any thread may call. Destruction writes what is left and wipes the status.
 class Console {
  public:
   ~Console();
@@ -17,8 +17,16 @@ class Console {
   void pass(bool error, std::string bytes);
   /// A line of the library's own, to stderr.
   void say(std::string line);
+  /// A line that stays below all that is printed to a terminal, until it is replaced; empty: none.
+  /// To stderr, which must be a terminal.
+  void status(std::string line);
 
  private:
+  // On the writer's thread:
+  void write(bool error, const std::string& text);
+  void draw(const std::string& status);
+
+  std::string status_;  ///< as drawn; the writer's
   boost::asio::thread_pool writer_{1};
 };
 

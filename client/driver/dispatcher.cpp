@@ -2,6 +2,7 @@
 
 #include <kj/debug.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "client/config/resolve.h"
@@ -28,6 +29,7 @@ constexpr std::uint64_t kMostFetching = 128 * 1024 * 1024;
 Dispatcher::Dispatcher(Driver& driver, kj::AsyncIoContext& io)
     : driver_(driver),
       io_(io),
+      console_(driver.console()),
       shipment_(driver.disk(), driver.options().ship),
       input_files_(driver.disk()),
       background_(kj::heap<kj::TaskSet>(*this)) {
@@ -186,6 +188,7 @@ void Dispatcher::link_up(SlaveLink& link, std::uint32_t slots) {
 void Dispatcher::link_down(SlaveLink& link, const std::string& why) {
   std::vector<EndedTask> gone;
   scheduler_.lose_slave(link.id(), Clock::now(), gone);
+  fractions_.clear();  // those of others will say it again
   ended(gone, link.name(), why);
   if (!shipment_.problem().empty()) give_up();
   flush_completions();
@@ -205,6 +208,7 @@ kj::Promise<void> Dispatcher::watch_for_trouble() {
   return io_.provider->getTimer().afterDelay(kLookForTrouble).then([this] {
     warn_without_slaves();
     warn_of_unschedulable();
+    warn_of_absent();
     return watch_for_trouble();
   });
 }
@@ -306,6 +310,30 @@ void Dispatcher::warn_of_unschedulable() {
   }
 }
 
+void Dispatcher::warn_of_absent() {
+  const auto absent = scheduler_.waiting_for_absent();
+  if (absent.empty() || slots() == 0) {
+    quiet_of_absent_ = 0;
+    return;
+  }
+  if (quiet_of_absent_ != 0) {
+    --quiet_of_absent_;
+    return;
+  }
+  quiet_of_absent_ = kQuietLooks;
+  for (const auto& [slave, tasks] : absent) {
+    std::string text = std::to_string(tasks) + (tasks == 1 ? " task waits" : " tasks wait");
+    const auto named = std::find_if(names_.begin(), names_.end(),
+                                    [&](const auto& entry) { return entry.second == slave; });
+    if (named != names_.end()) text += " for slave '" + named->first + "'";
+    text += ", which is not here; here are:";
+    for (const auto& name : slave_names()) text += " " + name;
+    if (const auto* link = link_of(slave); link != nullptr && !link->last_error().empty())
+      text += "\n  " + link->last_error();
+    console_.say(text);
+  }
+}
+
 void Dispatcher::send_to(SlaveId slave) {
   batch_.clear();
   scheduler_.take(slave, Clock::now(), batch_);
@@ -376,6 +404,7 @@ void Dispatcher::settle(SlaveLink& link, detail::TaskState& task, proto::Outcome
 bool Dispatcher::conclude(SlaveLink& link, detail::TaskState& task, Duration run_time,
                           AttemptEnd end) {
   const auto id = TaskId::unpack(task.id);
+  if (!fractions_.empty()) fractions_.erase(task.id);
   const Verdict verdict = scheduler_.finished(id, link.id(), run_time, end, Clock::now());
   if (verdict.action != Verdict::Action::deliver) return false;
   if (auto* loser = link_of(verdict.loser)) loser->cancel(task.id, 0);
@@ -497,8 +526,9 @@ void Dispatcher::flush_completions() {
 }
 
 void Dispatcher::started(SlaveLink& link, proto::Started::Reader started) {
-  if (find(started.getId()) != nullptr)
-    scheduler_.started(TaskId::unpack(started.getId()), link.id(), Clock::now());
+  if (find(started.getId()) == nullptr) return;
+  scheduler_.started(TaskId::unpack(started.getId()), link.id(), Clock::now());
+  if (started.getProgress() >= 0) fractions_[started.getId()] = started.getProgress();
 }
 
 void Dispatcher::printed(SlaveLink& link, proto::OutputText::Reader output) {
@@ -583,8 +613,15 @@ void Dispatcher::signal(std::uint64_t id, int number) {
   if (auto* link = link_of(command_job(*task).sent_to)) link->signal(id, number);
 }
 
-Dispatcher::Totals Dispatcher::totals() const {
-  return {scheduler_.totals(), scheduler_.remaining_time(), slave_names().size()};
+Standing Dispatcher::standing() const {
+  const auto totals = scheduler_.totals();
+  Standing standing;
+  standing.running = totals.sent;
+  standing.waiting = totals.queued;
+  standing.slaves = slave_names().size();
+  standing.remaining = scheduler_.remaining_time();
+  for (const auto& [task, fraction] : fractions_) standing.fractions.push_back(fraction);
+  return standing;
 }
 
 void Dispatcher::taskFailed(kj::Exception&& error) {

@@ -1,6 +1,7 @@
 #pragma once
 #include <kj/async-io.h>
 
+#include <map>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -10,6 +11,7 @@
 #include "client/driver/console.h"
 #include "client/driver/driver.h"
 #include "client/driver/meeting_place.h"
+#include "client/driver/progress.h"
 #include "client/driver/scheduler.h"
 #include "client/driver/slave_link.h"
 #include "client/driver/survey.h"
@@ -41,12 +43,8 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   /// Keeps a promise until it has resolved.
   void keep(kj::Promise<void> promise) { background_->add(kj::mv(promise)); }
 
-  struct Totals {
-    ScheduleTotals tasks;
-    std::optional<Duration> remaining;
-    std::size_t slaves;
-  };
-  Totals totals() const;
+  /// How far everything is, for a progress line.
+  Standing standing() const;
 
  private:
   // LinkOwner
@@ -81,6 +79,7 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   void set_alarm();
   kj::Promise<void> watch_for_trouble();
   void warn_without_slaves();
+  void warn_of_absent();
 
   void settle(SlaveLink& link, detail::TaskState& task, proto::Outcome::Reader outcome,
               AttemptEnd end);
@@ -100,7 +99,7 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
 
   Driver& driver_;
   kj::AsyncIoContext& io_;
-  Console console_;
+  Console& console_;
   Shipment shipment_;
   InputFiles input_files_;
   Scheduler scheduler_;
@@ -117,11 +116,13 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   std::vector<detail::TaskState*> sending_;
   bool turn_planned_ = false;
   unsigned quiet_looks_ = 0;
+  unsigned quiet_of_absent_ = 0;
   bool said_unschedulable_ = false;
   std::optional<Time> alarm_at_;
   kj::Promise<void> turn_promise_ = nullptr;
   kj::Promise<void> alarm_ = nullptr;
-  std::uint64_t fetching_ = 0;  ///< bytes of large results on their way
+  std::map<std::uint64_t, float> fractions_;  ///< how far running tasks say they are
+  std::uint64_t fetching_ = 0;                ///< bytes of large results on their way
   kj::Own<kj::TaskSet> background_;
 };
 

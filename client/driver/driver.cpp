@@ -124,11 +124,11 @@ void Driver::wait(detail::BagState& bag) {
   if (callbacks_.is_here() && bag.outstanding.load() != 0)
     throw Error(Error::Kind::usage,
                 "bag.wait() was called from a callback: it would wait for that callback itself");
-  Progress progress(options_.progress, bag);
+  Progress progress(options_.progress, bag, console_);
   while (!bag.wait_for(progress.interval())) {
-    Dispatcher::Totals totals{};
-    loop_.run([&](kj::AsyncIoContext&) { totals = dispatcher_->totals(); });
-    progress.show(totals.tasks.sent, totals.tasks.queued, totals.slaves, totals.remaining);
+    Standing standing;
+    loop_.run([&](kj::AsyncIoContext&) { standing = dispatcher_->standing(); });
+    progress.show(std::move(standing), std::chrono::steady_clock::now());
   }
   progress.finish();
   bag.rethrow();

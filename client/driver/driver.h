@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "client/driver/callback_thread.h"
+#include "client/driver/console.h"
 #include "common/rpc/rpc_loop.h"
 
 namespace knee::driver {
@@ -75,6 +76,7 @@ class Driver {
   void take_submissions(std::vector<detail::TaskRef>& into);
   CallbackThread& callbacks() { return callbacks_; }
   boost::asio::thread_pool& disk() { return disk_; }
+  Console& console() { return console_; }
   /// Whether results should stay at the slaves because callbacks do not keep up.
   bool congested() {
     return !callback_blocked_.load(std::memory_order_acquire) && callbacks_.congested();
@@ -88,6 +90,7 @@ class Driver {
   void refuse_submissions();
 
   ClusterOptions options_;
+  Console console_;
   boost::asio::thread_pool disk_{1};
   std::mutex mutex_;
   std::vector<detail::TaskRef> submissions_;

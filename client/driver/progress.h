@@ -3,8 +3,10 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "client/driver/bag_state.h"
+#include "client/driver/console.h"
 
 namespace knee::driver {
 
@@ -15,10 +17,12 @@ struct Standing {
   std::uint64_t running = 0;
   std::uint64_t waiting = 0;
   std::size_t slaves = 0;
+  std::vector<float> fractions{};  ///< how far running tasks say they are, 0 to 1
+  std::optional<double> rate{};    ///< tasks that end in a second
   std::optional<std::chrono::nanoseconds> remaining;  ///< none: nobody knows
 };
 
-/// "pi: 10 done, 3 failed, 4 running, 986 waiting, 2 slaves, 90 s left".
+/// "pi: 10 done, 3 failed, 4 running (at 42 %), 986 waiting, 2 slaves, 12.5 tasks/s, 90 s left".
 std::string progress_line(const std::string& bag, const Standing& standing);
 
 /// The progress line of one wait: drawn over itself on a terminal, silent elsewhere unless asked
@@ -26,21 +30,25 @@ std::string progress_line(const std::string& bag, const Standing& standing);
 class Progress {
  public:
   /// `wanted`: ClusterOptions::progress.
-  Progress(std::optional<bool> wanted, const detail::BagState& bag);
+  Progress(std::optional<bool> wanted, const detail::BagState& bag, Console& console);
 
   /// How often `show` should be called.
   std::chrono::milliseconds interval() const;
 
-  void show(std::uint64_t running, std::uint64_t waiting, std::size_t slaves,
-            std::optional<std::chrono::nanoseconds> remaining);
+  /// `standing`: all but what the bag itself knows, and the rate.
+  void show(Standing standing, std::chrono::steady_clock::time_point now);
   /// Wipes the line.
   void finish();
 
  private:
   const detail::BagState& bag_;
+  Console& console_;
   bool terminal_;
   bool wanted_;
   bool drawn_ = false;
+  std::uint64_t done_before_ = 0;  ///< at the last look
+  std::chrono::steady_clock::time_point looked_at_{};
+  std::optional<double> rate_;
 };
 
 /// "3 s", "4 min", "2.1 h".

@@ -446,6 +446,14 @@ void Scheduler::take_events(std::vector<SlaveEvent>& out) {
   events_.clear();
 }
 
+std::vector<std::pair<SlaveId, std::uint32_t>> Scheduler::waiting_for_absent() const {
+  std::vector<std::pair<SlaveId, std::uint32_t>> absent;
+  for (const Slave& slave : slaves_)
+    if (slave.known && slave.slots == 0 && slave.pinned_queued != 0)
+      absent.emplace_back(slave.id, slave.pinned_queued);
+  return absent;
+}
+
 ScheduleTotals Scheduler::totals() const {
   return {queued_, sent_, slots_, busy_};
 }

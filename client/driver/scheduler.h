@@ -81,6 +81,8 @@ class Scheduler {
   std::optional<Time> next_deadline(Time now) const;
   /// Appends what happened to slaves since the last call.
   void take_events(std::vector<SlaveEvent>& out);
+  /// Slaves that are away and have tasks pinned to them, with how many those are.
+  std::vector<std::pair<SlaveId, std::uint32_t>> waiting_for_absent() const;
   ScheduleTotals totals() const;
   /// Throws std::invalid_argument for a slave that was removed.
   SlaveState state_of(SlaveId slave) const;

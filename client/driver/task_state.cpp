@@ -90,9 +90,13 @@ void Access::run_continuation(TaskState& task) {
 }
 
 std::string Access::name(const TaskState& task) {
-  std::string name(task.function_ != nullptr
-                       ? task.function_->label
-                       : static_cast<driver::CommandJob*>(task.extra_.get())->label);
+  std::string name;
+  if (task.function_ == nullptr)
+    name = static_cast<driver::CommandJob*>(task.extra_.get())->label;
+  else if (task.extra_ != nullptr)
+    name = *static_cast<std::string*>(task.extra_.get());
+  else
+    name = task.function_->label;
   if (task.bag_ != nullptr && !task.bag_->options.name.empty())
     name = task.bag_->options.name + ": " + name;
   return name;

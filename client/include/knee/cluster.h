@@ -39,13 +39,14 @@ class KNEE_EXPORT Cluster {
   Bag bag(BagOptions options = {});
 
   /// A task outside any bag. Its failure, if nobody consumes it, is printed to stderr.
+  /// Takes options first, as Bag::call does.
   template <auto f, class... Args>
   auto call(Args&&... args) {
     return any().call<f>(std::forward<Args>(args)...);
   }
   template <class Function, class... Args>
-  auto call(Function function, Args&&... args) {
-    return any().call(function, std::forward<Args>(args)...);
+  auto call(Function&& function, Args&&... args) {
+    return any().call(std::forward<Function>(function), std::forward<Args>(args)...);
   }
 
   /// Makes a value that travels to each slave once (see Shared).
@@ -72,7 +73,7 @@ class KNEE_EXPORT Cluster {
   std::vector<SlaveInfo> describe(
       std::chrono::nanoseconds patience = std::chrono::seconds(12)) const;
 
-  /// Slots of all connected slaves. With `wait`, waits until there is one at least.
+  /// Slots of all connected slaves.
   unsigned slots() const;
 
   /// Runs an executable on some slave.

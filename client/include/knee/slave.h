@@ -16,13 +16,23 @@ namespace knee {
 class KNEE_EXPORT Slave {
  public:
   template <auto f, class... Args>
-  auto call(Args&&... args) const {
+  requires(!detail::begins_with_options<Args...>) auto call(Args&&... args) const {
+    return call<f>(TaskOptions(), std::forward<Args>(args)...);
+  }
+  template <auto f, class... Args>
+  auto call(const TaskOptions& options, Args&&... args) const {
     using Function = std::remove_cv_t<decltype(f)>;
-    return send<Function>(detail::entry_of_value<f>, std::forward<Args>(args)...);
+    return send<Function>(detail::entry_of_value<f>, options, std::forward<Args>(args)...);
   }
   template <class Function, class... Args>
-  auto call(Function, Args&&... args) const {
-    return send<Function>(detail::entry_of_type<Function>, std::forward<Args>(args)...);
+  requires(!std::is_same_v<std::remove_cvref_t<Function>, TaskOptions>) auto call(
+      Function, Args&&... args) const {
+    return send<Function>(detail::entry_of_type<Function>, TaskOptions(),
+                          std::forward<Args>(args)...);
+  }
+  template <class Function, class... Args>
+  auto call(const TaskOptions& options, Function, Args&&... args) const {
+    return send<Function>(detail::entry_of_type<Function>, options, std::forward<Args>(args)...);
   }
 
   /// Runs an executable there.
@@ -40,10 +50,10 @@ class KNEE_EXPORT Slave {
 
  private:
   template <class Function, class... Args>
-  auto send(const detail::FunctionEntry& entry, Args&&... args) const {
+  auto send(const detail::FunctionEntry& entry, const TaskOptions& options, Args&&... args) const {
     using Result = std::remove_cvref_t<detail::ResultOf<Function>>;
     return Promise<Result>(
-        detail::call<Function>(site_, entry, nullptr, std::forward<Args>(args)...));
+        detail::call<Function>(site_, entry, &options, std::forward<Args>(args)...));
   }
 
   detail::CallSite site_;

@@ -1,6 +1,7 @@
 #include "client/driver/progress.h"
 
 #include <fcntl.h>
+#include <pty.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -15,13 +16,36 @@ using namespace std::chrono_literals;
 
 namespace {
 
+const std::chrono::steady_clock::time_point kStart{1h};
+
+/// A terminal, and what would be seen on it.
+class Terminal {
+ public:
+  Terminal() {
+    int us = -1;
+    int them = -1;
+    REQUIRE(::openpty(&us, &them, nullptr, nullptr, nullptr) == 0);
+    screen_.reset(us);
+    end_.reset(them);
+  }
+  int end() const { return ::dup(end_.get()); }
+  std::string shown() {
+    std::string text(1 << 16, '\0');
+    const auto size = ::read(screen_.get(), text.data(), text.size());
+    text.resize(static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
+    return text;
+  }
+
+ private:
+  UniqueFd screen_;
+  UniqueFd end_;
+};
+
 /// A file in place of descriptor 1 or 2, for as long as it lives.
 class Redirected {
  public:
-  explicit Redirected(int descriptor)
-      : descriptor_(descriptor),
-        file_(::memfd_create("redirected", MFD_CLOEXEC)),
-        old_(::fcntl(descriptor, F_DUPFD_CLOEXEC, 100)) {
+  explicit Redirected(int descriptor, int file = ::memfd_create("redirected", MFD_CLOEXEC))
+      : descriptor_(descriptor), file_(file), old_(::fcntl(descriptor, F_DUPFD_CLOEXEC, 100)) {
     ::dup2(file_.get(), descriptor_);
   }
   ~Redirected() { ::dup2(old_.get(), descriptor_); }
@@ -50,8 +74,13 @@ TEST_CASE("the progress line says what there is, and nothing of what there is no
   standing.failed = 3;
   standing.slaves = 1;
   standing.remaining = 90s;
+  standing.rate = 12.5;
+  standing.fractions = {0.421F, 1.0F};
   CHECK(progress_line("", standing) ==
-        "knee: 10 done, 3 failed, 4 running, 986 waiting, 1 slave, 90 s left");
+        "knee: 10 done, 3 failed, 4 running (at 42 %, 100 %), 986 waiting, 1 slave, 12.5 tasks/s, "
+        "90 s left");
+  standing.fractions.assign(5, 0.5F);
+  CHECK_THAT(progress_line("", standing), Catch::Contains("(at 50 %, 50 %, 50 %, 50 %, ...)"));
 }
 
 TEST_CASE("durations are short to read") {
@@ -74,18 +103,50 @@ TEST_CASE("progress goes to a file only when asked for, a line at a time") {
   detail::BagState bag(BagOptions{.name = "pi"});
   bag.done = 5;
   const Redirected error(STDERR_FILENO);
+  Standing standing;
+  standing.running = 1;
+  standing.waiting = 2;
+  standing.slaves = 3;
   {
-    Progress silent(std::nullopt, bag);
-    silent.show(1, 2, 3, std::nullopt);
+    Console console;
+    Progress silent(std::nullopt, bag, console);
+    silent.show(standing, kStart);
     silent.finish();
     CHECK(silent.interval() >= 1h);
   }
   CHECK(error.text().empty());
-  Progress wanted(true, bag);
-  wanted.show(1, 2, 3, std::nullopt);
-  wanted.finish();
-  CHECK(wanted.interval() == 10s);
-  CHECK(error.text() == "pi: 5 done, 1 running, 2 waiting, 3 slaves\n");
+  {
+    Console console;
+    Progress wanted(true, bag, console);
+    wanted.show(standing, kStart);
+    bag.done = 25;
+    wanted.show(standing, kStart + 10s);
+    wanted.finish();
+    CHECK(wanted.interval() == 10s);
+  }
+  CHECK(error.text() ==
+        "pi: 5 done, 1 running, 2 waiting, 3 slaves\n"
+        "pi: 25 done, 1 running, 2 waiting, 3 slaves, 2 tasks/s\n");
+}
+
+TEST_CASE("on a terminal progress is one line that stays below what tasks print") {
+  detail::BagState bag(BagOptions{.name = "pi"});
+  Terminal terminal;
+  {
+    const Redirected error(STDERR_FILENO, terminal.end());
+    Console console;
+    Progress progress(std::nullopt, bag, console);
+    CHECK(progress.interval() < 1s);
+    progress.show({}, kStart);
+    console.print(true, "[gandalf f] ", "hello\n");
+    console.pass(true, "half a line");
+    progress.finish();
+  }
+  const std::string line = "pi: 0 done, 0 running, 0 waiting, 0 slaves";
+  CHECK(terminal.shown() == "\r\033[K" + line +                    // drawn
+                                "\r\033[K[gandalf f] hello\r\n" +  // wiped for a task's line
+                                "\r\033[K" + line +                // and drawn again
+                                "\r\033[Khalf a line");            // not behind half a line
 }
 
 TEST_CASE("each line of a task gets its prefix, on the stream it was printed to") {
