@@ -158,7 +158,7 @@ interface Session {
   # More than four pending: the oldest is answered empty.
 
   putValue @1 (id :UInt64, size :UInt64) -> (sink :ByteSink);
-  # Moves an argument of over 64 KiB ahead of the task that names it in Payload.value. The value is
+  # Moves an argument of over 56 KiB ahead of the task that names it in Payload.value. The value is
   # dropped once its task has ended or was given back. Ids are the caller's, unique in the session.
 
   getValue @2 (id :UInt64, sink :ByteSink) -> ();
@@ -174,7 +174,8 @@ interface Session {
 
 struct Work {
   acknowledge @0 :UInt64;
-  # Highest Update.number that has been taken over; the slave forgets those.
+  # Highest Update.number that has been taken over. Reserved for `resume`: today a session ends with
+  # its connection, and the slave forgets an update when it has been sent.
 
   functions @1 :List(W.Function);
   # Appended to the session's function table. Tasks of the same Work may use them.

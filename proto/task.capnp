@@ -50,7 +50,7 @@ struct Payload {
   # Bytes of a value: beside it when small, else by reference.
   union {
     inline @0 :Data;
-    # Up to 64 KiB.
+    # Up to 56 KiB.
 
     value @1 :UInt64;
     # Id of a value that was moved as a stream (`Session.putValue`, `Session.getValue`), or, between

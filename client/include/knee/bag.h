@@ -69,8 +69,8 @@ class KNEE_EXPORT Bag {
 
   /// Waits until every task has ended and every callback has returned. Then throws the first
   /// failure that nobody handled (its text counts the others), or the first exception out of a
-  /// callback; the bag is empty then and may be used again. Shows progress on a terminal. Not from
-  /// a callback of the same bag, which throws.
+  /// callback; the bag is empty then and may be used again. Shows progress on a terminal. From a
+  /// callback it throws while tasks of the bag are open: it would wait for itself.
   void wait();
 
   /// Cancels all tasks that have not ended.
