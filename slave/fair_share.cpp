@@ -19,15 +19,27 @@ double seconds(FairShare::Time::duration d) {
 
 FairShare::Client FairShare::add(const std::string& identity, std::uint32_t limit) {
   const Client client = ++last_;
+  Session session{identity, limit == 0 ? slots_ : std::min(limit, slots_)};
+  session.use = first_use(identity);
   identities_.try_emplace(identity);
-  sessions_.emplace(client, Session{identity, limit == 0 ? slots_ : std::min(limit, slots_)});
+  sessions_.emplace(client, std::move(session));
   return client;
+}
+
+/// What the least of its identity's sessions has used: one that begins with nothing would have all
+/// slots until it has caught up with those that have run for hours.
+FairShare::Use FairShare::first_use(const std::string& identity) const {
+  const Use* least = nullptr;
+  for (const auto& [client, session] : sessions_)
+    if (session.identity == identity && (least == nullptr || session.use.used < least->used))
+      least = &session.use;
+  return least == nullptr ? Use{} : Use{least->used, least->at, 0};
 }
 
 void FairShare::remove(Client client, Time now) {
   const auto found = sessions_.find(client);
   if (found == sessions_.end()) return;
-  give_back(client, found->second.holding, now);
+  give_back(client, found->second.use.holding, now);
   sessions_.erase(found);
   forget_faded(now);
 }
@@ -51,10 +63,10 @@ std::optional<FairShare::Client> FairShare::grant(Time now) {
   const auto chosen = next(now);
   if (chosen == sessions_.end() || chosen->second.wants > slots_ - busy_) return std::nullopt;
   auto& [client, session] = *chosen;
-  auto& identity = identities_.at(session.identity);
-  usage(identity, now);
-  identity.holding += session.wants;
-  session.holding += session.wants;
+  for (auto* use : {&identities_.at(session.identity), &session.use}) {
+    usage(*use, now);
+    use->holding += session.wants;
+  }
   busy_ += session.wants;
   session.wants = 0;
   return client;
@@ -62,20 +74,21 @@ std::optional<FairShare::Client> FairShare::grant(Time now) {
 
 void FairShare::give_back(Client client, std::uint32_t cores, Time now) {
   auto& session = sessions_.at(client);
-  auto& identity = identities_.at(session.identity);
-  cores = std::min(cores, session.holding);
-  usage(identity, now);
-  identity.holding -= cores;
-  session.holding -= cores;
+  cores = std::min(cores, session.use.holding);
+  for (auto* use : {&identities_.at(session.identity), &session.use}) {
+    usage(*use, now);
+    use->holding -= cores;
+  }
   busy_ -= cores;
 }
 
 bool FairShare::should_yield(Client client, Time now) {
-  const auto& session = sessions_.at(client);
   const auto waiting = next(now);
-  if (waiting == sessions_.end() || waiting->second.identity == session.identity) return false;
-  auto& mine = identities_.at(session.identity);
-  auto& theirs = identities_.at(waiting->second.identity);
+  if (waiting == sessions_.end() || waiting->first == client) return false;
+  auto& session = sessions_.at(client);
+  const bool same = waiting->second.identity == session.identity;
+  auto& mine = same ? session.use : identities_.at(session.identity);
+  auto& theirs = same ? waiting->second.use : identities_.at(waiting->second.identity);
   // Yield only down to an equal number of slots, or two clients would swap the same slot for ever.
   if (mine.holding <= theirs.holding) return false;
   return mine.holding > theirs.holding + 1 || usage(mine, now) > usage(theirs, now);
@@ -85,29 +98,33 @@ std::uint32_t FairShare::limit(Client client) const {
   return sessions_.at(client).limit;
 }
 
-double FairShare::usage(Identity& identity, Time now) const {
-  if (now > identity.at) {
+double FairShare::usage(Use& use, Time now) {
+  if (now > use.at) {
     // Use at a constant rate r over a time dt, fading with rate k, adds r (1 - exp(-k dt)) / k.
     const double k = std::log(2) / kHalfLife;
-    const double faded = identity.at == Time{} ? 0 : std::exp(-k * seconds(now - identity.at));
-    identity.used = identity.used * faded + identity.holding * (1 - faded) / k;
-    identity.at = now;
+    const double faded = use.at == Time{} ? 0 : std::exp(-k * seconds(now - use.at));
+    use.used = use.used * faded + use.holding * (1 - faded) / k;
+    use.at = now;
   }
-  return identity.used;
+  return use.used;
+}
+
+bool FairShare::comes_before(Session& one, Session& other, Time now) {
+  const double of_one = usage(identities_.at(one.identity), now);
+  const double of_other = usage(identities_.at(other.identity), now);
+  if (of_one != of_other) return of_one < of_other;
+  const double by_one = usage(one.use, now);
+  const double by_other = usage(other.use, now);
+  if (by_one != by_other) return by_one < by_other;
+  return one.waiting_since < other.waiting_since;
 }
 
 std::map<FairShare::Client, FairShare::Session>::iterator FairShare::next(Time now) {
   auto best = sessions_.end();
-  double least = 0;
   for (auto it = sessions_.begin(); it != sessions_.end(); ++it) {
-    const auto& session = it->second;
-    if (session.wants == 0 || session.holding + session.wants > session.limit) continue;
-    const double used = usage(identities_.at(session.identity), now);
-    if (best == sessions_.end() || used < least ||
-        (used == least && session.waiting_since < best->second.waiting_since)) {
-      best = it;
-      least = used;
-    }
+    auto& session = it->second;
+    if (session.wants == 0 || session.use.holding + session.wants > session.limit) continue;
+    if (best == sessions_.end() || comes_before(session, best->second, now)) best = it;
   }
   return best;
 }

@@ -12,9 +12,9 @@ namespace knee::slave {
 /// thread.
 ///
 /// Slots go to the *identity* that has used least lately: core-seconds that fade with a half-life
-/// of 30 s, so that a driver with ten sessions has no more than one with one. A client that wants
-/// several slots at once and is next reserves the free ones until enough have drained: nobody
-/// smaller overtakes it.
+/// of 30 s, so that a driver with ten sessions has no more than one with one. Sessions of one
+/// identity share its part in the same way. A client that wants several slots at once and is next
+/// reserves the free ones until enough have drained: nobody smaller overtakes it.
 class FairShare {
  public:
   using Time = std::chrono::steady_clock::time_point;
@@ -47,7 +47,7 @@ class FairShare {
   std::uint32_t limit(Client client) const;
 
  private:
-  struct Identity {
+  struct Use {
     double used = 0;  ///< core-seconds, faded to `at`
     Time at{};
     std::uint32_t holding = 0;
@@ -56,11 +56,13 @@ class FairShare {
     std::string identity;
     std::uint32_t limit = 0;
     std::uint32_t wants = 0;
-    std::uint32_t holding = 0;
+    Use use{};
     std::uint64_t waiting_since = 0;  ///< order among equals
   };
 
-  double usage(Identity& identity, Time now) const;
+  static double usage(Use& use, Time now);
+  Use first_use(const std::string& identity) const;
+  bool comes_before(Session& one, Session& other, Time now);
   void forget_faded(Time now);
   /// The waiting session that is next, whether or not enough slots are free.
   std::map<Client, Session>::iterator next(Time now);
@@ -69,7 +71,7 @@ class FairShare {
   std::uint32_t busy_ = 0;
   std::uint64_t order_ = 0;
   Client last_ = 0;
-  std::map<std::string, Identity> identities_;
+  std::map<std::string, Use> identities_;
   std::map<Client, Session> sessions_;
 };
 

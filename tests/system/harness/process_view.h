@@ -19,6 +19,12 @@ std::vector<pid_t> descendants_with(pid_t pid, const std::string& text);
 char state_of(pid_t pid);
 /// Bytes in memory now.
 std::uint64_t resident_memory_of(pid_t pid);
+/// How much more than usual a process may take: sanitizers keep what is freed, and shadows of all.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr std::uint64_t kMemorySlack = 8;
+#else
+inline constexpr std::uint64_t kMemorySlack = 1;
+#endif
 /// argv, with spaces between.
 std::string command_line_of(pid_t pid);
 
