@@ -31,6 +31,8 @@ target_compile_options(knee_warnings INTERFACE -Wall -Wextra -Wpedantic -Wno-mis
 
 if(KNEE_SANITIZE)
   add_compile_options(-fsanitize=${KNEE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  # g++ says of Boost.Asio's fences that ThreadSanitizer does not see them.
+  add_compile_options($<$<AND:$<CXX_COMPILER_ID:GNU>,$<STREQUAL:${KNEE_SANITIZE},thread>>:-Wno-tsan>)
   add_link_options(-fsanitize=${KNEE_SANITIZE})
 endif()
 

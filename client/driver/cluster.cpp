@@ -1,5 +1,7 @@
 #include <knee/cluster.h>
 
+#include <cstdio>
+#include <cstdlib>
 #include <limits>
 
 #include "client/config/cluster_options.h"
@@ -76,6 +78,13 @@ Bag::Bag(Bag&& other) noexcept
 Bag::~Bag() {
   if (state_ == nullptr) return;
   if (state_->outstanding.load(std::memory_order_acquire) != 0) {
+    if (driver_->in_callback()) {
+      std::fputs(
+          "knee: a Bag was destroyed in a callback while tasks of it were open: it would wait for "
+          "itself for ever. Let it live until bag.wait() has returned.\n",
+          stderr);
+      std::abort();
+    }
     cancel();
     while (!state_->wait_for(std::chrono::hours(1))) {
     }

@@ -27,6 +27,13 @@ Driver::~Driver() {
   });
 }
 
+template <class Question>
+void Driver::ask(Question question) {
+  loop_.run([&](kj::AsyncIoContext&) {
+    if (dispatcher_) question(*dispatcher_);
+  });
+}
+
 void Driver::submit(detail::TaskRef task) {
   bool first = false;
   {
@@ -83,40 +90,43 @@ void Driver::signal(detail::TaskState& task, int number) {
 }
 
 void Driver::cancel(detail::BagState& bag) {
-  loop_.run([this, &bag](kj::AsyncIoContext&) {
-    dispatcher_->submissions();
-    dispatcher_->cancel_bag(&bag);
+  ask([&bag](Dispatcher& dispatcher) {
+    dispatcher.submissions();
+    dispatcher.cancel_bag(&bag);
   });
 }
 
 std::uint32_t Driver::slave_index(const std::string& name) {
   std::uint32_t index = 0;
-  loop_.run([&](kj::AsyncIoContext&) { index = dispatcher_->slave_index(name); });
+  ask([&](Dispatcher& dispatcher) { index = dispatcher.slave_index(name); });
   return index;
 }
 
 std::vector<std::string> Driver::slave_names() {
   std::vector<std::string> names;
-  loop_.run([&](kj::AsyncIoContext&) { names = dispatcher_->slave_names(); });
+  ask([&](Dispatcher& dispatcher) { names = dispatcher.slave_names(); });
   return names;
 }
 
 unsigned Driver::slots() {
   unsigned slots = 0;
-  loop_.run([&](kj::AsyncIoContext&) { slots = dispatcher_->slots(); });
+  ask([&](Dispatcher& dispatcher) { slots = dispatcher.slots(); });
   return slots;
 }
 
 std::vector<SlaveInfo> Driver::describe(std::optional<std::uint32_t> index,
                                         std::chrono::nanoseconds patience) {
   std::promise<std::vector<SlaveInfo>> described;
-  loop_.run([&](kj::AsyncIoContext&) {
-    auto answered = dispatcher_->survey_all(index, patience)
+  bool asked = false;
+  ask([&](Dispatcher& dispatcher) {
+    asked = true;
+    auto answered = dispatcher.survey_all(index, patience)
                         .then([&described](std::shared_ptr<std::vector<SlaveInfo>> all) {
                           described.set_value(std::move(*all));
                         });
-    dispatcher_->keep(kj::mv(answered));
+    dispatcher.keep(kj::mv(answered));
   });
+  if (!asked) return {};
   return described.get_future().get();
 }
 
@@ -127,7 +137,7 @@ void Driver::wait(detail::BagState& bag) {
   Progress progress(options_.progress, bag, console_);
   while (!bag.wait_for(progress.interval())) {
     Standing standing;
-    loop_.run([&](kj::AsyncIoContext&) { standing = dispatcher_->standing(); });
+    ask([&](Dispatcher& dispatcher) { standing = dispatcher.standing(); });
     progress.show(std::move(standing), std::chrono::steady_clock::now());
   }
   progress.finish();

@@ -48,6 +48,8 @@ class Driver {
   /// callback.
   void wait(detail::BagState& bag);
 
+  /// Whether the caller is in a callback.
+  bool in_callback() const { return callbacks_.is_here(); }
   void post_callback(detail::TaskRef task) { callbacks_.post(std::move(task)); }
 
   /// Whether slaves would take more tasks than are queued. A moment's value.
@@ -87,6 +89,10 @@ class Driver {
   /// Results may be fetched again.
   void resume();
   void set_callback_blocked(bool blocked);
+  /// Asks the dispatcher on the loop and waits. Nothing happens in a callback that runs while the
+  /// cluster ends: then there is none any more.
+  template <class Question>
+  void ask(Question question);
   void refuse_submissions();
 
   ClusterOptions options_;

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <type_traits>
@@ -45,6 +46,40 @@ class RpcLoop {
   std::thread thread_;
 };
 
+/// What work on another thread gives, until the loop takes it.
+template <class Result>
+class Landing {
+ public:
+  template <class Work>
+  void put(Work& work) {
+    std::optional<Result> result(work());
+    const std::lock_guard lock(mutex_);
+    result_ = std::move(result);
+  }
+  Result take() {
+    const std::lock_guard lock(mutex_);
+    return std::move(*result_);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::optional<Result> result_;
+};
+
+template <>
+class Landing<void> {
+ public:
+  template <class Work>
+  void put(Work& work) {
+    work();
+    const std::lock_guard lock(mutex_);
+  }
+  void take() { const std::lock_guard lock(mutex_); }
+
+ private:
+  std::mutex mutex_;
+};
+
 /// KJ -> blocking work -> back: runs `work` on `pool` (anything with `post`, such as an
 /// asio::thread_pool wrapped by the caller) and resolves on the calling loop. `work` must not touch
 /// KJ objects; what it throws rejects the promise. It runs to its end even if the promise is
@@ -52,18 +87,15 @@ class RpcLoop {
 template <class Post, class Work>
 auto offload(Post&& post, Work work) {
   using Result = std::invoke_result_t<Work&>;
-  auto paf = kj::newPromiseAndCrossThreadFulfiller<Result>();
+  auto paf = kj::newPromiseAndCrossThreadFulfiller<void>();
   // Jobs are copied by some pools; a fulfiller has one owner.
   auto fulfiller =
-      std::make_shared<kj::Own<kj::CrossThreadPromiseFulfiller<Result>>>(kj::mv(paf.fulfiller));
-  post([fulfiller, work = std::move(work)]() mutable {
+      std::make_shared<kj::Own<kj::CrossThreadPromiseFulfiller<void>>>(kj::mv(paf.fulfiller));
+  auto landing = std::make_shared<Landing<Result>>();
+  post([fulfiller, landing, work = std::move(work)]() mutable {
     try {
-      if constexpr (std::is_void_v<Result>) {
-        work();
-        (*fulfiller)->fulfill();
-      } else {
-        (*fulfiller)->fulfill(work());
-      }
+      landing->put(work);
+      (*fulfiller)->fulfill();
     } catch (const std::exception& error) {
       (*fulfiller)
           ->reject(kj::Exception(kj::Exception::Type::FAILED, "", 0, kj::heapString(error.what())));
@@ -73,7 +105,7 @@ auto offload(Post&& post, Work work) {
                                  kj::heapString("something that is no std::exception")));
     }
   });
-  return kj::mv(paf.promise);
+  return paf.promise.then([landing] { return landing->take(); });
 }
 
 /// What a kj::Exception means to people: its description without file and line.

@@ -25,7 +25,8 @@ using BagOptions = TaskOptions;
 /// A bag of independent tasks that are waited for together. Made by Cluster::bag, which it must not
 /// outlive. One thread adds tasks and waits; callbacks may add tasks too.
 ///
-/// Destruction cancels what is left and waits for its callbacks.
+/// Destruction cancels what is left and waits for its callbacks; in a callback, where that would
+/// never end, it says so and aborts.
 class KNEE_EXPORT Bag {
  public:
   Bag(Bag&&) noexcept;
