@@ -83,14 +83,23 @@ void MeetingPlace::serve(kj::Own<kj::AsyncIoStream> stream, const std::string& w
   auto& end = *ended;
   auto held = kj::newPromiseAndFulfiller<void>();
   auto hold = kj::heap(kj::mv(held.fulfiller));
-  auto join = [this, &end, &holding = *hold](std::string name, std::vector<std::string> cpu_flags,
-                                             proto::Slave::Client slave) {
+  auto refused = kj::heap<bool>(false);
+  auto join = [this, &end, &holding = *hold, &refused = *refused](
+                  std::string name, std::vector<std::string> cpu_flags,
+                  proto::Slave::Client slave) {
+    KJ_REQUIRE(holding.get() != nullptr, "a slave has joined on this connection before");
     KJ_IF_MAYBE (disconnected, end) {
+      refused = true;
       joined_(Connected{kj::mv(slave), std::move(name), kj::Own<rpc::Connection>(),
                         disconnected->addBranch(), std::move(cpu_flags), kj::mv(holding)});
+      refused = false;
     }
   };
-  auto let_go = held.promise.catch_([](kj::Exception&&) {});
+  // Who was refused hears why and goes by itself: letting go of it would cut the answer off.
+  auto let_go = held.promise.catch_([&refused = *refused](kj::Exception&&) -> kj::Promise<void> {
+    if (refused) return kj::NEVER_DONE;
+    return kj::READY_NOW;
+  });
   connections_.add(rpc::Connection::open(kj::mv(stream), rpc::Connection::Side::accepted,
                                          kj::heap<DriverDoor>(std::move(join)),
                                          io_.provider->getTimer())
@@ -101,7 +110,7 @@ void MeetingPlace::serve(kj::Own<kj::AsyncIoStream> stream, const std::string& w
                          return branch.attach(kj::mv(connection));
                        })
                        .exclusiveJoin(kj::mv(let_go))
-                       .attach(kj::mv(ended), kj::mv(hold))
+                       .attach(kj::mv(ended), kj::mv(hold), kj::mv(refused))
                        .catch_([this, where](kj::Exception&& error) {
                          say_("dropped a connection to " + where + ": " + rpc::text_of(error));
                        }));

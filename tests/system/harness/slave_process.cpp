@@ -1,5 +1,8 @@
 #include "slave_process.h"
 
+#include <sys/stat.h>
+
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <stdexcept>
@@ -11,17 +14,20 @@ namespace knee::test {
 SlaveProcess::SlaveProcess(Setup setup) : setup_(std::move(setup)) {
   for (const char* name : {"run", "cache", "scratch"})
     std::filesystem::create_directory(folder_ / name);
-  address_ = setup_.tcp ? "127.0.0.1:0" : "unix:" + (folder_ / "run/slave.sock");
+  if (setup_.dial.empty())
+    address_ = setup_.tcp ? "127.0.0.1:0" : "unix:" + (folder_ / "run/slave.sock");
   if (setup_.start) start();
 }
 
 void SlaveProcess::launch() {
   ChildProcess::Plan plan;
   plan.arguments = setup_.around;
-  const std::vector<std::string> words{
-      std::getenv("KNEE_SLAVE"),   "--name", setup_.name, "--listen", address_, "--slots",
-      std::to_string(setup_.slots)};
+  const std::vector<std::string> words{std::getenv("KNEE_SLAVE"), "--name", setup_.name, "--slots",
+                                       std::to_string(setup_.slots)};
   plan.arguments.insert(plan.arguments.end(), words.begin(), words.end());
+  if (setup_.dial.empty()) plan.arguments.insert(plan.arguments.end(), {"--listen", address_});
+  for (const auto& driver : setup_.dial)
+    plan.arguments.insert(plan.arguments.end(), {"--dial", driver});
   if (setup_.tcp) plan.arguments.emplace_back("--insecure");
   plan.arguments.insert(plan.arguments.end(), setup_.flags.begin(), setup_.flags.end());
   plan.environment = setup_.environment;
@@ -31,14 +37,22 @@ void SlaveProcess::launch() {
   process_.emplace(plan);
 }
 
+bool SlaveProcess::is_ready() const {
+  const std::string text = err();
+  if (setup_.dial.empty()) return count_of(text, "slots, named") != 0;
+  return std::all_of(setup_.dial.begin(), setup_.dial.end(), [&](const std::string& driver) {
+    return count_of(text, "serving " + driver) + count_of(text, "cannot reach " + driver) != 0;
+  });
+}
+
 void SlaveProcess::start() {
   launch();
   const std::string words = "listening on ";
-  (void)wait_until([&] { return count_of(err(), "slots, named") != 0 || !process_->is_alive(); });
+  const bool ready = wait_until([&] { return is_ready() || !process_->is_alive(); }) && is_ready();
   const std::string text = err();
+  if (!ready) throw std::runtime_error("knee-slave does not start; it says:\n" + text);
   const auto at = text.find(words);
-  if (at == std::string::npos)
-    throw std::runtime_error("knee-slave does not listen; it says:\n" + text);
+  if (at == std::string::npos) return;
   const auto begin = at + words.size();
   address_ = text.substr(begin, text.find(',', begin) - begin);
 }
@@ -55,6 +69,20 @@ std::vector<pid_t> SlaveProcess::workers() const {
   return descendants_with(pid(), kWorkerWord);
 }
 
+std::uint64_t SlaveProcess::value_bytes() const {
+  constexpr std::uint64_t kBlock = 512;  // of st_blocks, whatever the file system's is
+  std::uint64_t bytes = 0;
+  const std::string folder = "/proc/" + std::to_string(pid()) + "/fd/";
+  for (const auto& descriptor : descriptors_of(pid())) {
+    if (count_of(descriptor, "memfd:knee-value") == 0) continue;
+    struct stat file {};
+    const std::string path = folder + descriptor.substr(0, descriptor.find(' '));
+    if (::stat(path.c_str(), &file) == 0)
+      bytes += kBlock * static_cast<std::uint64_t>(file.st_blocks);
+  }
+  return bytes;
+}
+
 ClusterOptions reaching(const std::vector<const SlaveProcess*>& slaves) {
   ClusterOptions options;
   for (const auto* slave : slaves) {
@@ -68,6 +96,12 @@ ClusterOptions reaching(const std::vector<const SlaveProcess*>& slaves) {
 
 ClusterOptions reaching(const SlaveProcess& slave) {
   return reaching({&slave});
+}
+
+ClusterOptions listening_on(const std::string& address) {
+  auto options = reaching(std::vector<const SlaveProcess*>{});
+  options.listen = {address};
+  return options;
 }
 
 }  // namespace knee::test

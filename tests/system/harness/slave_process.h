@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -10,14 +11,15 @@
 
 namespace knee::test {
 
-/// A real knee-slave with folders of its own, on a Unix socket or on a loopback port. Destruction
-/// kills it. One thread.
+/// A real knee-slave with folders of its own, on a Unix socket or on a loopback port, or one that
+/// dials drivers. Destruction kills it. One thread.
 class SlaveProcess {
  public:
   struct Setup {
     std::string name = "gandalf";
     unsigned slots = 2;
     bool tcp = false;                  ///< 127.0.0.1 and a free port
+    std::vector<std::string> dial{};   ///< addresses of drivers; it listens nowhere then
     std::vector<std::string> flags{};  ///< more of them
     std::map<std::string, std::string> environment{};
     bool start = true;
@@ -27,8 +29,8 @@ class SlaveProcess {
   SlaveProcess() : SlaveProcess(Setup{}) {}
   explicit SlaveProcess(Setup setup);
 
-  /// Starts it (again, at the same address) and waits until it listens. Throws with its stderr if
-  /// it ends instead.
+  /// Starts it (again, at the same address) and waits until it listens, or has tried each driver
+  /// it is to dial. Throws with its stderr if it ends instead.
   void start();
   /// Starts it without waiting for anything.
   void launch();
@@ -40,7 +42,7 @@ class SlaveProcess {
   const ChildProcess& process() const { return *process_; }
   pid_t pid() const { return process_->pid(); }
   const std::string& name() const { return setup_.name; }
-  /// As a driver dials it.
+  /// As a driver dials it; empty: the slave dials.
   const std::string& address() const { return address_; }
   unsigned port() const;
   std::string err() const { return process_->err(); }
@@ -54,8 +56,13 @@ class SlaveProcess {
   std::vector<pid_t> family() const;
   /// The processes that run this program's code, one per busy or waiting slot.
   std::vector<pid_t> workers() const;
+  /// Bytes of large arguments and results that it holds in memory, also half of one that is on its
+  /// way.
+  std::uint64_t value_bytes() const;
 
  private:
+  bool is_ready() const;
+
   TemporaryFolder folder_;
   Setup setup_;
   std::string address_;
@@ -65,6 +72,8 @@ class SlaveProcess {
 /// Options of a driver that uses these slaves and prints no progress.
 ClusterOptions reaching(const std::vector<const SlaveProcess*>& slaves);
 ClusterOptions reaching(const SlaveProcess& slave);
+/// The same for slaves that dial this address.
+ClusterOptions listening_on(const std::string& address);
 
 /// What stands before a worker's arguments in its command line.
 inline constexpr const char* kWorkerWord = "--of-system-test";
