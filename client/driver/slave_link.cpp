@@ -181,7 +181,7 @@ void SlaveLink::lost(const std::string& why) {
   calls_ = kj::heap<kj::TaskSet>(*errors_);
   shared_.clear();
   inputs_.forget();
-  leaving_.clear();
+  give_back_leaving(why);
   answered_.clear();
   session_ = nullptr;
   store_ = nullptr;
@@ -194,6 +194,15 @@ void SlaveLink::lost(const std::string& why) {
   const bool was_up = std::exchange(up_, false);
   slots_ = 0;
   owner_.link_down(*this, was_up ? why : last_error_);
+}
+
+/// What had not left was never started, whatever has become of the slave.
+void SlaveLink::give_back_leaving(const std::string& why) {
+  auto leaving = std::exchange(leaving_, {});
+  for (auto& [id, one] : leaving) {
+    one.task->attempt = static_cast<std::uint16_t>(one.task->attempt - 1);
+    owner_.unsent(*this, *one.task, AttemptEnd::given_back, why);
+  }
 }
 
 // --- tasks out
@@ -224,7 +233,7 @@ void SlaveLink::send_later(detail::TaskState& task) {
   const auto id = task.id;
   auto canceler = kj::heap<kj::Canceler>();
   auto sent = canceler->wrap(kj::evalNow([&] { return send_ahead(task, failure); }));
-  leaving_.emplace(id, Leaving{kj::mv(canceler), failure});
+  leaving_.emplace(id, Leaving{kj::mv(canceler), failure, Access::share(task)});
   auto unsent = [this, &task, id](AttemptEnd end, const std::string& why) {
     leaving_.erase(id);
     --tasks_here_;

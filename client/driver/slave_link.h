@@ -111,6 +111,7 @@ class SlaveLink {
   kj::Promise<void> open_session(proto::Slave::Client slave);
   void receive(proto::Update::Reader update);
   void lost(const std::string& why);
+  void give_back_leaving(const std::string& why);
 
   LinkOwner& owner_;
   kj::AsyncIoContext& io_;
@@ -145,6 +146,7 @@ class SlaveLink {
   struct Leaving {
     kj::Own<kj::Canceler> canceler;
     std::shared_ptr<AttemptEnd> failure;  ///< how the attempt is to end if it does not leave
+    detail::TaskRef task;
   };
   std::map<std::uint64_t, Leaving> leaving_;
   bool draining_ = false;
