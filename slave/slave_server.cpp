@@ -130,8 +130,12 @@ kj::Promise<void> SlaveServer::store(StoreContext context) {
   return kj::READY_NOW;
 }
 
-kj::Promise<void> SlaveServer::openSession(OpenSessionContext context) {
+void SlaveServer::refuse_if_draining() const {
   KJ_REQUIRE(!state_.draining, "the slave is draining and takes no new sessions");
+}
+
+kj::Promise<void> SlaveServer::openSession(OpenSessionContext context) {
+  refuse_if_draining();
   const auto request = context.getParams().getRequest();
   auto files = files_for_here(request);
   auto prepared =
@@ -141,6 +145,7 @@ kj::Promise<void> SlaveServer::openSession(OpenSessionContext context) {
                         return prepare_program(state_.store, files);
                       });
   return prepared.then([this, context](std::shared_ptr<PreparedProgram> program) mutable {
+    refuse_if_draining();  // nobody would tell a session that was not there when it began
     const auto asked = context.getParams().getRequest();
     std::optional<WorkerProgram> worker;
     if (program)

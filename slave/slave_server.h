@@ -33,6 +33,8 @@ class SlaveServer final : public proto::Slave::Server {
   kj::Promise<void> openSession(OpenSessionContext context) override;
 
  private:
+  void refuse_if_draining() const;
+
   SlaveState& state_;
   std::string identity_;
 };
