@@ -376,9 +376,7 @@ void Dispatcher::set_alarm() {
 void Dispatcher::outcome(SlaveLink& link, proto::Outcome::Reader outcome) {
   auto* task = find(outcome.getId());
   if (task == nullptr) {
-    // The twin that lost: the scheduler still counts it at this slave.
-    scheduler_.finished(TaskId::unpack(outcome.getId()), link.id(), Duration(outcome.getRunTime()),
-                        end_of(outcome), Clock::now());
+    forget_loser(link, outcome.getId(), Duration(outcome.getRunTime()), end_of(outcome));
     for (const auto value : values_of(outcome)) link.drop_value(value);
     return;
   }
@@ -399,6 +397,12 @@ void Dispatcher::settle(SlaveLink& link, detail::TaskState& task, proto::Outcome
   payload.clear();
   payload.append(bytes.begin(), bytes.size());
   deliver(id);
+}
+
+/// The twin that lost: the task has been delivered, but the scheduler still counts it there.
+void Dispatcher::forget_loser(SlaveLink& link, std::uint64_t task, Duration run_time,
+                              AttemptEnd end) {
+  scheduler_.finished(TaskId::unpack(task), link.id(), run_time, end, Clock::now());
 }
 
 bool Dispatcher::conclude(SlaveLink& link, detail::TaskState& task, Duration run_time,
@@ -473,7 +477,9 @@ void Dispatcher::when_fetched(kj::Promise<void> fetched, SlaveLink& link,
   link.keep(fetched.then(
       [this, &link, fetch, finish]() -> kj::Promise<void> {
         auto* task = find(fetch->id);
-        if (task != nullptr && conclude(link, *task, fetch->run_time, AttemptEnd::value))
+        if (task == nullptr)
+          forget_loser(link, fetch->id, fetch->run_time, AttemptEnd::value);
+        else if (conclude(link, *task, fetch->run_time, AttemptEnd::value))
           finish(*task);
         link_progressed(link);
         return kj::READY_NOW;
@@ -481,7 +487,9 @@ void Dispatcher::when_fetched(kj::Promise<void> fetched, SlaveLink& link,
       [this, &link, fetch](kj::Exception&& error) -> kj::Promise<void> {
         if (error.getType() == kj::Exception::Type::DISCONNECTED) return kj::mv(error);
         auto* task = find(fetch->id);
-        if (task != nullptr && conclude(link, *task, fetch->run_time, AttemptEnd::crashed))
+        if (task == nullptr)
+          forget_loser(link, fetch->id, fetch->run_time, AttemptEnd::value);
+        else if (conclude(link, *task, fetch->run_time, AttemptEnd::crashed))
           fail(TaskId::unpack(fetch->id),
                lost_result_error(*task, link.name(), rpc::text_of(error)));
         link_progressed(link);
@@ -516,7 +524,8 @@ void Dispatcher::ended(const std::vector<EndedTask>& tasks, const std::string& s
                        const std::string& why) {
   for (const auto& task : tasks) {
     auto& state = *tasks_[task.task.index];
-    fail(task.task, lost_slave_error(state, slave, why));
+    fail(task.task, task.end == AttemptEnd::cancelled ? cancelled_error(state)
+                                                      : lost_slave_error(state, slave, why));
   }
 }
 
@@ -555,8 +564,7 @@ void Dispatcher::unsent(SlaveLink& link, detail::TaskState& task, AttemptEnd end
                         const std::string& why) {
   const auto id = TaskId::unpack(task.id);
   if (find(task.id) != &task) {
-    // Its twin has won meanwhile; the scheduler still counts it here.
-    scheduler_.finished(id, link.id(), Duration(0), AttemptEnd::cancelled, Clock::now());
+    forget_loser(link, task.id, Duration(0), AttemptEnd::cancelled);
     return turn_soon();
   }
   const Verdict verdict = scheduler_.finished(id, link.id(), Duration(0), end, Clock::now());

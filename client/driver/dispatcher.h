@@ -87,6 +87,7 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   void settle_command(SlaveLink& link, detail::TaskState& task, proto::Outcome::Reader outcome);
   /// Tells the scheduler of an attempt's end. True: the caller has to deliver what came of it.
   bool conclude(SlaveLink& link, detail::TaskState& task, Duration run_time, AttemptEnd end);
+  void forget_loser(SlaveLink& link, std::uint64_t task, Duration run_time, AttemptEnd end);
   struct Fetch;
   template <class Finish>
   void when_fetched(kj::Promise<void> fetched, SlaveLink& link, std::shared_ptr<Fetch> fetch,

@@ -301,3 +301,16 @@ TEST_CASE("results of 80 MB that end at once take turns and all arrive") {
   }
   CHECK(leaks.found() == "");
 }
+
+TEST_CASE("a task cancelled before its slave was lost has been cancelled") {
+  SlaveProcess slave({.slots = 1});
+  const TemporaryFolder folder;
+  auto options = reaching(slave);
+  options.cancel_grace = 20s;
+  knee::Cluster cluster(options);
+  auto promise = cluster.call<hang>(folder / "started");
+  wait_for_marks(folder / "started");
+  promise.cancel();
+  slave.kill();
+  CHECK(error_of(std::move(promise)).kind() == Error::Kind::cancelled);
+}

@@ -175,6 +175,15 @@ void end_together(std::size_t size) {
   });
 }
 
+/// The first to run it gives a result of so many bytes, the others a short one.
+Answer long_for_the_first(std::size_t size, std::string started) {
+  Answer answer = usual(0, "");
+  if (started.empty()) return answer;
+  leave_mark(started, answer.slave + " " + std::to_string(::getpid()));
+  if (marks_in(started).size() == 1) answer.bytes.assign(size, 'x');
+  return answer;
+}
+
 }  // namespace
 
 TEST_CASE("the last task of a stopped slave is done by its twin") {
@@ -291,6 +300,41 @@ TEST_CASE("a command that lags gets a twin, and one of them is the result") {
     CHECK(marks_in(started).size() == 2);
     const auto loser = runner(started, 0).pid;
     CHECK(wait_until([&] { return !is_alive(loser); }));
+    scene.check_the_end();
+  });
+}
+
+TEST_CASE("a task and its twin that end together give one large result") {
+  end_together(8 * kMB);
+}
+
+TEST_CASE("a result that is still being fetched when a twin wins takes no slot for ever") {
+  play_scene([](Scene& scene) {
+    for (int i = 0; i < 4; ++i) (void)scene.bag.call<long_for_the_first>(0u, "");
+    scene.bag.wait();
+    auto& gandalf = scene.slave("gandalf");
+    // As often as a slave of one slot takes tasks before one has returned.
+    for (int round = 0; round < 2; ++round) {
+      const auto file = [&](const std::string& name) {
+        return scene.folder / (name + std::to_string(round));
+      };
+      auto on_frodo = scene.cluster.slave("frodo").call<hold>(1, file("held"), file("end"));
+      wait_for_marks(file("held"));
+      const auto before = resident_memory_of(::getpid());
+      std::vector<std::string> slaves;
+      scene.bag.call<long_for_the_first>(96 * kMB, file("started")).then([&](const Answer& one) {
+        slaves.push_back(one.slave);
+      });
+      REQUIRE(wait_until([&] { return resident_memory_of(::getpid()) > before + 8 * kMB; }));
+      gandalf.process().stop();
+      leave_mark(file("end"), "");
+      scene.bag.wait();
+      CHECK(slaves == std::vector<std::string>{"frodo"});
+      gandalf.process().resume();
+      CHECK(wait_until([&] { return gandalf.value_bytes() == 0; }));
+    }
+    scene.answers.push_back("frodo");
+    scene.whole = true;
     scene.check_the_end();
   });
 }
