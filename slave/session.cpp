@@ -88,10 +88,12 @@ bool Session::may_read() {
 // --- giving out tasks
 
 void Session::dispatch() {
+  release_idle();
   want_slots();
   for (auto& [slot, worker] : workers_)
     if (!worker->idle()) top_up(*worker);
   if (queue_.empty()) rebalance();
+  release_idle();
   want_slots();
   if (busy()) start_ticking();
 }
@@ -233,6 +235,13 @@ void Session::release_slots(Worker& worker) {
   slave_.grant();
 }
 
+/// A worker that has begun nothing yet, as one that is starting, may lose all it has to
+/// `take_back`: no outcome of it will ever free its slots.
+void Session::release_idle() {
+  for (auto& [slot, worker] : workers_)
+    if (worker->idle()) release_slots(*worker);
+}
+
 bool Session::rebalance() {
   // Tasks that wait behind a busy worker's task, while slots are free.
   if (slave_.slots.busy() == slave_.slots.slots()) return false;
@@ -362,7 +371,7 @@ void Session::cancel(capnp::List<std::uint64_t>::Reader ids, nanoseconds grace) 
     const auto claimed = worker->claimed_task();
     if (!claimed || unwanted.erase(*claimed) == 0) continue;
     worker->cancel_claimed();
-    worker->kill_at = Clock::now() + grace;
+    worker->kill_at = {*claimed, Clock::now() + grace};
   }
   std::erase_if(unwanted, [&](std::uint64_t id) { return commands_.cancel(id, grace); });
   std::erase_if(queue_, [&](const QueuedTask& task) {
@@ -425,7 +434,7 @@ void Session::look_at(Worker& worker) {
   const QueuedTask& task = *current->task;
   if (task.timeout != 0 && current->elapsed > nanoseconds(task.timeout)) {
     kill_if_at(worker, task.id, KillReason::timeout);
-  } else if (worker.kill_at && Clock::now() > *worker.kill_at) {
+  } else if (worker.kill_at && Clock::now() > worker.kill_at->at) {
     kill_if_at(worker, task.id, KillReason::cancelled);
   } else if (current->elapsed > kLong) {
     const bool told = !reported_.insert(task.id).second;

@@ -101,6 +101,7 @@ class Session final : public WorkerOwner, public CommandsOwner {
   bool give_one(Worker& worker);
   bool prepare(Worker& worker, const QueuedTask& task);
   void release_slots(Worker& worker);
+  void release_idle();
   void want_slots();
   void ask_for_slots();
   bool rebalance();

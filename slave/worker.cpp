@@ -221,7 +221,8 @@ void Worker::take_outcome(std::span<const std::byte> record) {
   backlog_ -= given_.front().estimate;
   given_.pop_front();
   --tasks_;
-  kill_at.reset();
+  // It may be an earlier one, of which no bell had rung when the next was told to stop.
+  if (kill_at && kill_at->task == task.id) kill_at.reset();
   if (task.value) passed_.erase(*task.value);
   if (root.getPrinted()) read_pipes_for(task.id, number);
   owner_.task_ended(*this, std::move(task), copy, std::move(value));

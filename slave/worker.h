@@ -117,8 +117,12 @@ class Worker {
   std::uint32_t holding = 0;
   /// Its working folder, which the session removes after it.
   std::string folder;
-  /// When the task it is told to stop will be killed.
-  std::optional<Clock::time_point> kill_at;
+  /// The task it is told to stop, and when that will be killed. It is given nothing meanwhile.
+  struct Deadline {
+    std::uint64_t task;
+    Clock::time_point at;
+  };
+  std::optional<Deadline> kill_at;
 
  private:
   struct Given {
