@@ -98,11 +98,13 @@ class [[nodiscard]] Promise {
   /// the callback thread. `co_await promise.async_wait()` gives the value or throws.
   template <class Token = boost::asio::use_awaitable_t<>>
   auto async_wait(Token&& token = Token()) {
+    // As a promise, since a token may put off the beginning (deferred) and then drop it: the bag
+    // still hears of a failure.
     return boost::asio::async_initiate<Token, detail::CompletionSignature<T>>(
-        [](auto handler, detail::TaskRef task) {
-          detail::complete_by_handler<T>(std::move(task), std::move(handler));
+        [](auto handler, Promise promise) {
+          detail::complete_by_handler<T>(promise.take(), std::move(handler));
         },
-        token, take());
+        token, Promise(take()));
   }
 
   /// For the library.

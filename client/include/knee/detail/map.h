@@ -8,7 +8,9 @@
 #include <mutex>
 #include <optional>
 #include <ranges>
+#include <type_traits>
 #include <utility>
+#include <vector>
 
 #include <knee/detail/completion.h>
 #include <knee/detail/task_state.h>
@@ -23,17 +25,17 @@ namespace knee::detail {
 KNEE_EXPORT bool wants_tasks(const CallSite& site);
 KNEE_EXPORT CallSite site_of(const Bag& bag);
 
-/// Results that have come and were not yet yielded.
+/// Elements whose tasks have ended and that were not yet yielded.
 class Arrivals {
  public:
   struct Arrival {
     std::size_t index;
-    TaskRef task;
+    std::size_t place;  ///< of its task in the Outstanding
   };
   void push(Arrival arrival) {
     {
       const std::lock_guard lock(mutex_);
-      arrivals_.push_back(std::move(arrival));
+      arrivals_.push_back(arrival);
     }
     came_.notify_one();
   }
@@ -41,22 +43,57 @@ class Arrivals {
     const std::lock_guard lock(mutex_);
     return take();
   }
-  Arrival pop() {
-    std::unique_lock lock(mutex_);
-    came_.wait(lock, [this] { return !arrivals_.empty(); });
-    return *take();
-  }
+  /// Waits for one. Results go on being fetched, also if it is the callback thread that waits.
+  KNEE_EXPORT Arrival pop(const CallSite& site);
 
  private:
   std::optional<Arrival> take() {
     if (arrivals_.empty()) return std::nullopt;
-    std::optional<Arrival> first(std::move(arrivals_.front()));
+    const Arrival first = arrivals_.front();
     arrivals_.pop_front();
     return first;
   }
   std::mutex mutex_;
   std::condition_variable came_;
   std::deque<Arrival> arrivals_;
+};
+
+/// The tasks that a map has sent off and whose results it has not yielded. Destruction cancels
+/// them: nobody could have the results.
+class Outstanding {
+ public:
+  Outstanding() = default;
+  Outstanding(Outstanding&&) noexcept = default;
+  Outstanding& operator=(Outstanding&& other) noexcept {
+    std::swap(tasks_, other.tasks_);
+    std::swap(free_, other.free_);
+    return *this;
+  }
+  ~Outstanding() {
+    for (auto& task : tasks_)
+      if (task && !task->done()) task->cancel();
+  }
+
+  std::size_t size() const { return tasks_.size() - free_.size(); }
+  /// Gives its place, by which it is taken.
+  std::size_t add(TaskRef task) {
+    if (free_.empty()) {
+      tasks_.push_back(std::move(task));
+      return tasks_.size() - 1;
+    }
+    const std::size_t place = free_.back();
+    free_.pop_back();
+    tasks_[place] = std::move(task);
+    return place;
+  }
+  TaskRef take(std::size_t place) {
+    free_.push_back(place);
+    return std::move(tasks_[place]);
+  }
+
+ private:
+  std::vector<TaskRef> tasks_;     ///< by place
+  std::vector<std::size_t> free_;  ///< places without a task
 };
 
 /// One element's result.
@@ -71,7 +108,8 @@ struct Mapped<void> {
 };
 
 /// The lazy result of Bag::map: an input range over Mapped. Belongs to one thread; the bag outlives
-/// it. A task that failed makes the increment throw its Error.
+/// it. A task that failed makes the increment throw its Error. Destruction cancels the tasks whose
+/// results were not yielded.
 template <auto f, class Range>
 class Map {
   using Function = std::remove_cv_t<decltype(f)>;
@@ -111,34 +149,31 @@ class Map {
   void advance() {
     current_.reset();
     fill();
-    if (outstanding_ == 0) return;
+    if (outstanding_.size() == 0) return;
     auto arrival = arrivals_->try_pop();
     if (!arrival) {
       // Nothing came while the window is full: if the slaves are hungry, it is too small.
-      if (outstanding_ == window_ && window_ < kLargestWindow && wants_tasks(site_)) {
+      if (outstanding_.size() == window_ && window_ < kLargestWindow && wants_tasks(site_)) {
         window_ *= 2;
         fill();
       }
-      arrival = arrivals_->pop();
+      arrival = arrivals_->pop(site_);
     }
-    --outstanding_;
-    TaskState& task = *arrival->task;
-    if (task.error()) std::rethrow_exception(task.error());
+    const TaskRef task = outstanding_.take(arrival->place);
+    if (task->error()) std::rethrow_exception(task->error());
     if constexpr (std::is_void_v<Result>)
       current_.emplace(arrival->index);
     else
-      current_.emplace(arrival->index, result_of<Result>(task));
+      current_.emplace(arrival->index, result_of<Result>(*task));
   }
 
   void fill() {
     const auto end = std::ranges::end(range_);
-    for (; outstanding_ < window_ && *next_ != end; ++*next_) {
+    for (; outstanding_.size() < window_ && *next_ != end; ++*next_) {
       const TaskRef task = call<Function>(site_, entry_of_value<f>, nullptr, **next_);
-      ++outstanding_;
       task->consume(
-          [arrivals = arrivals_, index = index_++](TaskState& done) {
-            done.add_reference();
-            arrivals->push({index, TaskRef(&done)});
+          [arrivals = arrivals_, index = index_++, place = outstanding_.add(task)](TaskState&) {
+            arrivals->push({index, place});
           },
           true);
     }
@@ -149,8 +184,8 @@ class Map {
   std::optional<std::ranges::iterator_t<std::remove_reference_t<Range>>> next_;
   std::shared_ptr<Arrivals> arrivals_ = std::make_shared<Arrivals>();
   std::optional<Mapped<Result>> current_;
+  Outstanding outstanding_;
   std::size_t index_ = 0;
-  std::size_t outstanding_ = 0;
   std::size_t window_ = kFirstWindow;
 };
 
