@@ -87,9 +87,6 @@ bool FairShare::should_yield(Client client, Time now) {
   if (waiting == sessions_.end() || waiting->first == client) return false;
   auto& session = sessions_.at(client);
   const bool same = waiting->second.identity == session.identity;
-  // Within an identity who has a slot keeps it, unless one waits for several at once: it would
-  // never get them.
-  if (same && waiting->second.wants == 1) return false;
   auto& mine = same ? session.use : identities_.at(session.identity);
   auto& theirs = same ? waiting->second.use : identities_.at(waiting->second.identity);
   // Yield only down to an equal number of slots, or two clients would swap the same slot for ever.

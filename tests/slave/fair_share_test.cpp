@@ -250,14 +250,18 @@ TEST_CASE("who holds more than another who waits yields, down to equal parts") {
   CHECK_FALSE(slots.should_yield(holder, kStart + 2s));
 }
 
-TEST_CASE("nobody yields to a session of the same identity") {
+TEST_CASE("sessions of one identity share its slots as identities share all") {
   FairShare slots(1);
   const auto one = slots.add("anna");
   const auto other = slots.add("anna");
   slots.want(one, 1);
   REQUIRE(slots.grant(kStart) == one);
   slots.want(other, 1);
-  CHECK_FALSE(slots.should_yield(one, kStart + 1s));
+  CHECK(slots.should_yield(one, kStart + 1s));
+  slots.give_back(one, 1, kStart + 1s);
+  slots.want(one, 1);
+  REQUIRE(slots.grant(kStart + 1s) == other);
+  CHECK_FALSE(slots.should_yield(other, kStart + 1s));
 }
 
 TEST_CASE("a client's limit is its own, or all slots") {
