@@ -301,3 +301,19 @@ TEST_CASE("a task of two cores runs while another driver of the same user keeps 
   }
   CHECK(leaks.found() == "");
 }
+
+TEST_CASE("a driver gets its part of a slave that another driver of the same user keeps busy") {
+  SlaveProcess slave;
+  const LeakCheck leaks({&slave});
+  {
+    const BusyDriver other(slave, "");
+    knee::Cluster cluster(reaching(slave));
+    for (int i = 0; i < 20; ++i) {
+      auto narrow = cluster.call<where>();
+      REQUIRE(wait_until([&] { return narrow.ready(); }, 10s));
+    }
+    const auto done = other.done();
+    CHECK(wait_until([&] { return other.done() > done + 20; }));
+  }
+  CHECK(leaks.found() == "");
+}
