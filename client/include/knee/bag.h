@@ -63,6 +63,7 @@ class KNEE_EXPORT Bag {
   /// Runs `f` on every element of `range`, a window of them at a time: elements are taken from the
   /// range as slaves have room. Gives the results as they come, each with its element's index:
   ///     for (auto [index, value] : bag.map<f>(range)) ...
+  /// Leaving the loop early, also by an exception, cancels what was sent off and not yielded.
   template <auto f, class Range>
   auto map(Range&& range) {
     return detail::Map<f, Range>(*this, std::forward<Range>(range));
