@@ -112,9 +112,8 @@ kj::Promise<void> SessionServer::getValue(GetValueContext context) {
   KJ_REQUIRE(value.has_value(), "there is no such value, or it was fetched before", id);
   auto sink = context.getParams().getSink();
   context.allowCancellation();
-  session_.values().leaving();
-  auto over = kj::defer([this] {
-    session_.values().delivered();
+  auto over = kj::defer([this, bytes = session_.values().leaving(*value)] {
+    session_.values().delivered(bytes);
     session_.resume();
   });
   return send(std::move(*value), kj::mv(sink)).attach(kj::mv(over));

@@ -46,13 +46,23 @@ class ValueTable {
   }
   void drop_result(std::uint64_t id) { take_result(id); }
 
-  /// A result is on its way to the driver, until as many calls of `delivered`.
-  void leaving() { ++leaving_; }
-  void delivered() { --leaving_; }
+  /// A result that was taken is on its way to the driver, until `delivered` is told what this
+  /// gives.
+  std::size_t leaving(const ResultValue& value) {
+    ++leaving_;
+    const std::size_t bytes = memory_of(value);
+    result_bytes_ += bytes;
+    return bytes;
+  }
+  void delivered(std::size_t bytes) {
+    --leaving_;
+    result_bytes_ -= bytes;
+  }
   /// Results that the driver does not have yet.
   bool has_results() const { return !results_.empty() || leaving_ != 0; }
 
-  /// Memory of all results. Files take none. (Arguments are the driver's to count.)
+  /// Memory of all results, also of those on their way. Files take none. (Arguments are the
+  /// driver's to count.)
   std::size_t result_bytes() const { return result_bytes_; }
 
  private:
