@@ -1,4 +1,3 @@
-#include <kj/async-io.h>
 #include <knee/this_task.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -13,11 +12,10 @@
 #include <string>
 #include <vector>
 
-#include "common/rpc/connection.h"
-#include "common/rpc/listener.h"
 #include "tests/system/harness/leak_check.h"
 #include "tests/system/harness/marks.h"
 #include "tests/system/harness/process_view.h"
+#include "tests/system/harness/traffic.h"
 #include "tests/system/tasks.h"
 
 using namespace knee::test;
@@ -113,28 +111,6 @@ std::size_t size_of_nothing(const Shared<std::array<int, 0>>& nothing) {
 
 bool refers_to_something(const Shared<Numbers>& shared) {
   return static_cast<bool>(shared);
-}
-
-/// A driver offers nothing to a slave that it has dialed.
-class ClosedDoor final : public knee::proto::Door::Server {};
-
-/// The bytes of programs and values that a slave has received since it was started.
-std::uint64_t received_by(const SlaveProcess& slave) {
-  namespace rpc = knee::rpc;
-  auto io = kj::setupAsyncIo();
-  auto connection =
-      rpc::connect(rpc::Address::parse(slave.address()), io)
-          .then([&io](kj::Own<kj::AsyncIoStream> stream) {
-            return rpc::Connection::open(kj::mv(stream), rpc::Connection::Side::dialed,
-                                         kj::heap<ClosedDoor>(), io.provider->getTimer());
-          })
-          .wait(io.waitScope);
-  auto request = connection->door().helloRequest();
-  rpc::describe_build(request.initHello());
-  request.getHello().setRole(knee::proto::Hello::Role::DRIVER);
-  auto answer = request.send().wait(io.waitScope);
-  auto described = answer.getSlave().describeRequest().send().wait(io.waitScope);
-  return described.getDescription().getStoreReceived();
 }
 
 /// Whether `bytes` are those of a value of `content` bytes, with the little that frames it.

@@ -1,19 +1,13 @@
 #include "driver_run.h"
 
-#include <kj/async-io.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <filesystem>
 
-#include "common/rpc/connection.h"
-#include "common/rpc/listener.h"
-
 namespace knee::test {
 namespace {
-
-class ClosedDoor final : public proto::Door::Server {};
 
 ChildProcess::Plan plan_for(const DriverPlan& plan, const TemporaryFolder& folder) {
   ChildProcess::Plan process;
@@ -71,23 +65,6 @@ bool is_installed(const std::string& program) {
     begin = end + 1;
   }
   return false;
-}
-
-std::uint64_t received_by(const SlaveProcess& slave) {
-  auto io = kj::setupAsyncIo();
-  auto connection =
-      rpc::connect(rpc::Address::parse(slave.address()), io)
-          .then([&io](kj::Own<kj::AsyncIoStream> stream) {
-            return rpc::Connection::open(kj::mv(stream), rpc::Connection::Side::dialed,
-                                         kj::heap<ClosedDoor>(), io.provider->getTimer());
-          })
-          .wait(io.waitScope);
-  auto request = connection->door().helloRequest();
-  rpc::describe_build(request.initHello());
-  request.getHello().setRole(proto::Hello::Role::DRIVER);
-  auto answer = request.send().wait(io.waitScope);
-  auto described = answer.getSlave().describeRequest().send().wait(io.waitScope);
-  return described.getDescription().getStoreReceived();
 }
 
 }  // namespace knee::test

@@ -53,9 +53,6 @@ void skip(const std::string& why);
 /// Whether a program is in PATH.
 bool is_installed(const std::string& program);
 
-/// The bytes of programs and other blobs that a slave has received so far, as it describes itself.
-std::uint64_t received_by(const SlaveProcess& slave);
-
 /// What the part "twins" prints.
 inline constexpr const char* kTwins = "a1 al2 4 5 | b1 bl2 4 5\n";
 

@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "driver_run.h"
+#include "tests/system/harness/traffic.h"
 
 using namespace knee::test;
 
