@@ -51,8 +51,14 @@ int BagRun::run(Arguments arguments) {
     if (!next) break;
     start(++number, *next);
   }
+  if (stops_now()) bag_.cancel();  // one may have been started while it was cancelled
   bag_.wait();
   return exit_code();
+}
+
+bool BagRun::stops_now() {
+  const std::lock_guard lock(mutex_);
+  return halted_ && settings_.halt.how() == HaltPolicy::How::now;
 }
 
 bool BagRun::wait_for_room() {
@@ -135,16 +141,14 @@ void BagRun::failed(const Job& job, const Error& error) {
 }
 
 void BagRun::count(std::uint64_t, int exit_code) {
-  bool halts = false;
   {
     const std::lock_guard lock(mutex_);
     --running_;
     ++(exit_code == 0 ? succeeded_ : failed_);
-    halts = !halted_ && settings_.halt.reached(succeeded_, failed_);
-    if (halts) halted_ = exit_code;
+    if (!halted_ && settings_.halt.reached(succeeded_, failed_)) halted_ = exit_code;
   }
   changed_.notify_all();
-  if (halts && settings_.halt.how() == HaltPolicy::How::now) bag_.cancel();
+  if (stops_now()) bag_.cancel();
 }
 
 void BagRun::show(std::uint64_t number, std::string out, std::string err) {

@@ -50,6 +50,8 @@ class BagRun {
   };
 
   bool wait_for_room();
+  /// What runs is to be killed.
+  bool stops_now();
   void start(std::uint64_t number, const std::vector<std::string>& arguments);
   void ended(const Job& job, const CommandResult& result);
   void failed(const Job& job, const Error& error);
