@@ -106,11 +106,10 @@ kj::Promise<void> Daemon::listen(const rpc::Address& address) {
 }
 
 kj::Promise<void> Daemon::accept_from(rpc::Listener& listener) {
-  return listener.accept()
-      .then([this, &listener](kj::Own<kj::AsyncIoStream> stream) {
-        serve(kj::mv(stream), listener.address().text());
-      })
-      .then([this, &listener] { return accept_from(listener); });
+  return listener.accept().then([this, &listener](kj::Own<kj::AsyncIoStream> stream) {
+    serve(kj::mv(stream), listener.address().text());
+    return accept_from(listener);
+  });
 }
 
 kj::Promise<void> Daemon::until_end(kj::Own<rpc::Connection> connection) {

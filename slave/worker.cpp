@@ -141,7 +141,7 @@ void Worker::resume() {
 }
 
 void Worker::look() {
-  if (dead_ || taking_ || held_back_) return;
+  if (dead_ || held_back_) return;
   const auto failed = kj::runCatchingExceptions([this] { take_outcomes(); });
   KJ_IF_MAYBE (error, failed) broken(*error);
 }

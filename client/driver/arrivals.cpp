@@ -5,8 +5,6 @@
 namespace knee::detail {
 
 Arrivals::Arrival Arrivals::pop(const CallSite& site) {
-  // While the callback thread sits here its queue grows; that must not stop the results we wait
-  // for.
   const driver::Driver::Blocking blocking(*site.driver);
   std::unique_lock lock(mutex_);
   came_.wait(lock, [this] { return !arrivals_.empty(); });

@@ -2,12 +2,10 @@
 
 #include <pthread.h>
 
-#include "client/driver/bag_state.h"
 #include "client/driver/command_job.h"
 #include "client/driver/task_access.h"
 
 namespace knee::driver {
-
 namespace {
 
 /// A batch may be long: what of it is done is told in between.
@@ -16,9 +14,11 @@ constexpr std::size_t kReportEvery = 1024 * 1024;
 /// What a result takes while it waits, in bytes.
 std::size_t weight(detail::TaskState& task) {
   std::size_t bytes = sizeof(detail::TaskState) + detail::Access::payload(task).size();
+  // A continuation that came after its task's end is posted as a task without a job.
   if (is_command(task) && detail::Access::extra(task) != nullptr) {
     const auto& result = command_job(task).result;
     bytes += result.out.size() + result.err.size();
+    for (const auto& file : result.files) bytes += file.content.size();
   }
   return bytes;
 }
@@ -99,6 +99,21 @@ bool CallbackThread::congested() {
   held_back_ = true;
   // It may all have been done before it could see that.
   return waiting_bytes_ > kMostWaiting / 2 || !held_back_.exchange(false);
+}
+
+void complete(detail::TaskRef task, std::vector<detail::TaskRef>& callbacks, BagTally& ended) {
+  using detail::Access;
+  switch (Access::complete(*task)) {
+    case Access::Next::callback:
+      callbacks.push_back(std::move(task));
+      return;
+    case Access::Next::here:
+      Access::run_continuation(*task);
+      break;
+    case Access::Next::nothing:
+      break;
+  }
+  ended.ended(Access::bag(*task), static_cast<bool>(task->error()));
 }
 
 }  // namespace knee::driver

@@ -9,6 +9,8 @@
 
 #include <knee/detail/task_state.h>
 
+#include "client/driver/bag_state.h"
+
 namespace knee::driver {
 
 /// Runs the continuations of finished tasks, one after the other, on a thread of its own.
@@ -48,5 +50,9 @@ class CallbackThread {
   std::function<void()> relieved_;
   std::thread thread_;
 };
+
+/// The task has its result or error: tells whoever waits for it. A continuation that belongs on the
+/// callback thread goes into `callbacks`; other tasks are counted in `ended`.
+void complete(detail::TaskRef task, std::vector<detail::TaskRef>& callbacks, BagTally& ended);
 
 }  // namespace knee::driver

@@ -18,7 +18,7 @@ void fill_command(proto::Command::Builder out, const CommandJob& job, std::uint6
 struct LargePart {
   std::uint64_t value;
   std::uint64_t size;
-  std::string* into;  ///< of the job's result
+  std::string* into;  ///< of the result
 };
 /// Takes over a result but for what is large.
 std::vector<LargePart> take_result(proto::CommandResult::Reader from, CommandResult& result);

@@ -54,18 +54,13 @@ void Driver::refuse_submissions() {
   // Of callbacks that run while the cluster ends.
   std::vector<detail::TaskRef> late;
   take_submissions(late);
-  BagTally tally;
+  BagTally ended;
+  std::vector<detail::TaskRef> callbacks;
   for (auto& task : late) {
     Access::set_error(*task, cancelled_error(*task));
-    const auto next = Access::complete(*task);
-    if (next == Access::Next::callback) {
-      callbacks_.post(std::move(task));
-      continue;
-    }
-    if (next == Access::Next::here) Access::run_continuation(*task);
-    tally.ended(Access::bag(*task), true);
+    complete(std::move(task), callbacks, ended);
   }
-  tally.flush();
+  callbacks_.post(callbacks);
 }
 
 void Driver::take_submissions(std::vector<detail::TaskRef>& into) {

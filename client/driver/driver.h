@@ -57,7 +57,8 @@ class Driver {
 
   const ClusterOptions& options() const { return options_; }
 
-  /// While it lives, the thread that made it waits for a result.
+  /// While it lives, the thread that made it waits for a result. If that is the callback thread its
+  /// queue grows meanwhile, which must not stop the results it waits for.
   class Blocking {
    public:
     explicit Blocking(Driver& driver) : driver_(driver.callbacks_.is_here() ? &driver : nullptr) {

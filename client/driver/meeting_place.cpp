@@ -7,6 +7,14 @@
 namespace knee::driver {
 namespace {
 
+/// What the door and the connection of a slave that dials know of each other: the door needs the
+/// connection's end, and the connection the door.
+struct Visit {
+  kj::Maybe<kj::ForkedPromise<void>> ended;    ///< of the connection, once that is there
+  kj::Own<kj::PromiseFulfiller<void>> hold{};  ///< until somebody joins (Connected::hold)
+  bool refused = false;
+};
+
 /// Given to a slave that joined; its end is the slave's.
 class MembershipServer final : public proto::Membership::Server {};
 
@@ -78,39 +86,35 @@ kj::Promise<void> MeetingPlace::accept_from(rpc::Listener& listener) {
 }
 
 void MeetingPlace::serve(kj::Own<kj::AsyncIoStream> stream, const std::string& where) {
-  // The door needs the connection's end, and the connection the door: the end comes later.
-  auto ended = kj::heap<kj::Maybe<kj::ForkedPromise<void>>>();
-  auto& end = *ended;
-  auto held = kj::newPromiseAndFulfiller<void>();
-  auto hold = kj::heap(kj::mv(held.fulfiller));
-  auto refused = kj::heap<bool>(false);
-  auto join = [this, &end, &holding = *hold, &refused = *refused](
-                  std::string name, std::vector<std::string> cpu_flags,
-                  proto::Slave::Client slave) {
-    KJ_REQUIRE(holding.get() != nullptr, "a slave has joined on this connection before");
-    KJ_IF_MAYBE (disconnected, end) {
-      refused = true;
+  auto let_go = kj::newPromiseAndFulfiller<void>();
+  auto visit = kj::heap<Visit>();
+  visit->hold = kj::mv(let_go.fulfiller);
+  auto join = [this, &visit = *visit](std::string name, std::vector<std::string> cpu_flags,
+                                      proto::Slave::Client slave) {
+    KJ_REQUIRE(visit.hold.get() != nullptr, "a slave has joined on this connection before");
+    KJ_IF_MAYBE (ended, visit.ended) {
+      visit.refused = true;
       joined_(Connected{kj::mv(slave), std::move(name), kj::Own<rpc::Connection>(),
-                        disconnected->addBranch(), std::move(cpu_flags), kj::mv(holding)});
-      refused = false;
+                        ended->addBranch(), std::move(cpu_flags), kj::mv(visit.hold)});
+      visit.refused = false;
     }
   };
   // Who was refused hears why and goes by itself: letting go of it would cut the answer off.
-  auto let_go = held.promise.catch_([&refused = *refused](kj::Exception&&) -> kj::Promise<void> {
-    if (refused) return kj::NEVER_DONE;
+  auto over = let_go.promise.catch_([&visit = *visit](kj::Exception&&) -> kj::Promise<void> {
+    if (visit.refused) return kj::NEVER_DONE;
     return kj::READY_NOW;
   });
   connections_.add(rpc::Connection::open(kj::mv(stream), rpc::Connection::Side::accepted,
                                          kj::heap<DriverDoor>(std::move(join)),
                                          io_.provider->getTimer())
-                       .then([&end](kj::Own<rpc::Connection> connection) {
+                       .then([&visit = *visit](kj::Own<rpc::Connection> connection) {
                          auto fork = connection->on_disconnect().fork();
                          auto branch = fork.addBranch();
-                         end = kj::mv(fork);
+                         visit.ended = kj::mv(fork);
                          return branch.attach(kj::mv(connection));
                        })
-                       .exclusiveJoin(kj::mv(let_go))
-                       .attach(kj::mv(ended), kj::mv(hold), kj::mv(refused))
+                       .exclusiveJoin(kj::mv(over))
+                       .attach(kj::mv(visit))
                        .catch_([this, where](kj::Exception&& error) {
                          say_("dropped a connection to " + where + ": " + rpc::text_of(error));
                        }));

@@ -155,22 +155,16 @@ kj::Promise<void> SlaveLink::open_session(proto::Slave::Client slave) {
 }
 
 kj::Promise<void> SlaveLink::heartbeat(proto::Slave::Client slave) {
-  auto unanswered = unanswered_beats_ = std::make_shared<unsigned>(0);
-  return beat(kj::mv(slave), std::move(unanswered));
-}
-
-kj::Promise<void> SlaveLink::beat(proto::Slave::Client slave,
-                                  std::shared_ptr<unsigned> unanswered) {
-  auto answer = slave.describeRequest().send().then([unanswered](auto&&) { *unanswered = 0; },
-                                                    [](kj::Exception&&) {});
-  calls_->add(kj::mv(answer));
-  ++*unanswered;
+  calls_->add(slave.describeRequest().send().then([this](auto&&) { unanswered_beats_ = 0; },
+                                                  [](kj::Exception&&) {}));
+  ++unanswered_beats_;
   return io_.provider->getTimer().afterDelay(kBeat).then(
-      [this, slave, unanswered]() mutable -> kj::Promise<void> {
-        if (*unanswered >= kLostAfter)
+      [this, slave]() mutable -> kj::Promise<void> {
+        if (unanswered_beats_ >= kLostAfter)
           return KJ_EXCEPTION(DISCONNECTED, "the slave has not answered for 20 s");
-        if (*unanswered == kSuspectAfter) owner_.note(*this, "has not answered for 6 s; waiting");
-        return beat(kj::mv(slave), std::move(unanswered));
+        if (unanswered_beats_ == kSuspectAfter)
+          owner_.note(*this, "has not answered for 6 s; waiting");
+        return heartbeat(kj::mv(slave));
       });
 }
 
@@ -187,6 +181,7 @@ void SlaveLink::lost(const std::string& why) {
   store_ = nullptr;
   slave_ = nullptr;
   tasks_here_ = pending_ = 0;
+  unanswered_beats_ = 0;
   take_back_ = 0;
   take_back_asked_ = false;
   cancel_.clear();
@@ -475,7 +470,7 @@ void SlaveLink::pump() {
 
 void SlaveLink::receive(proto::Update::Reader update) {
   acknowledge_ = std::max(acknowledge_, update.getNumber());
-  *unanswered_beats_ = 0;
+  unanswered_beats_ = 0;
   if (update.getDraining() && !std::exchange(draining_, true)) {
     slots_ = 0;
     owner_.link_up(*this, 0);  // what it has comes back; nothing more goes there

@@ -95,7 +95,6 @@ class SlaveLink {
   kj::Promise<void> live();
   kj::Promise<void> open(Connected& connected);
   kj::Promise<void> heartbeat(proto::Slave::Client slave);
-  kj::Promise<void> beat(proto::Slave::Client slave, std::shared_ptr<unsigned> unanswered);
   void exchange(std::span<detail::TaskState* const> tasks);
   void fill_tasks(proto::Work::Builder work, std::span<detail::TaskState* const> tasks);
   void fill_functions(proto::Work::Builder work);
@@ -150,7 +149,7 @@ class SlaveLink {
   };
   std::map<std::uint64_t, Leaving> leaving_;
   bool draining_ = false;
-  std::shared_ptr<unsigned> unanswered_beats_ = std::make_shared<unsigned>(0);
+  unsigned unanswered_beats_ = 0;
   std::vector<std::uint64_t> drop_values_;
   kj::Maybe<kj::Own<kj::PromiseFulfiller<void>>> broken_;
   kj::Own<CallErrors> errors_;

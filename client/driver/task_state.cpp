@@ -15,8 +15,6 @@ TaskState::~TaskState() {
 void TaskState::wait() {
   auto expected = Phase::pending;
   if (!phase_.compare_exchange_strong(expected, Phase::waited, std::memory_order_acq_rel)) return;
-  // While the callback thread sits here its queue grows; that must not stop the results we wait
-  // for.
   const driver::Driver::Blocking blocking(*driver_);
   phase_.wait(Phase::waited, std::memory_order_acquire);
 }

@@ -14,7 +14,7 @@ constexpr std::size_t kOnTheirWay = 8;
 /// page of the next, until the program has freed a larger one (mallopt(3), M_MMAP_THRESHOLD).
 void keep_freed_chunks() {
   static const bool once = [] {
-    void* volatile block = std::malloc(4 * kOnTheirWay * kChunk / 2);
+    void* volatile block = std::malloc(2 * kOnTheirWay * kChunk);
     std::free(block);
     return true;
   }();

@@ -1,0 +1,227 @@
+// Dispatcher: what comes back from the slaves, and on to whoever waits for it.
+
+#include <chrono>
+
+#include "client/driver/command_wire.h"
+#include "client/driver/dispatcher.h"
+#include "client/driver/failure.h"
+#include "client/driver/task_access.h"
+#include "common/rpc/rpc_loop.h"
+
+namespace knee::driver {
+namespace {
+
+using detail::Access;
+using Clock = std::chrono::steady_clock;
+
+/// Of large results on their way, in bytes. While one more is fetched the next tasks compute.
+constexpr std::uint64_t kMostFetching = 128 * 1024 * 1024;
+
+}  // namespace
+
+void Dispatcher::outcome(SlaveLink& link, proto::Outcome::Reader outcome) {
+  auto* task = find(outcome.getId());
+  if (task == nullptr) {
+    forget_loser(link, outcome.getId(), Duration(outcome.getRunTime()), end_of(outcome));
+    for (const auto value : values_of(outcome)) link.drop_value(value);
+    return;
+  }
+  settle(link, *task, outcome, end_of(outcome));
+}
+
+void Dispatcher::settle(SlaveLink& link, detail::TaskState& task, proto::Outcome::Reader outcome,
+                        AttemptEnd end) {
+  if (outcome.isCommandEnded() && is_command(task)) return settle_command(link, task, outcome);
+  if (outcome.isValue() && outcome.getValue().isValue()) return settle_large(link, task, outcome);
+  if (end == AttemptEnd::given_back || end == AttemptEnd::lost_uncharged)
+    task.attempt = static_cast<std::uint16_t>(task.attempt - 1);
+  if (!conclude(link, task, Duration(outcome.getRunTime()), end)) return;
+  const auto id = TaskId::unpack(task.id);
+  if (!outcome.isValue()) return fail(id, error_of(task, outcome, link.name(), link.cpu_flags()));
+  const auto bytes = outcome.getValue().getInline();
+  auto& payload = Access::payload(task);
+  payload.clear();
+  payload.append(bytes.begin(), bytes.size());
+  deliver(id);
+}
+
+/// The twin that lost: the task has been delivered, but the scheduler still counts it there.
+void Dispatcher::forget_loser(SlaveLink& link, std::uint64_t task, Duration run_time,
+                              AttemptEnd end) {
+  scheduler_.finished(TaskId::unpack(task), link.id(), run_time, end, Clock::now());
+}
+
+bool Dispatcher::conclude(SlaveLink& link, detail::TaskState& task, Duration run_time,
+                          AttemptEnd end) {
+  const auto id = TaskId::unpack(task.id);
+  if (!fractions_.empty()) fractions_.erase(task.id);
+  const Verdict verdict = scheduler_.finished(id, link.id(), run_time, end, Clock::now());
+  if (verdict.action != Verdict::Action::deliver) return false;
+  if (auto* loser = link_of(verdict.loser)) loser->cancel(task.id, 0);
+  if (verdict.end != AttemptEnd::cancelled) return true;
+  fail(id, cancelled_error(task));
+  return false;
+}
+
+/// A large result on its way. The attempt has ended when it is here: if its slave is lost before,
+/// the task runs again.
+struct Dispatcher::Fetch {
+  Fetch(Dispatcher& dispatcher, const detail::TaskState& task, proto::Outcome::Reader outcome)
+      : dispatcher(dispatcher), id(task.id), run_time(outcome.getRunTime()) {}
+  ~Fetch() { dispatcher.fetching_ -= bytes; }
+  void expect(std::uint64_t more) {
+    bytes += more;
+    dispatcher.fetching_ += more;
+  }
+
+  Dispatcher& dispatcher;
+  const std::uint64_t id;
+  const Duration run_time;
+  std::uint64_t bytes = 0;
+  detail::Bytes value;
+  CommandResult command;
+};
+
+void Dispatcher::settle_large(SlaveLink& link, detail::TaskState& task,
+                              proto::Outcome::Reader outcome) {
+  auto fetch = std::make_shared<Fetch>(*this, task, outcome);
+  const auto payload = outcome.getValue();
+  fetch->expect(payload.getSize());
+  auto fetched =
+      kj::evalNow([&] { return link.fetch(payload.getValue(), payload.getSize(), fetch->value); });
+  when_fetched(kj::mv(fetched), link, fetch, [this, fetch](detail::TaskState& one) {
+    Access::payload(one) = std::move(fetch->value);
+    deliver(TaskId::unpack(one.id));
+  });
+}
+
+void Dispatcher::settle_command(SlaveLink& link, detail::TaskState& task,
+                                proto::Outcome::Reader outcome) {
+  auto fetch = std::make_shared<Fetch>(*this, task, outcome);
+  const auto large = take_result(outcome.getCommandEnded(), fetch->command);
+  const auto finish = [this, fetch, name = link.name()](detail::TaskState& one) {
+    auto& result = command_job(one).result = std::move(fetch->command);
+    result.slave = name;
+    result.run_time = fetch->run_time;
+    deliver(TaskId::unpack(one.id));
+  };
+  if (large.empty()) {
+    if (conclude(link, task, fetch->run_time, AttemptEnd::value)) finish(task);
+    return;
+  }
+  kj::Promise<void> fetched = kj::READY_NOW;
+  for (const auto& part : large) {
+    fetch->expect(part.size);
+    fetched = fetched.then([&link, part] { return link.fetch(part.value, part.size, *part.into); });
+  }
+  when_fetched(kj::mv(fetched), link, fetch, finish);
+}
+
+template <class Finish>
+void Dispatcher::when_fetched(kj::Promise<void> fetched, SlaveLink& link,
+                              std::shared_ptr<Fetch> fetch, Finish finish) {
+  link.keep(fetched.then(
+      [this, &link, fetch, finish]() -> kj::Promise<void> {
+        auto* task = find(fetch->id);
+        if (task == nullptr)
+          forget_loser(link, fetch->id, fetch->run_time, AttemptEnd::value);
+        else if (conclude(link, *task, fetch->run_time, AttemptEnd::value))
+          finish(*task);
+        link_progressed(link);
+        return kj::READY_NOW;
+      },
+      [this, &link, fetch](kj::Exception&& error) -> kj::Promise<void> {
+        if (error.getType() == kj::Exception::Type::DISCONNECTED) return kj::mv(error);
+        auto* task = find(fetch->id);
+        if (task == nullptr)
+          forget_loser(link, fetch->id, fetch->run_time, AttemptEnd::value);
+        else if (conclude(link, *task, fetch->run_time, AttemptEnd::crashed))
+          fail(TaskId::unpack(fetch->id),
+               lost_result_error(*task, link.name(), rpc::text_of(error)));
+        link_progressed(link);
+        return kj::READY_NOW;
+      }));
+}
+
+void Dispatcher::deliver(TaskId id) {
+  complete(std::move(tasks_[id.index]));
+}
+
+void Dispatcher::fail(TaskId id, std::exception_ptr error) {
+  Access::set_error(*tasks_[id.index], std::move(error));
+  deliver(id);
+}
+
+void Dispatcher::complete(detail::TaskRef task) {
+  driver::complete(std::move(task), callbacks_, ended_);
+}
+
+void Dispatcher::ended(const std::vector<EndedTask>& tasks, const std::string& slave,
+                       const std::string& why) {
+  for (const auto& task : tasks) {
+    auto& state = *tasks_[task.task.index];
+    fail(task.task, task.end == AttemptEnd::cancelled ? cancelled_error(state)
+                                                      : lost_slave_error(state, slave, why));
+  }
+}
+
+void Dispatcher::flush_completions() {
+  driver_.callbacks().post(callbacks_);
+  ended_.flush();
+}
+
+void Dispatcher::started(SlaveLink& link, proto::Started::Reader started) {
+  if (find(started.getId()) == nullptr) return;
+  scheduler_.started(TaskId::unpack(started.getId()), link.id(), Clock::now());
+  if (started.getProgress() >= 0) fractions_[started.getId()] = started.getProgress();
+}
+
+void Dispatcher::printed(SlaveLink& link, proto::OutputText::Reader output) {
+  const auto bytes = output.getText();
+  std::string text(reinterpret_cast<const char*>(bytes.begin()), bytes.size());
+  auto* task = find(output.getId());
+  if (task != nullptr && is_command(*task) &&
+      command_job(*task).command.output == Command::Output::pass)
+    return console_.pass(output.getError(), std::move(text));
+  std::string prefix = "[" + link.name() + ":" + std::to_string(output.getSlot());
+  if (task != nullptr) prefix += " " + Access::name(*task);
+  console_.print(output.getError(), prefix + "] ", std::move(text));
+}
+
+void Dispatcher::take_back_answered(SlaveLink& link, std::uint32_t given_back) {
+  scheduler_.take_back_done(link.id(), given_back, Clock::now());
+}
+
+void Dispatcher::note(SlaveLink& link, const std::string& text) {
+  console_.say(link.name() + ": " + text);
+}
+
+void Dispatcher::unsent(SlaveLink& link, detail::TaskState& task, AttemptEnd end,
+                        const std::string& why) {
+  const auto id = TaskId::unpack(task.id);
+  if (find(task.id) != &task) {
+    forget_loser(link, task.id, Duration(0), AttemptEnd::cancelled);
+    return turn_soon();
+  }
+  const Verdict verdict = scheduler_.finished(id, link.id(), Duration(0), end, Clock::now());
+  if (verdict.action == Verdict::Action::deliver)
+    fail(id, end == AttemptEnd::cancelled ? cancelled_error(task)
+                                          : unsent_error(task, link.name(), why));
+  flush_completions();
+  turn_soon();
+}
+
+void Dispatcher::link_progressed(SlaveLink&) {
+  flush_completions();
+  turn_soon();
+}
+
+bool Dispatcher::may_receive() {
+  return fetching_ < kMostFetching && !driver_.congested();
+}
+
+void Dispatcher::resume() {
+  turn_soon();
+}
+
+}  // namespace knee::driver
