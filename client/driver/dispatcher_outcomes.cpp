@@ -153,6 +153,7 @@ void Dispatcher::fail(TaskId id, std::exception_ptr error) {
 }
 
 void Dispatcher::complete(detail::TaskRef task) {
+  driver_.count_ended();
   driver::complete(std::move(task), callbacks_, ended_);
 }
 

@@ -36,18 +36,34 @@ void Driver::ask(Question question) {
 
 void Driver::submit(detail::TaskRef task) {
   bool first = false;
+  bool alone = false;
   {
     const std::lock_guard lock(mutex_);
     first = submissions_.empty();
     submissions_.push_back(std::move(task));
+    alone = ++submitted_ == ended_.load(std::memory_order_relaxed) + 1;
   }
-  if (first)
-    loop_.post([this](kj::AsyncIoContext&) {
-      if (dispatcher_)
-        dispatcher_->submissions();
-      else
-        refuse_submissions();
-    });
+  if (!first) return;
+  rpc::RpcLoop::Job job = [this](kj::AsyncIoContext&) {
+    if (dispatcher_)
+      dispatcher_->submissions();
+    else
+      refuse_submissions();
+  };
+  if (alone)
+    loop_.post_here(std::move(job));
+  else
+    loop_.post(std::move(job));
+}
+
+std::uint64_t Driver::outstanding() {
+  const std::lock_guard lock(mutex_);
+  return submitted_ - ended_.load(std::memory_order_relaxed);
+}
+
+void Driver::attend(const detail::TaskState& task) {
+  if (outstanding() != 1) return;
+  loop_.run_until([&task] { return task.done(); }, [this] { return outstanding() == 0; });
 }
 
 void Driver::refuse_submissions() {
@@ -58,6 +74,7 @@ void Driver::refuse_submissions() {
   std::vector<detail::TaskRef> callbacks;
   for (auto& task : late) {
     Access::set_error(*task, cancelled_error(*task));
+    count_ended();
     complete(std::move(task), callbacks, ended);
   }
   callbacks_.post(callbacks);

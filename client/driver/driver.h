@@ -32,6 +32,9 @@ class Driver {
   Driver(const Driver&) = delete;
 
   void submit(detail::TaskRef task);
+  /// Waits for the task on the loop itself if it is the only one there is: that saves two wake-ups.
+  /// If it is not, returns at once.
+  void attend(const detail::TaskState& task);
   void cancel(detail::TaskState& task);
   void cancel(detail::BagState& bag);
   void signal(detail::TaskState& task, int number);
@@ -73,10 +76,16 @@ class Driver {
     Driver* driver_;
   };
 
-  // For the dispatcher, on the RPC thread:
+  // For the dispatcher, on the loop:
 
   /// Tasks submitted since the last call, in order.
   void take_submissions(std::vector<detail::TaskRef>& into);
+  /// A task has ended; called before anybody learns of it.
+  void count_ended() {
+    ended_.store(ended_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+  /// A task that some thread waits for has its result.
+  void look_again() { loop_.look_again(); }
   CallbackThread& callbacks() { return callbacks_; }
   boost::asio::thread_pool& disk() { return disk_; }
   Console& console() { return console_; }
@@ -95,12 +104,15 @@ class Driver {
   template <class Question>
   void ask(Question question);
   void refuse_submissions();
+  std::uint64_t outstanding();
 
   ClusterOptions options_;
   Console console_;
   boost::asio::thread_pool disk_{1};
   std::mutex mutex_;
   std::vector<detail::TaskRef> submissions_;
+  std::uint64_t submitted_ = 0;
+  std::atomic<std::uint64_t> ended_{0};  ///< written on the loop only
   std::atomic<bool> callback_blocked_{false};
   std::atomic<bool> wants_tasks_{false};
   rpc::RpcLoop loop_;

@@ -16,6 +16,7 @@ void TaskState::wait() {
   auto expected = Phase::pending;
   if (!phase_.compare_exchange_strong(expected, Phase::waited, std::memory_order_acq_rel)) return;
   const driver::Driver::Blocking blocking(*driver_);
+  driver_->attend(*this);
   phase_.wait(Phase::waited, std::memory_order_acquire);
 }
 
@@ -67,6 +68,7 @@ Access::Next Access::complete(TaskState& task) {
       return task.anywhere_ ? Next::here : Next::callback;
     case Phase::waited:
       task.phase_.notify_all();
+      task.driver_->look_again();
       return Next::nothing;
     case Phase::abandoned:
       if (task.error_) task.unhandled(task.error_);

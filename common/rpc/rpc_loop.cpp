@@ -5,12 +5,49 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 
+#include <chrono>
 #include <exception>
 #include <future>
+#include <optional>
 
 #include "common/base/check.h"
+#include "common/rpc/low_level_io.h"
 
 namespace knee::rpc {
+
+namespace {
+
+/// After this time without a borrower the loop's own thread takes over again. Only what a task that
+/// is sent and not waited for leads to can come so much later, and only once.
+constexpr auto kLease = std::chrono::milliseconds(1);
+
+kj::AsyncIoContext context_of(kj::UnixEventPort& port, kj::WaitScope& scope) {
+  auto low_level = kj::heap<LowLevelIo>(port);
+  auto provider = kj::newAsyncIoProvider(*low_level);
+  return {kj::mv(low_level), kj::mv(provider), scope, port};
+}
+
+/// Binds the loop to the calling thread; none if that has a KJ loop already.
+void enter(kj::EventLoop& loop, std::optional<kj::WaitScope>& scope) {
+  try {
+    scope.emplace(loop);
+  } catch (const kj::Exception&) {
+    scope.reset();
+  }
+}
+
+}  // namespace
+
+/// Not of kj::setupAsyncIo, whose loop is bound to the thread that has called it.
+struct RpcLoop::Core {
+  explicit Core(int bell_fd) : bell(port, bell_fd, kj::UnixEventPort::FdObserver::OBSERVE_READ) {}
+
+  kj::UnixEventPort port;
+  kj::EventLoop loop{port};
+  std::optional<kj::WaitScope> own_scope{std::in_place, loop};  ///< while the own thread runs it
+  kj::AsyncIoContext io = context_of(port, *own_scope);
+  kj::UnixEventPort::FdObserver bell;
+};
 
 RpcLoop::RpcLoop()
     : bell_(check(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "cannot make an eventfd")) {
@@ -22,20 +59,10 @@ RpcLoop::RpcLoop()
   std::promise<void> started;
   thread_ = std::thread([this, &started] {
     pthread_setname_np(pthread_self(), "knee-rpc");
-    auto io = kj::setupAsyncIo();
-    kj::UnixEventPort::FdObserver observer(io.unixEventPort, bell_.get(),
-                                           kj::UnixEventPort::FdObserver::OBSERVE_READ);
+    Core core(bell_.get());
+    core_ = &core;
     started.set_value();
-    for (bool running = true; running;) {
-      // Edge-triggered: every write to the eventfd is an edge, so it needs no reading.
-      auto rung = observer.whenBecomesReadable();
-      take_jobs(io);
-      {
-        const std::lock_guard lock(mutex_);
-        running = !stopping_ || !jobs_.empty();
-      }
-      if (running) rung.wait(io.waitScope);
-    }
+    serve();
   });
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   started.get_future().wait();
@@ -45,19 +72,42 @@ RpcLoop::~RpcLoop() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
+    ring();
   }
-  ::eventfd_write(bell_.get(), 1);
   thread_.join();
 }
 
+// --- jobs
+
 void RpcLoop::post(Job job) {
-  bool ring = false;
+  const std::lock_guard lock(mutex_);
+  jobs_.push_back(std::move(job));
+  if (jobs_.size() == 1) ring();
+}
+
+void RpcLoop::ring() {
+  if (lent_ && !borrowed_) {
+    recalled_ = true;
+    returned_.notify_one();
+  } else {
+    ::eventfd_write(bell_.get(), 1);
+  }
+}
+
+void RpcLoop::post_here(Job job) {
+  std::optional<kj::WaitScope> scope;
   {
     const std::lock_guard lock(mutex_);
-    ring = jobs_.empty();
     jobs_.push_back(std::move(job));
+    if (jobs_.size() > 1) return;
+    if (lent_ && !borrowed_ && !recalled_) enter(core_->loop, scope);
+    if (!scope) return ring();
+    borrowed_ = true;
   }
-  if (ring) ::eventfd_write(bell_.get(), 1);
+  take_jobs();
+  scope->poll();
+  scope.reset();
+  give_back(false);
 }
 
 void RpcLoop::run(Job job) {
@@ -73,13 +123,93 @@ void RpcLoop::run(Job job) {
   done.get_future().get();
 }
 
-void RpcLoop::take_jobs(kj::AsyncIoContext& io) {
+void RpcLoop::take_jobs() {
   std::vector<Job> jobs;
   {
     const std::lock_guard lock(mutex_);
     jobs.swap(jobs_);
   }
-  for (auto& job : jobs) job(io);
+  for (auto& job : jobs) job(core_->io);
+}
+
+// --- the loop's own thread
+
+void RpcLoop::serve() {
+  for (;;) {
+    run_turns(*core_->own_scope, [this] {
+      const std::lock_guard lock(mutex_);
+      return borrowed_ || (stopping_ && jobs_.empty());
+    });
+    {
+      const std::lock_guard lock(mutex_);
+      if (!borrowed_) return;
+    }
+    core_->own_scope.reset();
+    lend();
+    core_->own_scope.emplace(core_->loop);
+  }
+}
+
+void RpcLoop::lend() {
+  std::unique_lock lock(mutex_);
+  lent_ = true;
+  lent_out_.notify_one();
+  do {
+    if (borrowed_) {
+      // A long wait: no need to look again and again.
+      dozing_ = true;
+      returned_.wait(lock, [this] { return !borrowed_; });
+      dozing_ = false;
+    }
+    used_ = false;
+    returned_.wait_for(lock, kLease, [this] { return recalled_ && !borrowed_; });
+  } while (borrowed_ || (used_ && !recalled_));
+  lent_ = false;
+  recalled_ = false;
+}
+
+void RpcLoop::run_turns(kj::WaitScope& scope, const Condition& done) {
+  for (;;) {
+    // Asked for first, so that nothing is missed. Edge-triggered: every write to the eventfd is an
+    // edge, so it needs no reading.
+    auto rung = core_->bell.whenBecomesReadable();
+    auto paused = kj::newPromiseAndFulfiller<void>();
+    pause_ = kj::mv(paused.fulfiller);
+    take_jobs();
+    if (done()) return;
+    rung.exclusiveJoin(kj::mv(paused.promise)).wait(scope);
+  }
+}
+
+// --- borrowing
+
+bool RpcLoop::run_until(const Condition& done, const Condition& idle) noexcept {
+  std::optional<kj::WaitScope> scope;
+  enter(core_->loop, scope);
+  if (!scope) return false;
+  {
+    std::unique_lock lock(mutex_);
+    if (borrowed_ || stopping_) return false;
+    borrowed_ = true;
+    if (!lent_) ::eventfd_write(bell_.get(), 1);
+    lent_out_.wait(lock, [this] { return lent_; });
+  }
+  run_turns(*scope, done);
+  scope.reset();
+  give_back(!idle());
+  return true;
+}
+
+void RpcLoop::give_back(bool at_once) {
+  const std::lock_guard lock(mutex_);
+  borrowed_ = false;
+  used_ = true;
+  recalled_ = recalled_ || at_once || stopping_ || !jobs_.empty();
+  if (recalled_ || dozing_) returned_.notify_one();
+}
+
+void RpcLoop::look_again() {
+  KJ_IF_MAYBE (pause, pause_) (*pause)->fulfill();
 }
 
 std::string text_of(const kj::Exception& error) {

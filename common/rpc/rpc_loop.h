@@ -2,6 +2,7 @@
 #include <kj/async-io.h>
 #include <kj/exception.h>
 
+#include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -16,8 +17,12 @@
 /// The crossings between the KJ loop and other threads. There are no others.
 namespace knee::rpc {
 
-/// A KJ event loop on a thread of its own. Owned by one object, which may live on any thread but
+/// A KJ event loop with a thread of its own. Owned by one object, which may live on any thread but
 /// this loop's; destruction stops the loop and joins the thread.
+///
+/// The thread runs the loop, except while another one that waits for what happens on it has
+/// borrowed it (`run_until`); what runs on the loop never runs on two threads at once, and each
+/// sees what the one before has done. So nothing that lives there may depend on which thread it is.
 ///
 /// It does not own what runs on it: whoever posts something that lives there also posts its end.
 class RpcLoop {
@@ -28,21 +33,57 @@ class RpcLoop {
   RpcLoop(const RpcLoop&) = delete;
   RpcLoop& operator=(const RpcLoop&) = delete;
 
+  /// The context's waitScope is not for jobs.
   using Job = std::function<void(kj::AsyncIoContext&)>;
+  using Condition = std::function<bool()>;
 
   /// Any thread -> KJ: runs `job` on the loop, in the order of posting. Jobs must not throw.
   void post(Job job);
 
+  /// The same; if the loop was borrowed a moment ago and nobody runs it now, the caller does, for
+  /// one turn. Not from a job.
+  void post_here(Job job);
+
   /// Posts and waits until it has run; rethrows what it throws. Not from the loop's own thread.
   void run(Job job);
 
+  /// Runs the loop on the calling thread until `done`, which saves the two wake-ups of having it
+  /// run elsewhere. `done` is asked after each `look_again`. Afterwards the loop's own thread takes
+  /// over: at once, or, if `idle` says that nothing is expected, only after a while (kLease) in
+  /// which nobody has borrowed the loop again. False: somebody else has borrowed it, or the caller
+  /// has a KJ loop of its own; then nothing was done. Not from a job.
+  bool run_until(const Condition& done, const Condition& idle) noexcept;
+
+  /// On the loop: what run_until waits for may have come.
+  void look_again();
+
  private:
-  void take_jobs(kj::AsyncIoContext& io);
+  /// What is made on the loop's thread and lives as long as it.
+  struct Core;
+
+  void serve();
+  void lend();
+  void run_turns(kj::WaitScope& scope, const Condition& done);
+  void take_jobs();
+  /// The borrower has ended. `at_once`: the loop must not stay alone.
+  void give_back(bool at_once);
+  /// Sees to it that somebody takes the jobs. Locked.
+  void ring();
 
   std::mutex mutex_;
   std::vector<Job> jobs_;
   bool stopping_ = false;
-  UniqueFd bell_;  ///< eventfd; written when jobs_ was empty
+  bool lent_ = false;      ///< the loop's own thread does not run it
+  bool borrowed_ = false;  ///< another thread runs it, or will as soon as it is lent
+  bool used_ = false;      ///< borrowed since the own thread looked last
+  bool recalled_ = false;  ///< the own thread is to take over as soon as nobody has borrowed it
+  bool dozing_ = false;    ///< the own thread waits for the borrower, however long
+  std::condition_variable lent_out_;
+  std::condition_variable returned_;
+
+  UniqueFd bell_;                                         ///< eventfd; wakes whoever runs the loop
+  Core* core_ = nullptr;                                  ///< on the own thread's stack
+  kj::Maybe<kj::Own<kj::PromiseFulfiller<void>>> pause_;  ///< ends run_turns' wait; on the loop
   std::thread thread_;
 };
 
