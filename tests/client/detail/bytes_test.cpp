@@ -1,11 +1,14 @@
 #include <knee/detail/bytes.h>
 
 #include <catch2/catch.hpp>
+#include <cstring>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 
 using knee::detail::Bytes;
+using knee::detail::LargeBlock;
 
 namespace {
 
@@ -86,4 +89,54 @@ TEST_CASE("clear keeps the capacity, truncate keeps the front") {
   bytes.clear();
   REQUIRE(bytes.empty());
   REQUIRE(bytes.capacity() == capacity);
+}
+
+TEST_CASE("a large block that was given back is the next one that is wanted") {
+  constexpr std::size_t kSize = LargeBlock::kLeast;
+  Bytes first;
+  std::memset(first.extend(kSize), 1, kSize);
+  const auto* const block = first.data();
+  first = Bytes();
+  SECTION("of the same size") {
+    Bytes second;
+    second.extend(kSize);
+    CHECK(second.data() == block);
+    SECTION("by one at a time") {
+      Bytes third;
+      third.extend(kSize);
+      CHECK(third.data() != block);
+    }
+  }
+  SECTION("though it is larger, and its capacity is not forgotten") {
+    Bytes larger;
+    larger.extend(kSize + kSize / 2);
+    larger = Bytes();
+    Bytes second;
+    second.extend(kSize);
+    CHECK(second.capacity() >= kSize);
+    CHECK(second.capacity() < 2 * kSize);
+  }
+  SECTION("not if it is twice as large, or too small") {
+    Bytes small;
+    small.extend(kSize + 1);
+    CHECK(small.capacity() > kSize);
+    small = Bytes();
+    Bytes huge;
+    huge.extend(4 * kSize);
+    CHECK(huge.capacity() >= 4 * kSize);
+    huge = Bytes();
+    Bytes modest;
+    modest.extend(kSize);
+    CHECK(modest.capacity() < 2 * kSize);
+  }
+}
+
+TEST_CASE("bytes that grow into a large block keep what they had") {
+  Bytes bytes;
+  for (std::size_t i = 0; i < 2 * LargeBlock::kLeast / sizeof i; ++i) bytes.append(&i, sizeof i);
+  for (std::size_t i = 0; i < bytes.size() / sizeof i; ++i) {
+    std::size_t seen = 0;
+    std::memcpy(&seen, bytes.data() + i * sizeof i, sizeof i);
+    REQUIRE(seen == i);
+  }
 }

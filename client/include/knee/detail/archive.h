@@ -226,7 +226,7 @@ void read_block(ByteSource& source, T& value) {
   if (reinterpret_cast<std::uintptr_t>(from) % alignof(Element) == 0) {
     const auto* const first = reinterpret_cast<const Element*>(from);
     value.reserve(count);
-    Bytes::prefer_large_pages(value.data(), count * sizeof(Element));
+    LargeBlock::prefer_large_pages(value.data(), count * sizeof(Element));
     value.assign(first, first + count);  // One copy, without filling first.
   } else {
     value.resize(count);

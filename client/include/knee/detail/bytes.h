@@ -1,7 +1,5 @@
 #pragma once
 
-#include <sys/mman.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -9,6 +7,8 @@
 #include <limits>
 #include <new>
 #include <span>
+
+#include <knee/detail/large_block.h>
 
 namespace knee::detail {
 
@@ -63,16 +63,6 @@ class Bytes {
     if (capacity_wanted > capacity()) reallocate(capacity_wanted);
   }
 
-  /// For tens of megabytes the faults of small pages would cost more than all copies. Only a hint
-  /// to the kernel about fresh memory; does nothing for less than a few.
-  static void prefer_large_pages(void* begin, std::size_t size) noexcept {
-    if (size < kLarge) return;
-    constexpr std::uintptr_t kPage = 4096;
-    const auto address = (reinterpret_cast<std::uintptr_t>(begin) + kPage - 1) & ~(kPage - 1);
-    const auto skipped = address - reinterpret_cast<std::uintptr_t>(begin);
-    ::madvise(reinterpret_cast<void*>(address), size - skipped, MADV_HUGEPAGE);
-  }
-
   /// Cuts off the end: `new_size` must not exceed size().
   void truncate(std::size_t new_size) noexcept { size_ = new_size; }
   /// Empties and keeps the capacity.
@@ -82,7 +72,11 @@ class Bytes {
   bool is_inline() const noexcept { return data_ == inline_; }
 
   void free_heap() noexcept {
-    if (!is_inline()) std::free(data_);
+    if (is_inline()) return;
+    if (heap_capacity_ >= LargeBlock::kLeast)
+      LargeBlock::give_back(data_, heap_capacity_);
+    else
+      std::free(data_);
   }
 
   // Leaves `other` empty; what this object held must be gone already.
@@ -111,15 +105,20 @@ class Bytes {
 
   // realloc, because for large buffers the kernel moves pages instead of bytes.
   void reallocate(std::size_t new_capacity) {
-    void* const moved = std::realloc(is_inline() ? nullptr : data_, new_capacity);
-    if (moved == nullptr) throw std::bad_alloc();
-    if (is_inline()) std::memcpy(moved, inline_, size_);
-    prefer_large_pages(moved, new_capacity);
-    data_ = static_cast<std::byte*>(moved);
+    const bool first_large = capacity() < LargeBlock::kLeast && new_capacity >= LargeBlock::kLeast;
+    std::byte* moved = nullptr;
+    if (first_large) {
+      moved = LargeBlock::take(new_capacity);
+    } else {
+      moved = static_cast<std::byte*>(std::realloc(is_inline() ? nullptr : data_, new_capacity));
+      if (moved == nullptr) throw std::bad_alloc();
+      LargeBlock::prefer_large_pages(moved, new_capacity);
+    }
+    if (is_inline() || first_large) std::memcpy(moved, data_, size_);
+    if (first_large) free_heap();
+    data_ = moved;
     heap_capacity_ = new_capacity;
   }
-
-  static constexpr std::size_t kLarge = std::size_t{4} << 20;
 
   std::byte* data_;
   std::size_t size_ = 0;
