@@ -169,7 +169,18 @@ interface Session {
   # Reserved: take a lingering session over. Not implemented.
 
   signalTask @4 (id :UInt64, signal :Int32) -> ();
-  # Sends a signal to a running command (Ctrl-C passed on). Nothing happens if it does not run.
+  # Sends a signal to a running command (Ctrl-C passed on). Nothing happens if it does not run: wait for
+  # its Started.
+
+  writeStdin @5 (id :UInt64, bytes :Data, end :Bool) -> (closed :Bool);
+  # Goes on with the standard input of a command with `Command.liveStdin` that was reported as started:
+  # up to 1 MiB, and with `end` nothing comes after it. Answered when the command's pipe has taken all
+  # of it: that is the flow control, and it may take as long as the command runs. One call at a time
+  # for each command; a second one fails. A call that is dropped is carried out nevertheless.
+  #
+  # `closed`: the command has ended, has closed its standard input, or never had a live one. What its
+  # pipe did not take is thrown away, and so would be what comes after it. The command's outcome
+  # knows nothing of that.
 }
 
 struct Work {

@@ -96,6 +96,10 @@ struct Command {
     bytes @1;   # as soon as they are written, lines or not
     none @2;    # not at all
   }
+
+  liveStdin @8 :Bool;
+  # Standard input is a pipe that `Session.writeStdin` fills while the command runs; `stdin` is empty
+  # then. Such a command is sent once: what it has read cannot be said again.
 }
 
 struct InputFile {

@@ -50,6 +50,9 @@ CommandOrder read_order(proto::Command::Reader command) {
                              "', not both: inputs are put into a folder of its own");
   order.outputs = texts(command.getOutputs());
   for (const auto& output : order.outputs) check_name(output, "output");
+  order.live_input = command.getLiveStdin();
+  if (order.live_input && (command.getStdin().isValue() || command.getStdin().getInline().size()))
+    throw std::runtime_error("a command's standard input is given as a whole or live, not both");
   order.keep_output = command.getKeepOutput();
   order.live = command.getLive();
   return order;

@@ -20,6 +20,7 @@ struct CommandOrder {
   std::string folder;                    ///< empty: the scratch folder
   std::vector<Input> inputs;
   std::vector<std::string> outputs;
+  bool live_input = false;  ///< standard input comes while it runs
   bool keep_output = false;
   proto::Command::Live live = proto::Command::Live::LINES;
 };

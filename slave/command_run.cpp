@@ -77,6 +77,7 @@ kj::Promise<void> CommandRun::live() {
     const auto command = record.root<proto::ToWorker>().getTask().getCommand();
     order_ = std::make_shared<CommandOrder>(read_order(command));
     input_ = open_input(command.getStdin(), values_);
+    if (order_->live_input) live_input_.emplace(slave_.io.unixEventPort);
     folder_ = std::make_shared<CommandFolder>(slave_.scratch);
   } catch (const std::exception& error) {
     return kj::Exception(kj::Exception::Type::FAILED, "", 0, kj::heapString(error.what()));
@@ -116,6 +117,7 @@ void CommandRun::start() {
       port, [this](std::string text) { printed(true, std::move(text)); }, cut);
   auto plan = plan_;
   if (input_) plan.descriptors.push_back({input_.get(), 0});
+  if (live_input_) plan.descriptors.push_back({live_input_->reading_end(), 0});
   plan.descriptors.push_back({stdout_->writing_end(), 1});
   plan.descriptors.push_back({stderr_->writing_end(), 2});
   keeper_readable_.reset();
@@ -139,6 +141,7 @@ kj::Promise<void> CommandRun::watch() {
     if (std::holds_alternative<process::Started>(*news)) {
       started_ = Clock::now();
       input_.reset();
+      if (live_input_) live_input_->close_reading_end();
     } else if (const auto* failed = std::get_if<process::StartFailed>(&*news)) {
       if (failed->error == ETXTBSY && !cancelled_ && ++busy_starts_ < kMostBusyStarts) {
         return slave_.io.provider->getTimer().afterDelay(kBusyStartDelay).then([this] {
@@ -229,6 +232,11 @@ void CommandRun::cancel(nanoseconds grace) {
 
 void CommandRun::signal(int number) {
   if (keeper_) keeper_->kill_worker(number);
+}
+
+kj::Promise<InputPipe::Answer> CommandRun::write_input(kj::Array<const kj::byte> bytes, bool end) {
+  if (!live_input_) return InputPipe::Answer::closed;
+  return live_input_->write(kj::mv(bytes), end);
 }
 
 void CommandRun::look(Clock::time_point now) {

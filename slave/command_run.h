@@ -10,6 +10,7 @@
 #include "common/process/keeper.h"
 #include "slave/command_folder.h"
 #include "slave/command_order.h"
+#include "slave/input_pipe.h"
 #include "slave/output_pipe.h"
 #include "slave/queued_task.h"
 #include "slave/value_table.h"
@@ -66,6 +67,8 @@ class CommandRun {
   void cancel(std::chrono::nanoseconds grace);
   /// To it and the processes of its group. Nothing happens if it does not run.
   void signal(int number);
+  /// Goes on with a live standard input (InputPipe::write). `closed` at once if it has none now.
+  kj::Promise<InputPipe::Answer> write_input(kj::Array<const kj::byte> bytes, bool end);
   /// Enforces the time limit and the grace. To be called every few milliseconds.
   void look(Clock::time_point now);
   /// The owner may read again.
@@ -95,6 +98,7 @@ class CommandRun {
   QueuedTask task_;
   std::uint32_t slot_;
   UniqueFd input_;
+  std::optional<InputPipe> live_input_;
   std::shared_ptr<CommandFolder> folder_;
   std::shared_ptr<CommandOrder> order_;
   std::string working_folder_;

@@ -47,6 +47,13 @@ void Commands::signal(std::uint64_t task, int number) {
   if (found != runs_.end()) found->second->signal(number);
 }
 
+kj::Promise<InputPipe::Answer> Commands::write_input(std::uint64_t task,
+                                                     kj::Array<const kj::byte> bytes, bool end) {
+  const auto found = runs_.find(task);
+  if (found == runs_.end()) return InputPipe::Answer::closed;
+  return found->second->write_input(kj::mv(bytes), end);
+}
+
 void Commands::look() {
   const auto now = Clock::now();
   for (auto& [id, run] : runs_) {

@@ -40,6 +40,9 @@ class Commands final : public CommandRunOwner {
   /// False: it does not run.
   bool cancel(std::uint64_t task, std::chrono::nanoseconds grace);
   void signal(std::uint64_t task, int number);
+  /// `closed` at once if it does not run.
+  kj::Promise<InputPipe::Answer> write_input(std::uint64_t task, kj::Array<const kj::byte> bytes,
+                                             bool end);
 
   /// Enforces limits and reports what has been running for long. To be called every few
   /// milliseconds.

@@ -78,6 +78,11 @@ class Session final : public WorkerOwner, public CommandsOwner {
 
   /// Sends a signal to a running command.
   void signal(std::uint64_t task, int number) { commands_.signal(task, number); }
+  /// Goes on with the live standard input of a running command.
+  kj::Promise<InputPipe::Answer> write_input(std::uint64_t task, kj::Array<const kj::byte> bytes,
+                                             bool end) {
+    return commands_.write_input(task, kj::mv(bytes), end);
+  }
 
   /// Starts nothing more; what is queued goes back. `done` when nothing runs any more.
   void drain();

@@ -16,6 +16,8 @@ namespace {
 constexpr std::size_t kMostPending = 4;
 /// Of one argument or result. More than a machine has is refused when it does not fit anyway.
 constexpr std::uint64_t kLargestValue = std::uint64_t{1} << 40;
+/// Of a command's live standard input, at once.
+constexpr std::size_t kLongestInput = 1024 * 1024;
 
 rpc::Piece read_piece(const FileValue& value, std::uint64_t offset, std::size_t most) {
   auto piece = std::make_shared<std::vector<kj::byte>>(most);
@@ -137,6 +139,19 @@ kj::Promise<void> SessionServer::signalTask(SignalTaskContext context) {
   KJ_REQUIRE(number > 0 && number <= SIGRTMAX, "there is no such signal", number);
   session_.signal(context.getParams().getId(), number);
   return kj::READY_NOW;
+}
+
+kj::Promise<void> SessionServer::writeStdin(WriteStdinContext context) {
+  const auto params = context.getParams();
+  KJ_REQUIRE(params.getBytes().size() <= kLongestInput, "too much of a standard input at once",
+             params.getBytes().size());
+  auto written = session_.write_input(
+      params.getId(), kj::heapArray<const kj::byte>(params.getBytes()), params.getEnd());
+  context.releaseParams();
+  context.allowCancellation();
+  return written.then([context](InputPipe::Answer answer) mutable {
+    context.getResults().setClosed(answer == InputPipe::Answer::closed);
+  });
 }
 
 }  // namespace knee::slave
