@@ -103,6 +103,7 @@ bool CallbackThread::congested() {
 
 void complete(detail::TaskRef task, std::vector<detail::TaskRef>& callbacks, BagTally& ended) {
   using detail::Access;
+  end_live_input(*task);
   switch (Access::complete(*task)) {
     case Access::Next::callback:
       callbacks.push_back(std::move(task));

@@ -183,6 +183,10 @@ TaskRef submit_command(const CallSite& site, Command command, const TaskOptions*
   auto job = std::make_shared<driver::CommandJob>(std::move(command));
   if (options != nullptr && !options->name.empty()) job->label = options->name;
   TaskRef task = make_task(site, nullptr, options);
+  if (job->live_input) {
+    task->attempts = 1;
+    task->repeatable = false;
+  }
   Access::extra(*task) = std::move(job);
   site.driver->submit(task);
   return task;

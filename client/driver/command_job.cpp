@@ -51,6 +51,28 @@ CommandJob::CommandJob(Command wanted) : command(std::move(wanted)) {
                                           input.path + "': " + std::strerror(errno));
   }
   for (const auto& output : command.outputs) check_name(label, output);
+  take_live_input();
+}
+
+CommandJob::~CommandJob() {
+  end_input();
+}
+
+void CommandJob::take_live_input() {
+  if (!command.live_input) return;
+  if (!command.input.empty())
+    refuse(label, "it has both a Command::input and a Command::live_input; give it one of them");
+  auto source = command.live_input->source();
+  if (!source->claim())
+    refuse(label,
+           "its live input was given to another command before, and cannot be said again; make a "
+           "LiveInput for each");
+  live_input = std::move(source);
+  command.live_input.reset();  // or the input would not end with the last of the user's handles
+}
+
+void CommandJob::end_input() {
+  if (live_input) live_input->end();
 }
 
 bool is_command(const detail::TaskState& task) {
@@ -59,6 +81,10 @@ bool is_command(const detail::TaskState& task) {
 
 CommandJob& command_job(detail::TaskState& task) {
   return *static_cast<CommandJob*>(detail::Access::extra(task).get());
+}
+
+void end_live_input(detail::TaskState& task) {
+  if (is_command(task) && detail::Access::extra(task) != nullptr) command_job(task).end_input();
 }
 
 }  // namespace knee::driver

@@ -2,9 +2,11 @@
 #include <knee/command.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "client/driver/input_source.h"
 #include "client/driver/schedule_types.h"
 #include "common/base/digest.h"
 
@@ -25,16 +27,28 @@ struct CommandJob {
   /// Throws Error::usage if the command cannot be run anywhere, and Error::setup if an input cannot
   /// be read.
   explicit CommandJob(Command command);
+  CommandJob(const CommandJob&) = delete;
+  ~CommandJob();
 
-  Command command;
-  std::string label;              ///< for people
-  std::vector<InputBlob> inputs;  ///< as they were at the last attempt
-  SlaveId sent_to = kNoSlave;     ///< the slave of the last attempt
+  /// The command takes no more live input.
+  void end_input();
+
+  Command command;                          ///< without its live input
+  std::shared_ptr<InputSource> live_input;  ///< null: none
+  std::string label;                        ///< for people
+  std::vector<InputBlob> inputs;            ///< as they were at the last attempt
+  SlaveId runs_on = kNoSlave;               ///< the slave that has reported it as started
+  std::vector<int> signals;                 ///< to be sent when it has started
   CommandResult result;
+
+ private:
+  void take_live_input();
 };
 
 bool is_command(const detail::TaskState& task);
 /// Of a task that is a command.
 CommandJob& command_job(detail::TaskState& task);
+/// Lets writers of a command's live input go; nothing happens to other tasks.
+void end_live_input(detail::TaskState& task);
 
 }  // namespace knee::driver

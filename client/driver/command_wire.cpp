@@ -65,6 +65,7 @@ void fill_command(proto::Command::Builder out, const CommandJob& job, std::uint6
     out.initStdin().setValue(task);
   else
     out.initStdin().setInline(bytes_of(command.input));
+  out.setLiveStdin(job.live_input != nullptr);
   out.setKeepOutput(command.output == Command::Output::keep);
   out.setLive(live_of(command.output));
 }

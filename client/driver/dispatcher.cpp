@@ -341,7 +341,7 @@ void Dispatcher::send_to(SlaveId slave) {
   for (const auto id : batch_) {
     auto* task = tasks_[id.index].get();
     ++task->attempt;
-    if (is_command(*task)) command_job(*task).sent_to = slave;
+    if (is_command(*task)) command_job(*task).runs_on = kNoSlave;
     sending_.push_back(task);
   }
   constexpr std::size_t kBatch = 4096;
@@ -399,7 +399,11 @@ void Dispatcher::cancel_bag(const detail::BagState* bag) {
 void Dispatcher::signal(std::uint64_t id, int number) {
   auto* task = find(id);
   if (task == nullptr || !is_command(*task)) return;
-  if (auto* link = link_of(command_job(*task).sent_to)) link->signal(id, number);
+  auto& job = command_job(*task);
+  auto* link = link_of(job.runs_on);
+  if (link != nullptr && link->is_up()) return link->signal(id, number);
+  std::erase(job.signals, number);
+  job.signals.push_back(number);
 }
 
 Standing Dispatcher::standing() const {

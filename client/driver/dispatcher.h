@@ -84,6 +84,7 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   void settle(SlaveLink& link, detail::TaskState& task, proto::Outcome::Reader outcome,
               AttemptEnd end);
   void settle_large(SlaveLink& link, detail::TaskState& task, proto::Outcome::Reader outcome);
+  void command_started(SlaveLink& link, detail::TaskState& task);
   void settle_command(SlaveLink& link, detail::TaskState& task, proto::Outcome::Reader outcome);
   /// Tells the scheduler of an attempt's end. True: the caller has to deliver what came of it.
   bool conclude(SlaveLink& link, detail::TaskState& task, Duration run_time, AttemptEnd end);

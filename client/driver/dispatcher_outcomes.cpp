@@ -1,6 +1,7 @@
 // Dispatcher: what comes back from the slaves, and on to whoever waits for it.
 
 #include <chrono>
+#include <utility>
 
 #include "client/driver/command_wire.h"
 #include "client/driver/dispatcher.h"
@@ -172,9 +173,18 @@ void Dispatcher::flush_completions() {
 }
 
 void Dispatcher::started(SlaveLink& link, proto::Started::Reader started) {
-  if (find(started.getId()) == nullptr) return;
+  auto* task = find(started.getId());
+  if (task == nullptr) return;
+  if (is_command(*task)) command_started(link, *task);
   scheduler_.started(TaskId::unpack(started.getId()), link.id(), Clock::now());
   if (started.getProgress() >= 0) fractions_[started.getId()] = started.getProgress();
+}
+
+void Dispatcher::command_started(SlaveLink& link, detail::TaskState& task) {
+  auto& job = command_job(task);
+  job.runs_on = link.id();
+  for (const int number : std::exchange(job.signals, {})) link.signal(task.id, number);
+  if (job.live_input && job.live_input->begin_feeding()) link.feed(task.id, job.live_input);
 }
 
 void Dispatcher::printed(SlaveLink& link, proto::OutputText::Reader output) {

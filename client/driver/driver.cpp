@@ -97,7 +97,9 @@ void Driver::cancel(detail::TaskState& task) {
 void Driver::signal(detail::TaskState& task, int number) {
   auto kept = std::make_shared<detail::TaskRef>(Access::share(task));
   loop_.post([this, kept, number](kj::AsyncIoContext&) {
-    if (dispatcher_ != nullptr) dispatcher_->signal((*kept)->id, number);
+    if (dispatcher_ == nullptr) return;
+    dispatcher_->submissions();  // it may not have arrived yet
+    dispatcher_->signal((*kept)->id, number);
   });
 }
 

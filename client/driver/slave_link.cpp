@@ -8,6 +8,7 @@
 
 #include "client/driver/command_wire.h"
 #include "client/driver/function_table.h"
+#include "client/driver/input_feed.h"
 #include "client/driver/task_access.h"
 #include "common/channel/layout.h"
 #include "common/rpc/byte_stream.h"
@@ -454,6 +455,12 @@ void SlaveLink::signal(std::uint64_t task, int number) {
     request.setSignal(number);
     calls_->add(request.send().ignoreResult().catch_([](kj::Exception&&) {}));
   }
+}
+
+void SlaveLink::feed(std::uint64_t task, std::shared_ptr<InputSource> source) {
+  KJ_IF_MAYBE (session, session_)
+    keep(feed_input(*session, task, std::move(source),
+                    [this](const std::string& text) { owner_.note(*this, text); }));
 }
 
 void SlaveLink::keep(kj::Promise<void> promise) {

@@ -12,6 +12,7 @@
 
 #include "client/driver/connector.h"
 #include "client/driver/input_files.h"
+#include "client/driver/input_source.h"
 #include "client/driver/schedule_types.h"
 #include "client/driver/shared_blob.h"
 #include "client/driver/shipment.h"
@@ -80,6 +81,8 @@ class SlaveLink {
   void cancel(std::uint64_t task, std::uint64_t grace);
   void drop_value(std::uint64_t value);
   void signal(std::uint64_t task, int number);
+  /// Feeds a command that runs there, as long as this connection lasts.
+  void feed(std::uint64_t task, std::shared_ptr<InputSource> source);
   /// Fetches a large result into `into`, which must live as long as the promise.
   kj::Promise<void> fetch(std::uint64_t value, std::uint64_t size, detail::Bytes& into);
   kj::Promise<void> fetch(std::uint64_t value, std::uint64_t size, std::string& into);

@@ -1,12 +1,44 @@
 #pragma once
 #include <chrono>
+#include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <knee/options.h>
 #include <knee/promise.h>
 
+namespace knee::driver {
+class InputSource;
+}
+
 namespace knee {
+
+/// The standard input of one command, written while it runs: make one, put it into
+/// Command::live_input, run that. A handle; copies share the input, which ends with `close` or with
+/// the last of them. Thread-safe.
+class KNEE_EXPORT LiveInput {
+ public:
+  LiveInput();
+
+  /// Hands bytes over, in order. Blocks while more than 1 MiB waits for the command to start, or to
+  /// read it: so run the command first, and do not call this in callbacks. False: the command takes
+  /// no more, since it has ended or closed its standard input, or `close` was called; what it has
+  /// not read is thrown away, and that is no failure of the command. The end of the command or of
+  /// its cluster ends a call that blocks.
+  bool write(std::string_view bytes);
+
+  /// Nothing comes after what was written: the command reads the end of its input.
+  void close();
+
+  /// For the library.
+  std::shared_ptr<driver::InputSource> source() const;
+
+ private:
+  struct Handle;
+  std::shared_ptr<Handle> handle_;
+};
 
 /// A file that goes with a command.
 struct InputFile {
@@ -20,6 +52,11 @@ struct Command {
   std::vector<std::string> arguments;    ///< argv
   std::vector<std::string> environment;  ///< "NAME=value", over the slave's own
   std::string input;                     ///< the whole of its standard input; empty: /dev/null
+  /// Standard input that comes while it runs, instead of `input`. Such a command is run once,
+  /// whatever TaskOptions::attempts and repeatable say, since its input cannot be said again: if
+  /// its slave is lost it fails. For the same reason a LiveInput is of one command, and a copy of
+  /// this Command cannot be run.
+  std::optional<LiveInput> live_input = std::nullopt;
   std::vector<InputFile> inputs;     ///< copied there before it starts, by content, once per slave
   std::vector<std::string> outputs;  ///< files (or folders) it makes, fetched when it has ended
   /// Working folder there. Empty: one of its own, removed afterwards; the only one inputs can be

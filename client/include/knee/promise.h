@@ -87,8 +87,8 @@ class [[nodiscard]] Promise {
     if (task_) task_->cancel();
   }
 
-  /// Sends a signal (SIGINT, SIGSTOP ...) to a command and the processes of its group. Nothing
-  /// happens if it does not run now.
+  /// Sends a signal (SIGINT, SIGSTOP ...) to a command and the processes of its group. One that has
+  /// not started yet gets it as soon as it has. Nothing happens if it has ended.
   void signal(int number) requires std::is_same_v<T, CommandResult> {
     if (task_) task_->signal(number);
   }
