@@ -1,11 +1,10 @@
 #include <knee/cluster.h>
-#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
-#include <array>
-#include <iostream>
+#include <optional>
 
+#include "cli/input_thread.h"
 #include "cli/outputs.h"
 #include "cli/tool.h"
 #include "cli/verbs.h"
@@ -41,14 +40,6 @@ class TakenSignals {
   sigset_t set_;
 };
 
-std::string read_stdin() {
-  std::string input;
-  std::array<char, 65536> buffer;
-  for (ssize_t size; (size = ::read(0, buffer.data(), buffer.size())) > 0;)
-    input.append(buffer.data(), static_cast<std::size_t>(size));
-  return input;
-}
-
 /// Passes signals on while it waits. A third one gives up.
 CommandResult wait_for(Promise<CommandResult> promise, const TakenSignals& signals) {
   int taken = 0;
@@ -75,14 +66,18 @@ int run_command(ClusterOptions options, const RunOptions& run, std::vector<std::
   command.output = Command::Output::pass;
   for (const auto& input : run.inputs) command.inputs.push_back({input, ""});
   command.outputs = run.outputs;
-  if (!run.no_stdin && !::isatty(0)) command.input = read_stdin();
+  if (!run.no_stdin) command.live_input.emplace();
+  const auto input = command.live_input;
   options.commands_only = true;
+  // To be destroyed after the cluster, whose end lets it go if it waits for the command.
+  std::optional<InputThread> reader;
   Cluster cluster(std::move(options));
   // Its output is seen at once, so that it must not be run a second time.
   const TaskOptions once{.attempts = 1};
-  const auto result = wait_for(run.on.empty() ? cluster.run(std::move(command), once)
-                                              : cluster.slave(run.on).run(std::move(command), once),
-                               signals);
+  auto promise = run.on.empty() ? cluster.run(std::move(command), once)
+                                : cluster.slave(run.on).run(std::move(command), once);
+  if (input) reader.emplace(STDIN_FILENO, *input);
+  const auto result = wait_for(std::move(promise), signals);
   save_outputs(result);
   return result.exit_code;
 }
@@ -92,11 +87,9 @@ int run_command(ClusterOptions options, const RunOptions& run, std::vector<std::
 Verb add_run(CLI::App& app, const Words& words) {
   auto* verb = app.add_subcommand("run", "Runs a command on a slave as if it ran here.");
   verb->footer(
-      "Standard input (unless it is a terminal) is read to its end and goes along; output appears "
-      "as it "
-      "comes; signals such as Ctrl-C are passed on; the exit code is the command's, 255 if Knee "
-      "could not "
-      "run it.\n\nExample:\n  knee run --on gandalf --in data.txt -- sort -n data.txt");
+      "Standard input, output and errors pass through as they come; signals such as Ctrl-C are "
+      "passed on; the exit code is the command's, 255 if Knee could not run it.\n\nExample:\n  "
+      "knee run --on gandalf --in data.txt -- sort -n data.txt");
   verb->prefix_command();
   const auto run = std::make_shared<RunOptions>();
   verb->add_option("--on", run->on, "The slave, by name or address. Default: any.");
@@ -106,7 +99,8 @@ Verb add_run(CLI::App& app, const Words& words) {
       ->allow_extra_args(false);
   verb->add_option("--folder", run->folder,
                    "Working folder on the slave. Default: one of its own, removed afterwards.");
-  verb->add_flag("-n,--no-stdin", run->no_stdin, "Do not read standard input.");
+  verb->add_flag("-n,--no-stdin", run->no_stdin,
+                 "Do not read standard input, as for a job in the background.");
   const SlaveOptions slaves(*verb);
   return {verb, [slaves, run, verb, &words] {
             return run_command(slaves.cluster(), *run, command_of(*verb, words));

@@ -1,10 +1,15 @@
+#include <fcntl.h>
+#include <knee/knee.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
 #include <catch2/catch.hpp>
 
 #include <boost/json.hpp>
 #include <filesystem>
 #include <fstream>
 
+#include "common/base/unique_fd.h"
 #include "tests/system/harness/marks.h"
 #include "tests/system/harness/slave_process.h"
 
@@ -76,6 +81,87 @@ TEST_CASE("knee run passes Ctrl-C on") {
   tool.signal(SIGINT);
   CHECK(tool.wait() == 9);
   CHECK(tool.out() == "ready\ncaught\n");
+}
+
+TEST_CASE("knee run passes input on as it comes") {
+  SlaveProcess slave;
+  const TemporaryFolder here;
+  Script script(slave, "(echo one; until [ -e " + here / "go" +
+                           " ]; do sleep 0.02; done; echo two) | $knee run -- "
+                           "sh -c 'while read line; do echo got $line; done; echo end; exit 6'");
+  script.wait_for_out("got one\n");
+  CHECK(script.out() == "got one\n");
+  leave_mark(here / "go", "");
+  CHECK(script.wait() == 6);
+  CHECK(script.out() == "got one\ngot two\nend\n");
+  CHECK(script.err() == "");
+}
+
+TEST_CASE("knee run ends with its command although its input goes on") {
+  SlaveProcess slave;
+  const TemporaryFolder here;
+  // The script itself holds the pipe open.
+  Script script(slave, "mkfifo " + here / "pipe" + " && exec 3<>" + here / "pipe" +
+                           " && $knee run -- sh -c 'exit 4' <&3");
+  CHECK(script.wait() == 4);
+  Script unread(slave, "head -c 10000000 /dev/zero | $knee run -- sh -c 'head -c 3; exit 5'");
+  CHECK(unread.wait() == 5);
+  CHECK(unread.out() == std::string(3, '\0'));
+  CHECK(unread.err() == "");
+}
+
+TEST_CASE("knee run passes Ctrl-C on while it waits for input") {
+  SlaveProcess slave;
+  const TemporaryFolder here;
+  Script script(slave, "mkfifo " + here / "pipe" + " && exec 3<>" + here / "pipe" +
+                           " && exec $knee run -- sh -c 'trap \"exit 9\" INT; echo ready; "
+                           "while :; do sleep 0.05; done' <&3");
+  script.wait_for_out("ready");
+  script.signal(SIGINT);
+  CHECK(script.wait() == 9);
+}
+
+TEST_CASE("knee run reads a terminal line by line, and ends while it waits for one") {
+  const knee::UniqueFd keyboard(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+  if (!keyboard || ::grantpt(keyboard.get()) != 0 || ::unlockpt(keyboard.get()) != 0) {
+    WARN("skipped: there are no pseudo-terminals here");
+    return;
+  }
+  const auto type = [&](const std::string& text) {
+    CHECK(::write(keyboard.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()));
+  };
+  SlaveProcess slave;
+  Script script(slave, std::string("exec $knee run -- sh -c 'read a; echo got $a; read b; exit 3' "
+                                   "< ") +
+                           ::ptsname(keyboard.get()));
+  type("line\n");
+  script.wait_for_out("got line\n");
+  type("\n");
+  CHECK(script.wait() == 3);
+}
+
+TEST_CASE("a signal that knee run gets before its command has started is not lost") {
+  SlaveProcess slave({.slots = 1});
+  auto options = reaching(slave);
+  options.commands_only = true;
+  knee::Cluster cluster(options);
+  const TemporaryFolder here;
+  knee::LiveInput holding;
+  knee::Command holder;
+  holder.arguments = {"sh", "-c", "echo started >> " + here / "marks" + "; cat"};
+  holder.live_input = holding;
+  auto held = cluster.run(holder);
+  wait_for_marks(here / "marks");
+  Tool tool(slave, {"run", "--", "sleep", "1000"});
+  // With its session it has long taken signals over.
+  CHECK(wait_until([&] { return cluster.describe().at(0).sessions == 2; }));
+  tool.signal(SIGINT);
+  const auto status = "/proc/" + std::to_string(tool.pid()) + "/status";
+  CHECK(wait_until(
+      [&] { return content_of(status).find("ShdPnd:\t0000000000000000") != std::string::npos; }));
+  holding.close();
+  CHECK(held.get().exit_code == 0);
+  CHECK(tool.wait() == 128 + SIGINT);
 }
 
 TEST_CASE("knee run on a slave that lacks the program ends with 255 and says so") {
