@@ -1,22 +1,22 @@
 #pragma once
 #include <kj/async-io.h>
 
-#include <string>
+#include <optional>
 
 #include "common/rpc/address.h"
+#include "common/rpc/socket_file.h"
 
 namespace knee::rpc {
 
-/// A bound, listening socket. For a Unix socket: mode 0600 in a folder of mode 0700, only processes
-/// of the same user are let in, a stale file of a dead process is replaced, and the file is removed
-/// on destruction.
+/// A bound, listening socket. Of a Unix socket see SocketFile; only processes of the same user, and
+/// root's, are let in there.
 class Listener {
  public:
   /// Rejects, in words that name the address, when it is taken or not ours to bind.
   static kj::Promise<kj::Own<Listener>> open(Address address, kj::AsyncIoContext& io);
 
-  Listener(Address address, kj::Own<kj::ConnectionReceiver> receiver, kj::AsyncIoContext& io);
-  ~Listener();
+  Listener(Address address, std::optional<SocketFile> file,
+           kj::Own<kj::ConnectionReceiver> receiver, kj::AsyncIoContext& io);
   KJ_DISALLOW_COPY(Listener);
 
   /// The next connection, already tuned (tune_socket). Strangers on a Unix socket are dropped
@@ -30,6 +30,7 @@ class Listener {
   kj::Promise<kj::Own<kj::AsyncIoStream>> let_in(kj::Own<kj::AsyncIoStream> stream);
 
   Address address_;
+  std::optional<SocketFile> file_;  ///< of a Unix socket
   kj::Own<kj::ConnectionReceiver> receiver_;
   kj::AsyncIoContext& io_;
 };

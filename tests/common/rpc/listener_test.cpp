@@ -192,7 +192,7 @@ TEST_CASE("another user's socket is not trusted, nor is another user let in") {
     return;
   }
   TempFolder folder;
-  REQUIRE(::chmod(folder.path().c_str(), 0777) == 0);
+  REQUIRE(::chmod(folder.path().c_str(), 01777) == 0);
   auto io = kj::setupAsyncIo();
   const auto theirs = folder.file("theirs");
   const auto ours = folder.file("ours");
