@@ -79,16 +79,23 @@ kj::Promise<void> InputShipment::send(proto::Store::Client store,
   kj::Vector<kj::Promise<void>> waits;
   for (const auto& blob : blobs) {
     const auto known = known_.find(blob.digest);
-    if (known != known_.end() && now - known->second.since < kTrusted)
+    if (known != known_.end() && !*known->second.failed && now - known->second.since < kTrusted)
       waits.add(known->second.there.addBranch());
     else
       unknown->push_back(blob);
   }
   if (!unknown->empty()) {
-    auto fork = put_lacking(store, unknown).fork();
+    // Only marked: what failed must not destroy itself while it says so.
+    auto failed = std::make_shared<bool>(false);
+    auto fork = put_lacking(store, unknown)
+                    .catch_([failed](kj::Exception&& error) -> kj::Promise<void> {
+                      *failed = true;  // the next command that wants them tries again
+                      return kj::mv(error);
+                    })
+                    .fork();
     waits.add(fork.addBranch());
     for (const auto& blob : *unknown)
-      known_.insert_or_assign(blob.digest, Known{fork.addBranch().fork(), now});
+      known_.insert_or_assign(blob.digest, Known{fork.addBranch().fork(), failed, now});
   }
   return kj::joinPromises(waits.releaseAsArray());
 }
@@ -98,8 +105,8 @@ kj::Promise<void> InputShipment::put_lacking(proto::Store::Client store,
   auto request = store.lackingRequest();
   auto digests = request.initDigests(static_cast<unsigned>(blobs->size()));
   for (unsigned i = 0; i < digests.size(); ++i) digests.set(i, bytes_of((*blobs)[i].digest));
-  return request.send()
-      .then([this, store, blobs](capnp::Response<proto::Store::LackingResults> lacking) mutable {
+  return request.send().then(
+      [this, store, blobs](capnp::Response<proto::Store::LackingResults> lacking) mutable {
         kj::Promise<void> sent = kj::READY_NOW;
         for (const auto digest : lacking.getDigests()) {
           const auto blob = std::find_if(blobs->begin(), blobs->end(), [&](const InputBlob& one) {
@@ -109,21 +116,19 @@ kj::Promise<void> InputShipment::put_lacking(proto::Store::Client store,
           sent = sent.then([this, store, blobs, blob]() mutable { return put(store, *blob); });
         }
         return sent;
-      })
-      .catch_([this, blobs](kj::Exception&& error) -> kj::Promise<void> {
-        // The next command that wants them tries again.
-        for (const auto& blob : *blobs) known_.erase(blob.digest);
-        return kj::mv(error);
       });
 }
 
 kj::Promise<void> InputShipment::put(proto::Store::Client store, const InputBlob& blob) {
-  return rpc::offload(
-             on(files_.disk()),
-             [path = blob.path] { return std::make_shared<const UniqueFd>(open_input(path)); })
-      .then([this, store, blob](std::shared_ptr<const UniqueFd> fd) mutable {
-        return upload(store, files_.disk(), {blob.path, fd->get(), blob.digest, blob.size, fd});
-      });
+  return lane_.take(blob.size).then([this, store, blob](kj::Own<UploadLane::Turn> turn) mutable {
+    return rpc::offload(
+               on(files_.disk()),
+               [path = blob.path] { return std::make_shared<const UniqueFd>(open_input(path)); })
+        .then([this, store, blob](std::shared_ptr<const UniqueFd> fd) mutable {
+          return upload(store, files_.disk(), {blob.path, fd->get(), blob.digest, blob.size, fd});
+        })
+        .attach(kj::mv(turn));
+  });
 }
 
 }  // namespace knee::driver

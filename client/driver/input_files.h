@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "client/driver/command_job.h"
+#include "client/driver/upload_lane.h"
 #include "common/program/digest_cache.h"
 #include "proto/slave.capnp.h"
 
@@ -35,7 +36,7 @@ class InputFiles {
 /// What inputs one slave has, as long as it is connected. RPC thread.
 class InputShipment {
  public:
-  explicit InputShipment(InputFiles& files) : files_(files) {}
+  InputShipment(InputFiles& files, UploadLane& lane) : files_(files), lane_(lane) {}
 
   /// Sends what the slave lacks; each file once, however many commands want it at the same time.
   kj::Promise<void> send(proto::Store::Client store, const std::vector<InputBlob>& blobs);
@@ -45,6 +46,7 @@ class InputShipment {
  private:
   struct Known {
     kj::ForkedPromise<void> there;
+    std::shared_ptr<bool> failed;
     std::chrono::steady_clock::time_point since;
   };
   kj::Promise<void> put_lacking(proto::Store::Client store,
@@ -52,6 +54,7 @@ class InputShipment {
   kj::Promise<void> put(proto::Store::Client store, const InputBlob& blob);
 
   InputFiles& files_;
+  UploadLane& lane_;
   std::map<Digest, Known> known_;
 };
 

@@ -174,7 +174,7 @@ void SlaveLink::lost(const std::string& why) {
   last_error_ = "cannot use " + connector_->target() + ": " + why;
   broken_ = nullptr;
   calls_ = kj::heap<kj::TaskSet>(*errors_);
-  shared_.clear();
+  shared_.forget();
   inputs_.forget();
   give_back_leaving(why);
   answered_.clear();
@@ -256,7 +256,11 @@ kj::Promise<void> SlaveLink::send_ahead(detail::TaskState& task,
   return files.then([this, &task, failure]() -> kj::Promise<void> {
     *failure = AttemptEnd::crashed;
     kj::Vector<kj::Promise<void>> ahead;
-    for (const auto& blob : Access::shared(task)) ahead.add(share(blob));
+    KJ_IF_MAYBE (store, store_) {
+      for (const auto& blob : Access::shared(task)) ahead.add(shared_.send(*store, blob));
+    } else {
+      return KJ_EXCEPTION(DISCONNECTED, "the slave is gone");
+    }
     if (payload_of(task).size() > channel::kMaxInline) ahead.add(put_value(task));
     return kj::joinPromises(ahead.releaseAsArray());
   });
@@ -273,33 +277,6 @@ kj::Promise<void> SlaveLink::send_inputs(CommandJob& job, std::shared_ptr<Attemp
       });
 }
 
-kj::Promise<void> SlaveLink::share(const detail::SharedBlobRef& blob) {
-  const auto known = shared_.find(blob->digest);
-  if (known != shared_.end()) return known->second.addBranch();
-  auto fork = put_blob(blob).then([this, blob] { return announce(blob); }).fork();
-  auto branch = fork.addBranch();
-  shared_.emplace(blob->digest, kj::mv(fork));
-  return branch;
-}
-
-kj::Promise<void> SlaveLink::put_blob(const detail::SharedBlobRef& blob) {
-  KJ_IF_MAYBE (store, store_) {
-    auto request = store->lackingRequest();
-    request.initDigests(1).set(0, digest_reader(blob->digest));
-    return request.send().then(
-        [store = *store,
-         blob](capnp::Response<proto::Store::LackingResults> lacking) mutable -> kj::Promise<void> {
-          if (lacking.getDigests().size() == 0) return kj::READY_NOW;
-          auto put = store.putRequest();
-          put.setDigest(digest_reader(blob->digest));
-          put.setSize(blob->bytes.size());
-          return rpc::send_bytes(put.send().getSink(), blob->bytes.view()).then([blob] {
-          });  // kept until here
-        });
-  }
-  return KJ_EXCEPTION(DISCONNECTED, "the slave is gone");
-}
-
 kj::Promise<void> SlaveLink::announce(const detail::SharedBlobRef& blob) {
   KJ_IF_MAYBE (session, session_) {
     auto request = session->exchangeRequest();
@@ -314,13 +291,16 @@ kj::Promise<void> SlaveLink::announce(const detail::SharedBlobRef& blob) {
 }
 
 kj::Promise<void> SlaveLink::put_value(detail::TaskState& task) {
-  KJ_IF_MAYBE (session, session_) {
-    auto request = session->putValueRequest();
-    request.setId(task.id);
-    request.setSize(payload_of(task).size());
-    return rpc::send_bytes(request.send().getSink(), payload_of(task));
-  }
-  return kj::READY_NOW;
+  return lane_.take(payload_of(task).size())
+      .then([this, &task](kj::Own<UploadLane::Turn> turn) -> kj::Promise<void> {
+        KJ_IF_MAYBE (session, session_) {
+          auto request = session->putValueRequest();
+          request.setId(task.id);
+          request.setSize(payload_of(task).size());
+          return rpc::send_bytes(request.send().getSink(), payload_of(task)).attach(kj::mv(turn));
+        }
+        return KJ_EXCEPTION(DISCONNECTED, "the slave is gone");
+      });
 }
 
 void SlaveLink::exchange(std::span<detail::TaskState* const> tasks) {

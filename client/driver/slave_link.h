@@ -15,7 +15,9 @@
 #include "client/driver/input_source.h"
 #include "client/driver/schedule_types.h"
 #include "client/driver/shared_blob.h"
+#include "client/driver/shared_shipment.h"
 #include "client/driver/shipment.h"
+#include "client/driver/upload_lane.h"
 #include "proto/slave.capnp.h"
 
 namespace knee::driver {
@@ -106,8 +108,6 @@ class SlaveLink {
   kj::Promise<void> send_ahead(detail::TaskState& task, std::shared_ptr<AttemptEnd> failure);
   kj::Promise<void> send_inputs(CommandJob& job, std::shared_ptr<AttemptEnd> failure);
   kj::Promise<void> put_value(detail::TaskState& task);
-  kj::Promise<void> share(const detail::SharedBlobRef& blob);
-  kj::Promise<void> put_blob(const detail::SharedBlobRef& blob);
   kj::Promise<void> announce(const detail::SharedBlobRef& blob);
   kj::Promise<void> fetch_into(std::uint64_t value, proto::ByteSink::Client sink);
   kj::Promise<void> open_session(proto::Slave::Client slave);
@@ -119,7 +119,9 @@ class SlaveLink {
   kj::AsyncIoContext& io_;
   Shipment* shipment_;
   InputFiles& input_files_;
-  InputShipment inputs_{input_files_};
+  UploadLane lane_;
+  InputShipment inputs_{input_files_, lane_};
+  SharedShipment shared_{lane_, [this](auto& blob) { return announce(blob); }};
   kj::Own<Connector> connector_;
   SlaveId id_;
   std::string name_;
@@ -131,8 +133,6 @@ class SlaveLink {
 
   kj::Maybe<proto::Slave::Client> slave_;
   kj::Maybe<proto::Session::Client> session_;
-  /// Shared values that are there or on their way.
-  std::map<detail::DigestBytes, kj::ForkedPromise<void>> shared_;
   kj::Maybe<proto::Store::Client> store_;
   std::uint32_t functions_sent_ = 0;
   std::uint64_t acknowledge_ = 0;

@@ -1,0 +1,40 @@
+#pragma once
+#include <kj/async.h>
+#include <kj/function.h>
+
+#include <map>
+#include <memory>
+
+#include <knee/shared.h>
+
+#include "client/driver/upload_lane.h"
+#include "proto/slave.capnp.h"
+
+namespace knee::driver {
+
+/// What shared values one slave's session has, as long as it is connected. RPC thread.
+class SharedShipment {
+ public:
+  /// `announce` names a value that is in the store to the session.
+  using Announce = kj::Function<kj::Promise<void>(const detail::SharedBlobRef& blob)>;
+  SharedShipment(UploadLane& lane, Announce announce) : lane_(lane), announce_(kj::mv(announce)) {}
+
+  /// Sends what the slave lacks; each value once, however many tasks want it at the same time. What
+  /// failed is tried again by the next call.
+  kj::Promise<void> send(proto::Store::Client store, const detail::SharedBlobRef& blob);
+  /// The connection was lost.
+  void forget() { known_.clear(); }
+
+ private:
+  struct Known {
+    kj::ForkedPromise<void> there;
+    std::shared_ptr<bool> failed;
+  };
+  kj::Promise<void> put_if_lacking(proto::Store::Client store, const detail::SharedBlobRef& blob);
+
+  UploadLane& lane_;
+  Announce announce_;
+  std::map<detail::DigestBytes, Known> known_;
+};
+
+}  // namespace knee::driver

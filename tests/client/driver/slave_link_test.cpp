@@ -1,0 +1,312 @@
+#include "client/driver/slave_link.h"
+
+#include <kj/async-io.h>
+#include <catch2/catch.hpp>
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "common/channel/layout.h"
+#include "tests/client/driver/task_fixture.h"
+
+using namespace knee;
+using namespace knee::driver;
+using detail::Access;
+using detail::TaskRef;
+
+namespace {
+
+constexpr std::size_t kMiB = 1024 * 1024;
+using Ids = std::vector<std::uint64_t>;
+
+/// What a slave in this process has seen, and how it is to behave.
+struct SlaveFacts {
+  Ids tasks;                       ///< in the order in which they came
+  Ids values_begun;                ///< ids of arguments that are or were on their way
+  std::set<std::uint64_t> values;  ///< those that are there
+  int blobs_begun = 0;
+  int blobs_to_fail = 0;  ///< so many of the next ones are not stored
+  int blobs = 0;
+  int announced = 0;
+  bool open = false;  ///< values are taken in; else they stop at their first byte
+  std::vector<kj::Own<kj::PromiseFulfiller<void>>> stopped;
+
+  void let_in() {
+    open = true;
+    for (auto& write : stopped) write->fulfill();
+    stopped.clear();
+  }
+};
+
+class FakeSink final : public proto::ByteSink::Server {
+ public:
+  FakeSink(SlaveFacts& facts, kj::Function<kj::Promise<void>()> done)
+      : facts_(facts), done_(kj::mv(done)) {}
+  kj::Promise<void> write(WriteContext) override {
+    if (facts_.open) return kj::READY_NOW;
+    auto paf = kj::newPromiseAndFulfiller<void>();
+    facts_.stopped.push_back(kj::mv(paf.fulfiller));
+    return kj::mv(paf.promise);
+  }
+  kj::Promise<void> done(DoneContext) override { return done_(); }
+
+ private:
+  SlaveFacts& facts_;
+  kj::Function<kj::Promise<void>()> done_;
+};
+
+class FakeStore final : public proto::Store::Server {
+ public:
+  explicit FakeStore(SlaveFacts& facts) : facts_(facts) {}
+  kj::Promise<void> lacking(LackingContext context) override {
+    if (facts_.blobs == 0) context.getResults().setDigests(context.getParams().getDigests());
+    return kj::READY_NOW;
+  }
+  kj::Promise<void> put(PutContext context) override {
+    ++facts_.blobs_begun;
+    auto done = [this]() -> kj::Promise<void> {
+      if (facts_.blobs_to_fail != 0) {
+        --facts_.blobs_to_fail;
+        return KJ_EXCEPTION(FAILED, "the disk is full");
+      }
+      ++facts_.blobs;
+      return kj::READY_NOW;
+    };
+    context.getResults().setSink(kj::heap<FakeSink>(facts_, kj::mv(done)));
+    return kj::READY_NOW;
+  }
+
+ private:
+  SlaveFacts& facts_;
+};
+
+class FakeSession final : public proto::Session::Server {
+ public:
+  explicit FakeSession(SlaveFacts& facts) : facts_(facts) {}
+  kj::Promise<void> exchange(ExchangeContext context) override {
+    const auto work = context.getParams().getWork();
+    facts_.announced += static_cast<int>(work.getShared().size());
+    for (const auto task : work.getTasks()) facts_.tasks.push_back(task.getId());
+    const bool answer = !std::exchange(greeted_, true) || work.getShared().size() != 0;
+    if (!answer) return kj::NEVER_DONE;
+    context.getResults().initUpdate().setSlots(4);
+    return kj::READY_NOW;
+  }
+  kj::Promise<void> putValue(PutValueContext context) override {
+    const auto id = context.getParams().getId();
+    facts_.values_begun.push_back(id);
+    auto done = [this, id]() -> kj::Promise<void> {
+      facts_.values.insert(id);
+      return kj::READY_NOW;
+    };
+    context.getResults().setSink(kj::heap<FakeSink>(facts_, kj::mv(done)));
+    return kj::READY_NOW;
+  }
+
+ private:
+  SlaveFacts& facts_;
+  bool greeted_ = false;
+};
+
+class FakeSlave final : public proto::Slave::Server {
+ public:
+  explicit FakeSlave(SlaveFacts& facts) : facts_(facts) {}
+  kj::Promise<void> describe(DescribeContext) override { return kj::READY_NOW; }
+  kj::Promise<void> store(StoreContext context) override {
+    context.getResults().setStore(kj::heap<FakeStore>(facts_));
+    return kj::READY_NOW;
+  }
+  kj::Promise<void> openSession(OpenSessionContext context) override {
+    context.getResults().setSession(kj::heap<FakeSession>(facts_));
+    return kj::READY_NOW;
+  }
+
+ private:
+  SlaveFacts& facts_;
+};
+
+class FakeConnector final : public Connector {
+ public:
+  FakeConnector(SlaveFacts& facts, kj::Maybe<kj::Own<kj::PromiseFulfiller<void>>>& hang_up)
+      : facts_(facts), hang_up_(hang_up) {}
+  kj::Promise<Connected> connect() override {
+    auto paf = kj::newPromiseAndFulfiller<void>();
+    hang_up_ = kj::mv(paf.fulfiller);
+    return Connected{kj::heap<FakeSlave>(facts_), "fake", kj::Own<rpc::Connection>(),
+                     kj::mv(paf.promise)};
+  }
+  std::string target() const override { return "fake"; }
+
+ private:
+  SlaveFacts& facts_;
+  kj::Maybe<kj::Own<kj::PromiseFulfiller<void>>>& hang_up_;
+};
+
+/// What the link has told.
+struct Owner final : LinkOwner {
+  void link_named(SlaveLink&, const std::string&) override {}
+  void link_up(SlaveLink&, std::uint32_t) override { ++ups; }
+  void link_down(SlaveLink&, const std::string&) override { ++downs; }
+  void outcome(SlaveLink&, proto::Outcome::Reader) override {}
+  void started(SlaveLink&, proto::Started::Reader) override {}
+  void printed(SlaveLink&, proto::OutputText::Reader) override {}
+  void take_back_answered(SlaveLink&, std::uint32_t) override {}
+  void note(SlaveLink&, const std::string&) override {}
+  void unsent(SlaveLink&, detail::TaskState& task, AttemptEnd end,
+              const std::string& why) override {
+    unsent_tasks[task.id] = {end, why};
+  }
+  void link_progressed(SlaveLink&) override {}
+  bool may_receive() override { return true; }
+  void fill_session(proto::SessionRequest::Builder) override {}
+
+  struct Unsent {
+    AttemptEnd end;
+    std::string why;
+  };
+  int ups = 0;
+  int downs = 0;
+  std::map<std::uint64_t, Unsent> unsent_tasks;
+};
+
+/// A link to a slave that is only played, on this thread. No byte leaves the process, and `settle`
+/// does all there is to do.
+struct Place {
+  Place() {
+    link.start();
+    settle();
+    REQUIRE(owner.ups >= 1);
+  }
+  void settle() { io.waitScope.poll(); }
+
+  TaskRef task(std::uint64_t id, std::size_t bytes) {
+    auto one = tasks.task(false);
+    one->id = id;
+    Access::payload(*one).append(std::string(bytes, 'x').data(), bytes);
+    return one;
+  }
+  void send(const TaskRef& task) {
+    auto* one = task.get();
+    link.send({&one, 1});
+    settle();
+  }
+
+  test::TaskFixture tasks;
+  boost::asio::thread_pool disk{1};
+  kj::AsyncIoContext io = kj::setupAsyncIo();
+  SlaveFacts facts;
+  Owner owner;
+  InputFiles inputs{disk};
+  kj::Maybe<kj::Own<kj::PromiseFulfiller<void>>> hang_up;
+  SlaveLink link{owner,      io,    nullptr, inputs, kj::heap<FakeConnector>(facts, hang_up),
+                 SlaveId{0}, "fake"};
+};
+
+detail::SharedBlobRef shared_value(std::size_t bytes) {
+  auto blob = std::make_shared<detail::SharedBlob>();
+  blob->bytes.append(std::string(bytes, 's').data(), bytes);
+  return blob;
+}
+
+}  // namespace
+
+TEST_CASE("a small task leaves at once while large arguments leave one after the other") {
+  Place place;
+  std::vector<TaskRef> large;
+  for (std::uint64_t id = 1; id <= 5; ++id)
+    place.send(large.emplace_back(place.task(id, 8 * kMiB)));
+  CHECK(place.facts.values_begun == Ids{1});
+  const auto small = place.task(99, 10);
+  place.send(small);
+  CHECK(place.facts.tasks == Ids{99});
+  CHECK(place.facts.values_begun == Ids{1});
+  place.facts.let_in();
+  place.settle();
+  CHECK(place.facts.values_begun == Ids{1, 2, 3, 4, 5});
+  CHECK(place.facts.tasks == Ids{99, 1, 2, 3, 4, 5});
+}
+
+TEST_CASE("arguments that are not that large leave together") {
+  Place place;
+  std::vector<TaskRef> some;
+  for (std::uint64_t id = 1; id <= 3; ++id)
+    place.send(some.emplace_back(place.task(id, 2 * channel::kMaxInline)));
+  CHECK(place.facts.values_begun == Ids{1, 2, 3});
+}
+
+TEST_CASE("a cancelled upload, or one that only waits, lets the next one go") {
+  Place place;
+  std::vector<TaskRef> large;
+  for (std::uint64_t id = 1; id <= 4; ++id)
+    place.send(large.emplace_back(place.task(id, 8 * kMiB)));
+  place.link.cancel(2, 0);
+  place.settle();
+  CHECK(place.facts.values_begun == Ids{1});
+  place.link.cancel(1, 0);
+  place.settle();
+  CHECK(place.facts.values_begun == Ids{1, 3});
+  CHECK(place.owner.unsent_tasks.at(1).end == AttemptEnd::cancelled);
+  CHECK(place.owner.unsent_tasks.at(2).end == AttemptEnd::cancelled);
+  place.facts.let_in();
+  place.settle();
+  CHECK(place.facts.tasks == Ids{3, 4});
+}
+
+TEST_CASE("when the slave goes, all that waits to be sent comes back") {
+  Place place;
+  std::vector<TaskRef> large;
+  for (std::uint64_t id = 1; id <= 3; ++id)
+    place.send(large.emplace_back(place.task(id, 8 * kMiB)));
+  const auto user = place.task(4, 10);
+  Access::shared(*user).push_back(shared_value(8 * kMiB));
+  place.send(user);
+  KJ_IF_MAYBE (fulfiller, place.hang_up) (*fulfiller)->fulfill();
+  place.settle();
+  CHECK(place.owner.downs == 1);
+  CHECK(place.owner.unsent_tasks.size() == 4);
+  for (const auto& [id, unsent] : place.owner.unsent_tasks)
+    CHECK(unsent.end == AttemptEnd::given_back);
+}
+
+TEST_CASE("a shared value whose upload failed is sent again for the next task that needs it") {
+  Place place;
+  place.facts.open = true;
+  place.facts.blobs_to_fail = 1;
+  const auto value = shared_value(8 * kMiB);
+  const auto user = [&](std::uint64_t id) {
+    auto task = place.task(id, 10);
+    Access::shared(*task).push_back(value);
+    return task;
+  };
+  const auto first = user(1);
+  place.send(first);
+  CHECK(place.facts.tasks.empty());
+  CHECK(place.owner.unsent_tasks.at(1).end == AttemptEnd::crashed);
+  CHECK_THAT(place.owner.unsent_tasks.at(1).why, Catch::Contains("the disk is full"));
+
+  const auto second = user(2);
+  place.send(second);
+  CHECK(place.facts.blobs_begun == 2);
+  CHECK(place.facts.tasks == Ids{2});
+  const auto third = user(3);
+  place.send(third);
+  CHECK(place.facts.blobs_begun == 2);
+  CHECK(place.facts.announced == 1);
+  CHECK(place.facts.tasks == Ids{2, 3});
+}
+
+TEST_CASE("a shared value that nobody waits for any more may fail") {
+  Place place;
+  place.facts.blobs_to_fail = 1;
+  const auto task = place.task(1, 10);
+  Access::shared(*task).push_back(shared_value(8 * kMiB));
+  place.send(task);
+  CHECK(place.facts.blobs_begun == 1);
+  place.link.cancel(1, 0);
+  place.facts.let_in();
+  place.settle();
+  CHECK(place.facts.blobs_to_fail == 0);
+  CHECK(place.owner.unsent_tasks.at(1).end == AttemptEnd::cancelled);
+}
