@@ -2,6 +2,15 @@
 
 namespace knee::slave {
 
+namespace {
+
+void add_digest(capnp::Data::Reader raw, std::vector<Digest>& into) {
+  if (const auto digest = Digest::from_bytes(std::as_bytes(std::span(raw.begin(), raw.size()))))
+    into.push_back(*digest);
+}
+
+}  // namespace
+
 std::optional<QueuedTask> queue_task(proto::Task::Reader task, channel::RecordBuilder& builder) {
   if (task.totalSize().wordCount * sizeof(capnp::word) > channel::kMaxRecord - 64 &&
       !task.hasCommand())
@@ -17,10 +26,10 @@ std::optional<QueuedTask> queue_task(proto::Task::Reader task, channel::RecordBu
   if (arguments.isValue()) queued.value = arguments.getValue();
   if (queued.is_command && task.getCommand().getStdin().isValue())
     queued.value = task.getCommand().getStdin().getValue();
-  for (const auto raw : task.getShared())
-    if (const auto digest = Digest::from_bytes(std::as_bytes(std::span(raw.begin(), raw.size()))))
-      queued.shared.push_back(*digest);
+  for (const auto raw : task.getShared()) add_digest(raw, queued.shared);
   if (queued.is_command) {
+    for (const auto input : task.getCommand().getInputs())
+      add_digest(input.getDigest(), queued.inputs);
     // A command never enters a channel, so its length is free.
     capnp::MallocMessageBuilder message;
     message.initRoot<proto::ToWorker>().setTask(task);

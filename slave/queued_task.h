@@ -7,6 +7,7 @@
 #include "common/channel/record.h"
 #include "proto/task.capnp.h"
 #include "proto/worker.capnp.h"
+#include "slave/input_pins.h"
 
 namespace knee::slave {
 
@@ -21,6 +22,8 @@ struct QueuedTask {
   bool is_command = false;
   std::optional<std::uint64_t> value;  ///< id of the argument value that was moved ahead
   std::vector<Digest> shared;          ///< of the shared values it uses
+  std::vector<Digest> inputs;          ///< of the files it wants placed, if it is a command
+  InputHolds holds;                    ///< on `inputs`; the session's to fill
   channel::StoredRecord record;        ///< a ToWorker with the task
 };
 

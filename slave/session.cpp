@@ -64,6 +64,7 @@ void Session::accept(proto::Work::Reader work, std::map<Digest, std::string> sha
     } else if (draining_) {
       not_started(*queued, "the slave is draining");
     } else {
+      queued->holds = inputs_.hold(queued->inputs);
       queue_.push_back(std::move(*queued));
     }
   }

@@ -145,6 +145,7 @@ class Session final : public WorkerOwner, public CommandsOwner {
   ValueTable values_;
   std::vector<FunctionEntry> functions_;
   std::map<Digest, std::string> shared_;  ///< files of the shared values
+  InputPins inputs_{slave_.disk, slave_.store};
   RunTimeEstimates estimates_;
   channel::RecordBuilder records_;
 

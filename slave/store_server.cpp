@@ -25,16 +25,26 @@ kj::Promise<void> StoreServer::lacking(LackingContext context) {
       });
 }
 
+StoreServer::Begun StoreServer::begin(const Digest& digest, std::uint64_t size) {
+  try {
+    return {std::make_shared<BlobWriter>(store_.begin(digest, size)), {}};
+  } catch (const StoreInUse& full) {
+    return {nullptr, full.what()};
+  }
+}
+
 kj::Promise<void> StoreServer::put(PutContext context) {
   const Digest digest = digest_from(context.getParams().getDigest());
   const auto size = context.getParams().getSize();
-  return disk_
-      .run(
-          [this, digest, size] { return std::make_shared<BlobWriter>(store_.begin(digest, size)); })
-      .then([this, context](std::shared_ptr<BlobWriter> writer) mutable {
+  return disk_.run([this, digest, size] { return begin(digest, size); })
+      .then([this, context](Begun begun) mutable -> kj::Promise<void> {
+        if (!begun.writer)
+          return kj::Exception(kj::Exception::Type::OVERLOADED, "", 0,
+                               kj::heapString(begun.in_use));
         context.getResults().setSink(kj::heap<BlobSinkServer>(
-            disk_, std::move(*writer),
+            disk_, std::move(*begun.writer),
             [&traffic = traffic_](std::uint64_t bytes) { traffic.received += bytes; }));
+        return kj::READY_NOW;
       });
 }
 

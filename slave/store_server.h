@@ -1,4 +1,7 @@
 #pragma once
+#include <memory>
+#include <string>
+
 #include "proto/slave.capnp.h"
 #include "slave/disk_pool.h"
 #include "slave/store/blob_store.h"
@@ -22,6 +25,13 @@ class StoreServer final : public proto::Store::Server {
   kj::Promise<void> put(PutContext context) override;
 
  private:
+  struct Begun {
+    std::shared_ptr<BlobWriter> writer;  ///< none: `in_use` says why
+    std::string in_use;
+  };
+  /// On the disk pool.
+  Begun begin(const Digest& digest, std::uint64_t size);
+
   DiskPool& disk_;
   BlobStore& store_;
   StoreTraffic& traffic_;

@@ -34,6 +34,7 @@ void Dispatcher::settle(SlaveLink& link, detail::TaskState& task, proto::Outcome
                         AttemptEnd end) {
   if (outcome.isCommandEnded() && is_command(task)) return settle_command(link, task, outcome);
   if (outcome.isValue() && outcome.getValue().isValue()) return settle_large(link, task, outcome);
+  if (outcome.isRefused() && is_command(task)) link.forget_inputs(command_job(task));
   if (end == AttemptEnd::given_back || end == AttemptEnd::lost_uncharged)
     task.attempt = static_cast<std::uint16_t>(task.attempt - 1);
   if (!conclude(link, task, Duration(outcome.getRunTime()), end)) return;

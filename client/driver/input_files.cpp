@@ -16,7 +16,8 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-/// A store keeps what it was asked about for at least 10 minutes.
+/// What a store was asked about is among the last to be evicted. Should it be gone all the same,
+/// the command is refused, and `forget` lets the next attempt ask again.
 constexpr auto kTrusted = std::chrono::minutes(5);
 /// Files from this size on are worth writing their digests down for the next run.
 constexpr std::uint64_t kWorthRemembering = 16 * 1024 * 1024;
@@ -117,6 +118,10 @@ kj::Promise<void> InputShipment::put_lacking(proto::Store::Client store,
         }
         return sent;
       });
+}
+
+void InputShipment::forget(const std::vector<InputBlob>& blobs) {
+  for (const auto& blob : blobs) known_.erase(blob.digest);
 }
 
 kj::Promise<void> InputShipment::put(proto::Store::Client store, const InputBlob& blob) {

@@ -42,6 +42,8 @@ class InputShipment {
   kj::Promise<void> send(proto::Store::Client store, const std::vector<InputBlob>& blobs);
   /// The connection was lost.
   void forget() { known_.clear(); }
+  /// The slave says that it lacks some of these.
+  void forget(const std::vector<InputBlob>& blobs);
 
  private:
   struct Known {

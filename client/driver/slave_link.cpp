@@ -26,6 +26,10 @@ constexpr unsigned kSuspectAfter = 3;
 constexpr unsigned kLostAfter = 10;
 constexpr auto kShortestRetry = 50 * kj::MILLISECONDS;
 constexpr auto kLongestRetry = 5 * kj::SECONDS;
+/// Of a slave whose store is full of what is in use: how often it is asked, and how many times more
+/// when no task of this driver is there whose end could make room.
+constexpr auto kRoomRetry = 100 * kj::MILLISECONDS;
+constexpr unsigned kPatience = 20;
 /// Of a function that lies in no shipped file (worker.capnp).
 constexpr std::uint32_t kNoFile = UINT32_MAX;
 /// More make an answer worth its memory.
@@ -228,7 +232,7 @@ void SlaveLink::send_later(detail::TaskState& task) {
   auto failure = std::make_shared<AttemptEnd>(AttemptEnd::exception);
   const auto id = task.id;
   auto canceler = kj::heap<kj::Canceler>();
-  auto sent = canceler->wrap(kj::evalNow([&] { return send_ahead(task, failure); }));
+  auto sent = canceler->wrap(kj::evalNow([&] { return send_when_room(task, failure, kPatience); }));
   leaving_.emplace(id, Leaving{kj::mv(canceler), failure, Access::share(task)});
   auto unsent = [this, &task, id](AttemptEnd end, const std::string& why) {
     leaving_.erase(id);
@@ -247,6 +251,21 @@ void SlaveLink::send_later(detail::TaskState& task) {
         unsent(*failure, rpc::text_of(error));
         return kj::READY_NOW;
       }));
+}
+
+/// A store that is full of what queued tasks need has room again when they have ended.
+kj::Promise<void> SlaveLink::send_when_room(detail::TaskState& task,
+                                            std::shared_ptr<AttemptEnd> failure,
+                                            unsigned patience) {
+  return send_ahead(task, failure)
+      .catch_([this, &task, failure, patience](kj::Exception&& error) -> kj::Promise<void> {
+        const bool others_end_there = tasks_here_ > leaving_.size();
+        const unsigned left = others_end_there ? kPatience : patience - 1;
+        if (error.getType() != kj::Exception::Type::OVERLOADED || left == 0) return kj::mv(error);
+        return io_.provider->getTimer().afterDelay(kRoomRetry).then([this, &task, failure, left] {
+          return send_when_room(task, failure, left);
+        });
+      });
 }
 
 kj::Promise<void> SlaveLink::send_ahead(detail::TaskState& task,

@@ -85,6 +85,8 @@ class SlaveLink {
   void signal(std::uint64_t task, int number);
   /// Feeds a command that runs there, as long as this connection lasts.
   void feed(std::uint64_t task, std::shared_ptr<InputSource> source);
+  /// A command was refused: its inputs may be gone from the slave's store.
+  void forget_inputs(const CommandJob& job) { inputs_.forget(job.inputs); }
   /// Fetches a large result into `into`, which must live as long as the promise.
   kj::Promise<void> fetch(std::uint64_t value, std::uint64_t size, detail::Bytes& into);
   kj::Promise<void> fetch(std::uint64_t value, std::uint64_t size, std::string& into);
@@ -105,6 +107,8 @@ class SlaveLink {
   void fill_functions(proto::Work::Builder work);
   static bool goes_at_once(detail::TaskState& task);
   void send_later(detail::TaskState& task);
+  kj::Promise<void> send_when_room(detail::TaskState& task, std::shared_ptr<AttemptEnd> failure,
+                                   unsigned patience);
   kj::Promise<void> send_ahead(detail::TaskState& task, std::shared_ptr<AttemptEnd> failure);
   kj::Promise<void> send_inputs(CommandJob& job, std::shared_ptr<AttemptEnd> failure);
   kj::Promise<void> put_value(detail::TaskState& task);

@@ -54,7 +54,8 @@ class BlobStore {
   std::vector<Digest> lacking(std::span<const Digest> digests);
 
   /// Makes room for a blob of `size` bytes that is to be written. Throws std::runtime_error if the
-  /// store is too small or all of it is in use, std::system_error if the disk is full.
+  /// store is too small, StoreInUse if what is pinned leaves no room, std::system_error if the disk
+  /// is full.
   BlobWriter begin(const Digest& digest, std::uint64_t size);
 
   /// Protects a blob. nullopt if it is lacking, or was found damaged, which removes it (and says so

@@ -4,10 +4,16 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <stdexcept>
 
 #include "slave/store/store_pin.h"
 
 namespace knee::slave {
+
+/// There is no room for a blob as long as others are in use. That may pass.
+struct StoreInUse : std::runtime_error {
+  using runtime_error::runtime_error;
+};
 
 /// Receives one blob. Made by BlobStore::begin(), which reserved its room. Movable; one thread at a
 /// time, not always the same. Destruction without commit() removes what was written.

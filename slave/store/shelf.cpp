@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "common/base/check.h"
+#include "slave/store/blob_writer.h"
 #include "slave/store/size_text.h"
 #include "slave/store/store_pin.h"
 
@@ -217,10 +218,10 @@ Evicted Shelf::make_room(const Held& held, std::uint64_t disk_bytes) {
   const std::uint64_t missing = used + disk_bytes - size_limit_;
   const Victims found = victims(missing);
   if (found.disk_bytes < missing)
-    throw std::runtime_error("cannot store " + size_text(disk_bytes) + " in " +
-                             folder_.path().string() + ": " + size_text(used - found.disk_bytes) +
-                             " are in use by sessions or on their way in, and " +
-                             limit_advice(size_limit_));
+    throw StoreInUse("cannot store " + size_text(disk_bytes) + " in " + folder_.path().string() +
+                     ": " + size_text(used - found.disk_bytes) +
+                     " are in use by sessions or on their way in, and " +
+                     limit_advice(size_limit_));
   return evict(held, found);
 }
 

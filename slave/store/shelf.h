@@ -72,7 +72,8 @@ class Shelf {
   void discard(const Held&, const EntryKey& key);
 
   /// Evicts until `disk_bytes` more would keep the store under its limit. Throws
-  /// std::runtime_error, having evicted nothing, if what is pinned does not leave that much.
+  /// std::runtime_error, having evicted nothing, if the store is too small, and StoreInUse if what
+  /// is pinned does not leave that much.
   Evicted make_room(const Held&, std::uint64_t disk_bytes);
 
   /// Evicts until the disk has `disk_bytes` free, or nothing if that is not to be had.
