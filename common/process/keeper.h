@@ -5,6 +5,7 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/process/descriptor.h"
@@ -76,6 +77,7 @@ class Keepers {
   /// Finds this process's own executable: /proc/self/exe, which works even if the file has been
   /// replaced, or, without /proc, the path it was started by.
   Keepers();
+  virtual ~Keepers() = default;
   Keepers(const Keepers&) = delete;
   Keepers& operator=(const Keepers&) = delete;
 
@@ -84,7 +86,7 @@ class Keepers {
   /// long as the process (a keeper gets a signal when it ends, and then looks twice).
   /// Throws std::invalid_argument for an impossible plan, std::system_error if there are no
   /// descriptors or processes to be had.
-  Keeper start(const SpawnPlan& plan);
+  virtual Keeper start(const SpawnPlan& plan);
 
   /// Waits for ended keepers without blocking.
   void reap();
@@ -93,6 +95,11 @@ class Keepers {
   /// Blocks until every keeper on that list has ended, and with it its tree, or `patience` is over:
   /// for a slave about to exit that has dropped its Keeper objects. True if all are gone.
   bool wait_for_ending(std::chrono::milliseconds patience);
+
+ protected:
+  /// For a test that plays keepers: the hold on one of process number `keeper`, at the other end of
+  /// `control`.
+  Keeper hold(Descriptor control, pid_t keeper) { return {*this, std::move(control), keeper}; }
 
  private:
   friend class Keeper;

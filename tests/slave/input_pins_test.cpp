@@ -19,15 +19,9 @@ struct Place {
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
     while (std::chrono::steady_clock::now() < end) {
       disk.run([] {}).wait(io.waitScope);
-      if (pins() == count) return true;
+      if (count_pins(folder.path()) == count) return true;
     }
     return false;
-  }
-  std::size_t pins() const {
-    std::size_t found = 0;
-    for (const auto& run : fs::directory_iterator(folder / "run"))
-      found += count_files(run.path() / "pins");
-    return found;
   }
   knee::Digest put_blob(const std::string& text) { return put(store, text).digest(); }
   void evict_all() { store.evict(kRoomy - kBlock); }

@@ -74,6 +74,14 @@ inline std::size_t count_files(const fs::path& folder) {
       std::distance(fs::recursive_directory_iterator(folder), fs::recursive_directory_iterator()));
 }
 
+/// How many entries of the store in `folder` somebody has pinned.
+inline std::size_t count_pins(const fs::path& folder) {
+  std::size_t found = 0;
+  for (const auto& run : fs::directory_iterator(folder / "run"))
+    found += count_files(run.path() / "pins");
+  return found;
+}
+
 inline bool lacks(BlobStore& store, const Digest& digest) {
   return store.lacking(std::span(&digest, 1)).size() == 1;
 }

@@ -1,0 +1,400 @@
+#include "slave/session.h"
+
+#include <kj/async-io.h>
+#include <signal.h>
+#include <catch2/catch.hpp>
+
+#include <chrono>
+#include <list>
+#include <string>
+#include <vector>
+
+#include "tests/slave/played_workers.h"
+#include "tests/slave/store/store_fixture.h"
+
+using namespace knee;
+using namespace knee::slave;
+using slave::test::PlayedWorker;
+
+namespace {
+
+using Ids = std::vector<std::uint64_t>;
+
+/// What a session tells its driver, collected from its updates.
+struct Told {
+  Ids values;
+  Ids not_started;
+  Ids cancelled;
+  Ids crashed;
+  Ids timed_out;
+  Ids refused;
+  std::uint64_t number = 0;  ///< of the last update
+  bool draining = false;
+  bool take_back_answered = false;
+};
+
+/// A slave without processes: sessions are driven from both sides by one thread, without a driver
+/// and without workers.
+struct Place {
+  explicit Place(std::uint32_t slots = 1) : slots(slots) {}
+
+  Session& open(const std::string& identity = "you") {
+    return sessions.emplace_back(context, identity, 0, WorkerProgram{});
+  }
+  void close(Session& session) {
+    sessions.remove_if([&](const Session& one) { return &one == &session; });
+    settle();
+  }
+
+  struct Sent {
+    Ids tasks{};
+    Ids cancel{};
+    std::uint32_t take_back = 0;
+    std::uint64_t grace = 0;
+    std::uint64_t timeout = 0;
+    std::uint16_t cores = 1;
+  };
+  void send(Session& session, const Sent& sent) {
+    capnp::MallocMessageBuilder message;
+    auto work = message.initRoot<proto::Work>();
+    auto tasks = work.initTasks(static_cast<unsigned>(sent.tasks.size()));
+    for (unsigned i = 0; i < tasks.size(); ++i) {
+      tasks[i].setId(sent.tasks[i]);
+      tasks[i].setTimeout(sent.timeout);
+      tasks[i].setCores(sent.cores);
+    }
+    auto cancel = work.initCancel(static_cast<unsigned>(sent.cancel.size()));
+    for (unsigned i = 0; i < cancel.size(); ++i) cancel.set(i, sent.cancel[i]);
+    work.setTakeBack(sent.take_back);
+    work.setCancelGrace(sent.grace);
+    session.accept(work.asReader(), {});
+    settle();
+  }
+
+  /// All that has been said so far, as if the driver had asked until there was nothing more.
+  Told told(Session& session) {
+    settle();
+    Told told;
+    while (!session.outbox().empty()) {
+      capnp::MallocMessageBuilder message;
+      auto update = message.initRoot<proto::Update>();
+      session.outbox().fill(update);
+      session.resume();
+      told.number = update.getNumber();
+      told.draining |= update.getDraining();
+      told.take_back_answered |= update.getTakeBackAnswered();
+      for (const auto outcome : update.asReader().getOutcomes()) {
+        if (outcome.isValue()) told.values.push_back(outcome.getId());
+        if (outcome.isNotStarted()) told.not_started.push_back(outcome.getId());
+        if (outcome.isCancelled()) told.cancelled.push_back(outcome.getId());
+        if (outcome.isCrashed()) told.crashed.push_back(outcome.getId());
+        if (outcome.isTimedOut()) told.timed_out.push_back(outcome.getId());
+        if (outcome.isRefused()) told.refused.push_back(outcome.getId());
+      }
+    }
+    return told;
+  }
+
+  std::size_t workers() const { return keepers.workers.size(); }
+  PlayedWorker& worker(std::size_t index) { return *keepers.workers.at(index); }
+  /// The same, ready for tasks.
+  PlayedWorker& ready(std::size_t index) {
+    worker(index).say_ready();
+    settle();
+    return worker(index);
+  }
+  /// Runs all that a worker is given.
+  Ids run_all(PlayedWorker& worker) {
+    Ids done;
+    while (const auto task = worker.begin()) {
+      done.push_back(*task);
+      worker.finish();
+      settle();
+    }
+    return done;
+  }
+  std::uint32_t busy() const { return slots.busy(); }
+  void settle() { io.waitScope.poll(); }
+  /// Lets time pass until then: for what the session does by its clock.
+  template <class Condition>
+  bool wait_until(Condition condition) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (!condition() && std::chrono::steady_clock::now() < end)
+      io.provider->getTimer().afterDelay(1 * kj::MILLISECONDS).wait(io.waitScope);
+    return condition();
+  }
+
+  void grant() {
+    if (std::exchange(granting, true)) return;
+    while (const auto client = slots.grant(std::chrono::steady_clock::now()))
+      for (auto& session : sessions)
+        if (session.client() == *client) session.granted();
+    granting = false;
+  }
+
+  slave::test::TempFolder folder;
+  kj::AsyncIoContext io = kj::setupAsyncIo();
+  BlobStore store{folder / "store", slave::test::kRoomy};
+  DiskPool disk;
+  slave::test::PlayedKeepers keepers;
+  bool granting = false;
+  FairShare slots;
+  SlaveContext context{"gandalf", slots, keepers,       io,
+                       disk,      store, folder.path(), [this] { grant(); }};
+  std::list<Session> sessions;
+};
+
+}  // namespace
+
+TEST_CASE("a session's tasks run in their order, and its updates are numbered") {
+  Place place;
+  auto& session = place.open();
+  CHECK(place.told(session).number == 1);  // the slots it may have
+  place.send(session, {.tasks = {1, 2, 3}});
+  REQUIRE(place.workers() == 1);
+  CHECK(place.busy() == 1);
+  auto& worker = place.ready(0);
+  CHECK(worker.begin() == 1U);
+  worker.finish();
+  const auto first = place.told(session);
+  CHECK(first.values == Ids{1});
+  CHECK(first.number == 2);
+  CHECK(place.run_all(worker) == Ids{2, 3});
+  const auto second = place.told(session);
+  CHECK(second.values == Ids{2, 3});
+  CHECK(second.number == 3);
+  CHECK(place.busy() == 0);
+  CHECK_FALSE(session.busy());
+  // The next ones take the worker that is there.
+  place.send(session, {.tasks = {4}});
+  CHECK(place.workers() == 1);
+  CHECK(place.run_all(worker) == Ids{4});
+}
+
+TEST_CASE("one worker per slot, and no more") {
+  Place place(2);
+  auto& session = place.open();
+  place.send(session, {.tasks = {1, 2, 3, 4}});
+  CHECK(place.workers() == 2);
+  CHECK(place.busy() == 2);
+}
+
+TEST_CASE("a task that wants more slots than there are is refused") {
+  Place place(2);
+  auto& session = place.open();
+  place.send(session, {.tasks = {1}, .cores = 3});
+  CHECK(place.told(session).refused == Ids{1});
+  CHECK(place.workers() == 0);
+}
+
+TEST_CASE("tasks are taken back youngest first, but for those that have begun") {
+  Place place;
+  auto& session = place.open();
+  place.send(session, {.tasks = {1, 2, 3, 4}});
+  auto& worker = place.ready(0);
+  CHECK(worker.begin() == 1U);
+  place.send(session, {.take_back = 2});
+  const auto some = place.told(session);
+  CHECK(some.not_started == Ids{4, 3});
+  CHECK(some.take_back_answered);
+  place.send(session, {.take_back = 10});
+  const auto rest = place.told(session);
+  CHECK(rest.not_started == Ids{2});
+  CHECK(rest.take_back_answered);
+  worker.finish();
+  CHECK(place.told(session).values == Ids{1});
+  CHECK_FALSE(worker.begin());
+}
+
+TEST_CASE("a take-back of nothing is answered, too") {
+  Place place;
+  auto& session = place.open();
+  place.told(session);
+  place.send(session, {.take_back = 5});
+  CHECK(place.told(session).take_back_answered);
+}
+
+TEST_CASE(
+    "a waiting task is cancelled at once, a running one is told, and killed after its grace") {
+  Place place;
+  auto& session = place.open();
+  place.send(session, {.tasks = {1, 2, 3}});
+  auto& worker = place.ready(0);
+  CHECK(worker.begin() == 1U);
+  place.send(session, {.cancel = {2, 99}, .grace = 1'000'000'000'000});
+  CHECK(place.told(session).cancelled == Ids{2});
+  CHECK_FALSE(worker.told_to_stop());
+  place.send(session, {.cancel = {1}, .grace = 0});
+  CHECK(worker.told_to_stop());
+  REQUIRE(place.wait_until([&] { return worker.is_wanted_dead(); }));
+  worker.die_of(SIGKILL);
+  CHECK(place.told(session).cancelled == Ids{1});
+  // The third one has lost nothing.
+  REQUIRE(place.workers() == 2);
+  CHECK(place.run_all(place.ready(1)) == Ids{3});
+  CHECK(place.told(session).values == Ids{3});
+}
+
+TEST_CASE("a cancelled task that ends in time keeps its worker and its result") {
+  Place place;
+  auto& session = place.open();
+  place.send(session, {.tasks = {1, 2}});
+  auto& worker = place.ready(0);
+  CHECK(worker.begin() == 1U);
+  place.send(session, {.cancel = {1}, .grace = 1'000'000'000'000});
+  CHECK(worker.told_to_stop());
+  worker.finish();
+  CHECK(place.told(session).values == Ids{1});
+  CHECK(place.run_all(worker) == Ids{2});
+  CHECK_FALSE(worker.is_wanted_dead());
+}
+
+TEST_CASE("a task over its time is killed and said to be, and the next one runs elsewhere") {
+  Place place;
+  auto& session = place.open();
+  place.send(session, {.tasks = {1, 2}, .timeout = 1'000'000});
+  auto& worker = place.ready(0);
+  CHECK(worker.begin() == 1U);
+  REQUIRE(place.wait_until([&] { return worker.is_wanted_dead(); }));
+  worker.die_of(SIGKILL);
+  CHECK(place.told(session).timed_out == Ids{1});
+  REQUIRE(place.workers() == 2);
+  CHECK(place.run_all(place.ready(1)) == Ids{2});
+}
+
+TEST_CASE("a death costs the task that had begun, not those behind it nor those before") {
+  Place place;
+  auto& session = place.open();
+  place.send(session, {.tasks = {1, 2, 3}});
+  auto& worker = place.ready(0);
+  CHECK(worker.begin() == 1U);
+  worker.finish();
+  CHECK(worker.begin() == 2U);
+  worker.die_of(SIGSEGV);
+  const auto told = place.told(session);
+  CHECK(told.values == Ids{1});
+  CHECK(told.crashed == Ids{2});
+  REQUIRE(place.workers() == 2);
+  CHECK(place.run_all(place.ready(1)) == Ids{3});
+  CHECK(place.told(session).values == Ids{3});
+}
+
+TEST_CASE("a program whose workers die before they serve is given up after three") {
+  Place place;
+  auto& session = place.open();
+  place.send(session, {.tasks = {1, 2}});
+  for (std::size_t i = 0; i < 3; ++i) {
+    REQUIRE(place.workers() == i + 1);
+    place.worker(i).die_of(SIGILL);
+    place.settle();
+  }
+  CHECK(place.told(session).refused == Ids{1, 2});
+  CHECK(place.workers() == 3);
+  CHECK(place.busy() == 0);
+}
+
+TEST_CASE("a worker that is let go of before it was ready gives its tasks to the next") {
+  Place place;
+  auto& session = place.open();
+  place.send(session, {.tasks = {1}});
+  place.worker(0).die_of(SIGKILL);
+  place.settle();
+  REQUIRE(place.workers() == 2);
+  CHECK(place.run_all(place.ready(1)) == Ids{1});
+  CHECK(place.told(session).values == Ids{1});
+}
+
+TEST_CASE("a driver that vanishes frees its slots, whatever its tasks were doing") {
+  Place place;
+  auto& goes = place.open("goes");
+  auto& stays = place.open("stays");
+  const auto when = GENERATE(0, 1, 2, 3);
+  CAPTURE(when);
+  place.send(goes, {.tasks = {1, 2}});
+  REQUIRE(place.workers() == 1);
+  if (when >= 1) place.ready(0);
+  if (when >= 2) CHECK(place.worker(0).begin() == 1U);
+  place.send(stays, {.tasks = {7}});
+  if (when >= 3) place.worker(0).finish();  // nobody has heard of it
+  place.close(goes);
+  CHECK(place.worker(0).is_wanted_dead());
+  REQUIRE(place.workers() == 2);
+  CHECK(place.run_all(place.ready(1)) == Ids{7});
+  CHECK(place.told(stays).values == Ids{7});
+  CHECK(place.busy() == 0);
+}
+
+TEST_CASE("a driver that vanishes while it has nothing here takes nothing along") {
+  Place place;
+  auto& goes = place.open("goes");
+  auto& stays = place.open("stays");
+  place.send(goes, {.tasks = {1}});
+  place.run_all(place.ready(0));
+  place.send(stays, {.tasks = {7}});
+  REQUIRE(place.workers() == 2);
+  place.close(goes);
+  CHECK(place.worker(0).is_wanted_dead());
+  CHECK_FALSE(place.worker(1).is_wanted_dead());
+  CHECK(place.run_all(place.ready(1)) == Ids{7});
+}
+
+TEST_CASE("a session that drains gives back what has not begun, and lets the rest end") {
+  Place place;
+  auto& session = place.open();
+  place.send(session, {.tasks = {1, 2, 3}});
+  auto& worker = place.ready(0);
+  CHECK(worker.begin() == 1U);
+  session.drain();
+  const auto told = place.told(session);
+  CHECK(told.draining);
+  CHECK(told.not_started == Ids{2, 3});
+  place.send(session, {.tasks = {4}});
+  CHECK(place.told(session).not_started == Ids{4});
+  CHECK(session.busy());
+  worker.finish();
+  CHECK(place.told(session).values == Ids{1});
+  CHECK_FALSE(session.busy());
+}
+
+TEST_CASE("a queued command's input stays in the store until the command goes back") {
+  Place place;
+  auto& session = place.open();
+  place.send(session, {.tasks = {1}});
+  CHECK(place.ready(0).begin() == 1U);
+  const Digest input = slave::test::put(place.store, "an input").digest();
+  const Digest other = slave::test::put(place.store, "of nobody").digest();
+  capnp::MallocMessageBuilder message;
+  auto task = message.initRoot<proto::Work>().initTasks(1)[0];
+  task.setId(2);
+  task.initCommand().initInputs(1)[0].setDigest(
+      {reinterpret_cast<const kj::byte*>(input.bytes.data()), input.bytes.size()});
+  session.accept(message.getRoot<proto::Work>().asReader(), {});
+  const auto pins = [&] { return slave::test::count_pins(place.folder / "store"); };
+  REQUIRE(place.wait_until([&] { return pins() == 1; }));
+  place.store.evict(slave::test::kRoomy - slave::test::kBlock);
+  CHECK(slave::test::lacks(place.store, other));
+  CHECK_FALSE(slave::test::lacks(place.store, input));
+  place.send(session, {.take_back = 1});
+  CHECK(place.told(session).not_started == Ids{2});
+  CHECK(place.wait_until([&] { return pins() == 0; }));
+}
+
+TEST_CASE("results nobody fetches stop the workers, and fetching them lets them go on") {
+  Place place;
+  auto& session = place.open();
+  Ids many;
+  for (std::uint64_t id = 1; id <= 400; ++id) many.push_back(id);
+  place.send(session, {.tasks = many});
+  auto& worker = place.ready(0);
+  const std::string large(40'000, 'v');
+  std::size_t ended = 0;
+  // What is in the channel when the session stops reading is not in its memory.
+  for (; ended < 200 && worker.begin(); ++ended) {
+    worker.finish(large);
+    place.settle();
+    if (session.outbox().bytes() > 4'200'000) break;
+  }
+  CHECK(ended < 150);
+  CHECK(place.told(session).values.size() + 30 > ended);
+  CHECK(session.outbox().bytes() == 0);
+}
