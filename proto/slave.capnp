@@ -94,7 +94,8 @@ interface Store {
   # Files by the SHA-256 of their content.
 
   lacking @0 (digests :List(Data)) -> (digests :List(Data));
-  # Those of `digests` that are not here. What is here is kept for at least 10 minutes.
+  # Those of `digests` that are not here. What is here counts as used now: it is evicted last, if
+  # room is short. It is safe once a session or a queued command needs it.
 
   put @1 (digest :Data, size :UInt64) -> (sink :ByteSink);
   # `sink.done` fails if the content does not match the digest. Two may put the same blob at once.

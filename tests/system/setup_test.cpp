@@ -2,9 +2,12 @@
 #include <unistd.h>
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <memory>
+#include <vector>
 
 #include "tests/system/harness/driver_process.h"
 #include "tests/system/harness/leak_check.h"
@@ -65,6 +68,35 @@ TEST_CASE("a second slave on the same socket says that it is taken, and the firs
   CHECK_THAT(second.err(), Contains(slave.address()) && Contains("another process"));
   knee::Cluster cluster(reaching(slave));
   CHECK(cluster.call<twice>(1).get() == 2);
+}
+
+TEST_CASE("of slaves started at once on a dead one's socket one gets it, the others say so") {
+  SlaveProcess dead({.name = "dead"});
+  dead.kill();
+  REQUIRE(fs::is_socket(dead.folder() + "/run/slave.sock"));
+  std::vector<std::unique_ptr<ChildProcess>> slaves;
+  for (int i = 0; i < 4; ++i)
+    slaves.push_back(std::make_unique<ChildProcess>(slave_at(dead.address())));
+  const auto alive = [&] {
+    return std::count_if(slaves.begin(), slaves.end(), [](auto& one) { return one->is_alive(); });
+  };
+  REQUIRE(wait_until([&] { return alive() == 1; }));
+  for (auto& slave : slaves) {
+    if (slave->is_alive()) continue;
+    CHECK(slave->wait() == 1);
+    CHECK_THAT(slave->err(), Contains(dead.address()) && Contains("another process does"));
+  }
+  knee::Cluster cluster(reaching(dead));
+  CHECK(cluster.call<twice>(1).get() == 2);
+}
+
+TEST_CASE("a socket in a folder that others may write to is refused, with what to do") {
+  const TemporaryFolder folder;
+  ::chmod(folder.path().c_str(), 0777);
+  ChildProcess slave(slave_at("unix:" + (folder / "s")));
+  CHECK(slave.wait() == 1);
+  CHECK_THAT(slave.err(), Contains("unix:" + (folder / "s")) &&
+                              Contains("chmod go-w " + folder.path().string()));
 }
 
 TEST_CASE("a second slave on the same port says that it is taken") {
