@@ -187,6 +187,7 @@ void SlaveLink::lost(const std::string& why) {
   slave_ = nullptr;
   tasks_here_ = pending_ = 0;
   unanswered_beats_ = 0;
+  told_full_ = false;
   take_back_ = 0;
   take_back_asked_ = false;
   cancel_.clear();
@@ -262,6 +263,8 @@ kj::Promise<void> SlaveLink::send_when_room(detail::TaskState& task,
         const bool others_end_there = tasks_here_ > leaving_.size();
         const unsigned left = others_end_there ? kPatience : patience - 1;
         if (error.getType() != kj::Exception::Type::OVERLOADED || left == 0) return kj::mv(error);
+        if (!std::exchange(told_full_, true))
+          owner_.note(*this, rpc::text_of(error) + "; waiting for room");
         return io_.provider->getTimer().afterDelay(kRoomRetry).then([this, &task, failure, left] {
           return send_when_room(task, failure, left);
         });

@@ -156,6 +156,7 @@ class SlaveLink {
   };
   std::map<std::uint64_t, Leaving> leaving_;
   bool draining_ = false;
+  bool told_full_ = false;  ///< the user knows that its store is full
   unsigned unanswered_beats_ = 0;
   std::vector<std::uint64_t> drop_values_;
   kj::Maybe<kj::Own<kj::PromiseFulfiller<void>>> broken_;

@@ -28,6 +28,7 @@ struct SlaveFacts {
   std::set<std::uint64_t> values;  ///< those that are there
   int blobs_begun = 0;
   int blobs_to_fail = 0;  ///< so many of the next ones are not stored
+  bool full = false;      ///< the store has no room for another
   int blobs = 0;
   int announced = 0;
   bool open = false;  ///< values are taken in; else they stop at their first byte
@@ -65,6 +66,7 @@ class FakeStore final : public proto::Store::Server {
     return kj::READY_NOW;
   }
   kj::Promise<void> put(PutContext context) override {
+    if (facts_.full) return KJ_EXCEPTION(OVERLOADED, "all of it is in use");
     ++facts_.blobs_begun;
     auto done = [this]() -> kj::Promise<void> {
       if (facts_.blobs_to_fail != 0) {
@@ -153,7 +155,7 @@ struct Owner final : LinkOwner {
   void started(SlaveLink&, proto::Started::Reader) override {}
   void printed(SlaveLink&, proto::OutputText::Reader) override {}
   void take_back_answered(SlaveLink&, std::uint32_t) override {}
-  void note(SlaveLink&, const std::string&) override {}
+  void note(SlaveLink&, const std::string& text) override { notes.push_back(text); }
   void unsent(SlaveLink&, detail::TaskState& task, AttemptEnd end,
               const std::string& why) override {
     unsent_tasks[task.id] = {end, why};
@@ -168,6 +170,7 @@ struct Owner final : LinkOwner {
   };
   int ups = 0;
   int downs = 0;
+  std::vector<std::string> notes;
   std::map<std::uint64_t, Unsent> unsent_tasks;
 };
 
@@ -295,6 +298,29 @@ TEST_CASE("a shared value whose upload failed is sent again for the next task th
   CHECK(place.facts.blobs_begun == 2);
   CHECK(place.facts.announced == 1);
   CHECK(place.facts.tasks == Ids{2, 3});
+}
+
+TEST_CASE("an upload that finds no room waits while tasks are there that may make some") {
+  Place place;
+  place.facts.open = place.facts.full = true;
+  const auto small = place.task(1, 10);
+  place.send(small);
+  const auto value = shared_value(8 * kMiB);
+  std::vector<TaskRef> users;
+  for (std::uint64_t id = 2; id <= 3; ++id) {
+    auto& user = users.emplace_back(place.task(id, 10));
+    Access::shared(*user).push_back(value);
+    place.send(user);
+  }
+  CHECK(place.facts.tasks == Ids{1});
+  CHECK(place.owner.unsent_tasks.empty());
+  CHECK(place.owner.notes.size() == 1);
+  CHECK_THAT(place.owner.notes.at(0), Catch::Contains("in use") && Catch::Contains("waiting"));
+  place.facts.full = false;
+  for (int i = 0; i < 1000 && place.facts.tasks.size() < 3; ++i)
+    place.io.provider->getTimer().afterDelay(10 * kj::MILLISECONDS).wait(place.io.waitScope);
+  CHECK(place.facts.tasks == Ids{1, 2, 3});
+  CHECK(place.facts.blobs_begun == 1);
 }
 
 TEST_CASE("a shared value that nobody waits for any more may fail") {

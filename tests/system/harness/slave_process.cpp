@@ -14,6 +14,7 @@ namespace knee::test {
 SlaveProcess::SlaveProcess(Setup setup) : setup_(std::move(setup)) {
   for (const char* name : {"run", "cache", "scratch"})
     std::filesystem::create_directory(folder_ / name);
+  std::filesystem::permissions(folder_ / "run", std::filesystem::perms::owner_all);
   if (setup_.dial.empty())
     address_ = setup_.tcp ? "127.0.0.1:0" : "unix:" + (folder_ / "run/slave.sock");
   if (setup_.start) start();
