@@ -131,7 +131,10 @@ kj::Promise<void> SessionServer::send(ResultValue value, proto::ByteSink::Client
         });
   auto memory = kj::heap<channel::SharedMemory>(std::get<channel::SharedMemory>(std::move(value)));
   const auto bytes = memory->bytes();
-  return rpc::send_bytes(kj::mv(sink), bytes).attach(kj::mv(memory));
+  auto sent = rpc::send_bytes(kj::mv(sink), bytes);
+  // Thousands of these may wait for a slow driver: one copy of each is enough.
+  if (bytes.size() <= rpc::kChunk) return sent;
+  return sent.attach(kj::mv(memory));
 }
 
 kj::Promise<void> SessionServer::signalTask(SignalTaskContext context) {

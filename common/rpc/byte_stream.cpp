@@ -7,7 +7,6 @@
 namespace knee::rpc {
 namespace {
 
-constexpr std::size_t kChunk = 512 * 1024;
 constexpr std::size_t kOnTheirWay = 8;
 
 /// glibc gives blocks of a chunk's size back to the kernel at once, and takes a page fault for each

@@ -16,7 +16,11 @@
 /// socket's send buffer, which is smaller than one chunk, and would wait for each to be answered.
 namespace knee::rpc {
 
-/// Writes `bytes` and says `done`. They must stay as long as the promise; dropping it stops.
+/// What travels in one message.
+inline constexpr std::size_t kChunk = 512 * 1024;
+
+/// Writes `bytes` and says `done`. They must stay as long as the promise; dropping it stops. Of at
+/// most kChunk bytes nothing is needed after the call.
 kj::Promise<void> send_bytes(proto::ByteSink::Client sink, std::span<const std::byte> bytes);
 
 /// The bytes at `offset`, at least one and at most `most`.

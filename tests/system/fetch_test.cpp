@@ -1,6 +1,7 @@
 #include <knee/knee.h>
 #include <knee/this_task.h>
 #include <unistd.h>
+#include <knee/detail/large_block.h>
 #include <catch2/catch.hpp>
 
 #include <algorithm>
@@ -56,6 +57,14 @@ void take_and_hang(std::string, std::string file) {
   hang(file);
 }
 
+/// Of this process, without a block that it keeps for large values: so the next one makes it grow.
+std::uint64_t memory_before_a_result() {
+  std::size_t small = knee::detail::LargeBlock::kLeast;
+  auto* const block = knee::detail::LargeBlock::take(small);
+  knee::detail::LargeBlock::give_back(block, small);
+  return resident_memory_of(::getpid());
+}
+
 /// Until part of a large result has come: this process grows.
 bool wait_for_part_of_a_result(std::uint64_t before) {
   return wait_until([before] { return resident_memory_of(::getpid()) > before + 8 * kMB; });
@@ -92,7 +101,7 @@ TEST_CASE("a slave killed in the middle of a large result makes its task run aga
   {
     knee::Cluster cluster(reaching(slave));
     REQUIRE(cluster.call<twice>(1).get() == 2);
-    const auto before = resident_memory_of(::getpid());
+    const auto before = memory_before_a_result();
     auto promise = cluster.call<block>(3, kSize, folder / "ran");
     REQUIRE(wait_for_part_of_a_result(before));
     slave.kill();
@@ -112,7 +121,7 @@ TEST_CASE("a task with one attempt has failed when its result is lost with its s
   knee::Cluster cluster(reaching(slave));
   REQUIRE(cluster.call<twice>(1).get() == 2);
   auto bag = cluster.bag({.attempts = 1});
-  const auto before = resident_memory_of(::getpid());
+  const auto before = memory_before_a_result();
   auto promise = bag.call<block>(3, 96 * kMB, folder / "ran");
   REQUIRE(wait_for_part_of_a_result(before));
   slave.kill();
@@ -166,7 +175,7 @@ TEST_CASE("a slave killed in the middle of a command's output makes the command 
     options.commands_only = true;
     knee::Cluster cluster(options);
     REQUIRE(cluster.run(shell("true")).get().exit_code == 0);
-    const auto before = resident_memory_of(::getpid());
+    const auto before = memory_before_a_result();
     auto promise = cluster.run(two_files(kSize, folder / "ran"));
     REQUIRE(wait_for_part_of_a_result(before));
     slave.kill();
@@ -213,7 +222,7 @@ TEST_CASE("a task cancelled while its result is fetched ends as cancelled, and f
   {
     knee::Cluster cluster(reaching(slave));
     REQUIRE(cluster.call<twice>(1).get() == 2);
-    const auto before = resident_memory_of(::getpid());
+    const auto before = memory_before_a_result();
     auto promise = cluster.call<block>(3, 96 * kMB, folder / "ran");
     REQUIRE(wait_for_part_of_a_result(before));
     promise.cancel();
