@@ -1,6 +1,7 @@
 #include <exception>
 #include <iostream>
 
+#include "common/process/descriptor.h"
 #include "common/process/keeper_main.h"
 #include "common/rpc/rpc_loop.h"
 #include "slave/daemon.h"
@@ -10,6 +11,7 @@
 int main(int argc, char** argv) {
   // A keeper is this executable again; see common/process/keeper.h.
   if (knee::process::is_keeper(argc, argv)) return knee::process::keeper_main();
+  knee::process::fill_standard_streams();
   auto parsed = knee::slave::parse_options(argc, argv);
   if (parsed.exit) return *parsed.exit;
   try {

@@ -68,4 +68,12 @@ Descriptor open_empty_input() {
   return Descriptor(ends[0]);
 }
 
+void fill_standard_streams() {
+  for (int fd = 0; fd <= 2; ++fd) {
+    if (::fcntl(fd, F_GETFD) >= 0) continue;
+    const int filler = ::open("/dev/null", O_RDWR);
+    if (filler >= 0 && filler != fd) ::close(filler);
+  }
+}
+
 }  // namespace knee::process

@@ -34,4 +34,8 @@ void close_all_but(int kept);
 /// without devices. Close-on-exec. Throws std::system_error.
 Descriptor open_empty_input();
 
+/// Opens /dev/null as whichever of 0, 1 and 2 is closed: else the next file or socket that is
+/// opened lands there, and is read or written as a standard stream.
+void fill_standard_streams();
+
 }  // namespace knee::process

@@ -219,15 +219,6 @@ class Watch {
   bool start_failed_ = false;
 };
 
-/// A slave that was started with a standard stream closed must not have a file land there.
-void fill_standard_streams() {
-  for (int fd = 0; fd <= 2; ++fd) {
-    if (::fcntl(fd, F_GETFD) >= 0) continue;
-    const int filler = ::open("/dev/null", O_RDWR);
-    if (filler >= 0 && filler != fd) ::close(filler);
-  }
-}
-
 void become_keeper(int control) {
   sigset_t all;
   ::sigfillset(&all);

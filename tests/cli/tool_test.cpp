@@ -110,6 +110,13 @@ TEST_CASE("knee run ends with its command although its input goes on") {
   CHECK(unread.err() == "");
 }
 
+TEST_CASE("knee run with its standard input closed gives its command an empty one") {
+  SlaveProcess slave;
+  Script script(slave, "$knee run -- sh -c 'cat; echo end' <&-");
+  CHECK(script.wait() == 0);
+  CHECK(script.out() == "end\n");
+}
+
 TEST_CASE("knee run passes Ctrl-C on while it waits for input") {
   SlaveProcess slave;
   const TemporaryFolder here;
