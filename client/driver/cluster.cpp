@@ -159,8 +159,12 @@ TaskRef make_task(const CallSite& site, const FunctionEntry* function, const Tas
   if (options != nullptr) apply(*task, *options);
   if (function != nullptr && options != nullptr && !options->name.empty())
     Access::extra(*task) = std::make_shared<std::string>(options->name);
-  if (site.bag != nullptr) site.bag->begin();
   return task;
+}
+
+void send_off(const CallSite& site, const TaskRef& task) {
+  if (site.bag != nullptr) site.bag->begin();
+  site.driver->submit(task);
 }
 
 }  // namespace
@@ -175,20 +179,21 @@ TaskRef submit(const CallSite& site, const FunctionEntry& function, Bytes argume
   TaskRef task = make_task(site, &function, options);
   Access::payload(*task) = std::move(arguments);
   Access::shared(*task) = std::move(shared);
-  site.driver->submit(task);
+  send_off(site, task);
   return task;
 }
 
 TaskRef submit_command(const CallSite& site, Command command, const TaskOptions* options) {
+  // The options are checked before the job takes a live input, which it does only once.
+  TaskRef task = make_task(site, nullptr, options);
   auto job = std::make_shared<driver::CommandJob>(std::move(command));
   if (options != nullptr && !options->name.empty()) job->label = options->name;
-  TaskRef task = make_task(site, nullptr, options);
   if (job->live_input) {
     task->attempts = 1;
     task->repeatable = false;
   }
   Access::extra(*task) = std::move(job);
-  site.driver->submit(task);
+  send_off(site, task);
   return task;
 }
 
