@@ -22,7 +22,7 @@ struct InputBlob {
 };
 
 /// What a task that is a command has beside other tasks. Made by the caller's thread, then the RPC
-/// thread's, at last the consumer's.
+/// loop's, at last the consumer's.
 struct CommandJob {
   /// Throws Error::usage if the command cannot be run anywhere, and Error::setup if an input cannot
   /// be read.
@@ -38,6 +38,7 @@ struct CommandJob {
   std::string label;                        ///< for people
   std::vector<InputBlob> inputs;            ///< as they were at the last attempt
   SlaveId runs_on = kNoSlave;               ///< the slave that has reported it as started
+  std::uint64_t session = 0;                ///< the link's session in which it did
   std::vector<int> signals;                 ///< to be sent when it has started
   CommandResult result;
 

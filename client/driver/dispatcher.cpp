@@ -401,7 +401,8 @@ void Dispatcher::signal(std::uint64_t id, int number) {
   if (task == nullptr || !is_command(*task)) return;
   auto& job = command_job(*task);
   auto* link = link_of(job.runs_on);
-  if (link != nullptr && link->is_up()) return link->signal(id, number);
+  if (link != nullptr && link->is_up() && link->session_number() == job.session)
+    return link->signal(id, number);
   std::erase(job.signals, number);
   job.signals.push_back(number);
 }

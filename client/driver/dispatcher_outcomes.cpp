@@ -58,7 +58,10 @@ bool Dispatcher::conclude(SlaveLink& link, detail::TaskState& task, Duration run
   const auto id = TaskId::unpack(task.id);
   if (!fractions_.empty()) fractions_.erase(task.id);
   const Verdict verdict = scheduler_.finished(id, link.id(), run_time, end, Clock::now());
-  if (verdict.action != Verdict::Action::deliver) return false;
+  if (verdict.action != Verdict::Action::deliver) {
+    if (is_command(task)) command_job(task).runs_on = kNoSlave;
+    return false;
+  }
   if (auto* loser = link_of(verdict.loser)) loser->cancel(task.id, 0);
   if (verdict.end != AttemptEnd::cancelled) return true;
   fail(id, cancelled_error(task));
@@ -184,6 +187,7 @@ void Dispatcher::started(SlaveLink& link, proto::Started::Reader started) {
 void Dispatcher::command_started(SlaveLink& link, detail::TaskState& task) {
   auto& job = command_job(task);
   job.runs_on = link.id();
+  job.session = link.session_number();
   for (const int number : std::exchange(job.signals, {})) link.signal(task.id, number);
   if (job.live_input && job.live_input->begin_feeding()) link.feed(task.id, job.live_input);
 }

@@ -151,6 +151,7 @@ kj::Promise<void> SlaveLink::open_session(proto::Slave::Client slave) {
   owner_.fill_session(session);
   return request.send().then([this](capnp::Response<proto::Slave::OpenSessionResults> results) {
     session_ = results.getSession();
+    ++session_number_;
     functions_sent_ = 0;
     acknowledge_ = 0;
     draining_ = false;

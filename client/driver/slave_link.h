@@ -24,7 +24,7 @@ namespace knee::driver {
 
 class SlaveLink;
 
-/// What a link tells its dispatcher. On the RPC thread.
+/// What a link tells its dispatcher. On the RPC loop.
 class LinkOwner {
  public:
   /// It answers, and calls itself `own_name`.
@@ -52,7 +52,7 @@ class LinkOwner {
 };
 
 /// The driver's hold on one slave: connects, ships the program, opens a session and exchanges tasks
-/// for outcomes, again and again for ever. Lives on the RPC thread.
+/// for outcomes, again and again for ever. Lives on the RPC loop.
 class SlaveLink {
  public:
   /// `shipment`: the program; null: sessions run commands only.
@@ -69,6 +69,8 @@ class SlaveLink {
   void rename(const std::string& name) { name_ = name; }
   bool is_up() const { return up_; }
   std::uint32_t slots() const { return slots_; }
+  /// Counts the sessions opened so far.
+  std::uint64_t session_number() const { return session_number_; }
   /// What the connector leads to, for messages.
   std::string target() const { return connector_->target(); }
   /// None while there is no connection.
@@ -137,6 +139,7 @@ class SlaveLink {
 
   kj::Maybe<proto::Slave::Client> slave_;
   kj::Maybe<proto::Session::Client> session_;
+  std::uint64_t session_number_ = 0;
   kj::Maybe<proto::Store::Client> store_;
   std::uint32_t functions_sent_ = 0;
   std::uint64_t acknowledge_ = 0;
