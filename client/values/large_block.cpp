@@ -1,5 +1,6 @@
 #include <knee/detail/large_block.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstdint>
@@ -16,10 +17,10 @@ std::atomic<std::byte*> kept{nullptr};
 
 /// The whole pages of a range.
 std::span<std::byte> pages_of(std::byte* begin, std::size_t size) {
-  constexpr std::uintptr_t kPage = 4096;
+  static const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
   const auto first = reinterpret_cast<std::uintptr_t>(begin);
-  const auto from = (first + kPage - 1) / kPage * kPage;
-  const auto to = (first + size) / kPage * kPage;
+  const auto from = (first + page - 1) / page * page;
+  const auto to = (first + size) / page * page;
   if (to <= from) return {};
   return {begin + (from - first), to - from};
 }
