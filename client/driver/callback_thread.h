@@ -30,7 +30,7 @@ class CallbackThread {
   bool is_here() const { return std::this_thread::get_id() == thread_.get_id(); }
 
   /// Whether so many results wait for their continuations that no more should be fetched. On the
-  /// RPC thread.
+  /// RPC loop.
   bool congested();
 
  private:

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <kj/debug.h>
 #include <signal.h>
+#include <sched.h>
 #include <spawn.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -75,6 +76,19 @@ class Dialer final : public Connector {
   kj::AsyncIoContext& io_;
 };
 
+/// Which processors the calling thread may use.
+class Affinity {
+ public:
+  Affinity() : known_(::sched_getaffinity(0, sizeof set_, &set_) == 0) {}
+  void apply() const {
+    if (known_) (void)::sched_setaffinity(0, sizeof set_, &set_);
+  }
+
+ private:
+  cpu_set_t set_{};
+  bool known_;
+};
+
 class LocalSlave final : public Connector {
  public:
   LocalSlave(unsigned slots, kj::AsyncIoContext& io)
@@ -99,6 +113,8 @@ class LocalSlave final : public Connector {
 
   std::string executable_;
   unsigned slots_;
+  /// The slave counts its slots by what it inherits, and whoever runs the loop may start it.
+  Affinity affinity_;
   kj::AsyncIoContext& io_;
   pid_t pid_ = 0;
 };
@@ -134,8 +150,11 @@ UniqueFd LocalSlave::start() {
   std::vector<char*> argv;
   for (auto& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
+  const Affinity of_this_thread;
+  affinity_.apply();
   const int error =
       ::posix_spawn(&pid_, executable_.c_str(), &actions, &attributes, argv.data(), environ);
+  of_this_thread.apply();
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
   if (error != 0) {

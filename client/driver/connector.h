@@ -23,7 +23,7 @@ struct Connected {
   kj::Own<kj::PromiseFulfiller<void>> hold{};
 };
 
-/// A way to one slave. Lives on the RPC thread.
+/// A way to one slave. Lives on the RPC loop.
 class Connector {
  public:
   virtual ~Connector() noexcept(false) = default;

@@ -19,7 +19,7 @@
 namespace knee::driver {
 
 /// Moves tasks from the user's threads through the scheduler to the links, and outcomes back. Lives
-/// on the RPC thread; owned by the Driver.
+/// on the RPC loop; owned by the Driver.
 class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
  public:
   Dispatcher(Driver& driver, kj::AsyncIoContext& io);

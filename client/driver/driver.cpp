@@ -25,6 +25,8 @@ Driver::~Driver() {
     dispatcher_->submissions();
     dispatcher_.reset();
   });
+  std::unique_lock lock(mutex_);
+  attendants_left_.wait(lock, [this] { return attendants_ == 0; });
 }
 
 template <class Question>
@@ -64,6 +66,20 @@ std::uint64_t Driver::outstanding() {
 void Driver::attend(const detail::TaskState& task) {
   if (outstanding() != 1) return;
   loop_.run_until([&task] { return task.done(); }, [this] { return outstanding() == 0; });
+}
+
+void Driver::expect_attendant() {
+  {
+    const std::lock_guard lock(mutex_);
+    ++attendants_;
+  }
+  loop_.look_again();
+}
+
+void Driver::attendant_left() {
+  const std::lock_guard lock(mutex_);
+  --attendants_;
+  attendants_left_.notify_all();
 }
 
 void Driver::refuse_submissions() {

@@ -23,7 +23,7 @@ namespace knee::driver {
 class Dispatcher;
 
 /// The driver's side of a cluster, as the user's threads see it: takes tasks in, hands results out.
-/// Thread-safe. What decides and talks to slaves is the Dispatcher, on the RPC thread.
+/// Thread-safe. What decides and talks to slaves is the Dispatcher, on the RPC loop.
 class Driver {
  public:
   explicit Driver(ClusterOptions options);
@@ -35,6 +35,8 @@ class Driver {
   /// Waits for the task on the loop itself if it is the only one there is: that saves two wake-ups.
   /// If it is not, returns at once.
   void attend(const detail::TaskState& task);
+  /// The thread that attended to a task is gone; see expect_attendant.
+  void attendant_left();
   void cancel(detail::TaskState& task);
   void cancel(detail::BagState& bag);
   void signal(detail::TaskState& task, int number);
@@ -84,8 +86,9 @@ class Driver {
   void count_ended() {
     ended_.store(ended_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   }
-  /// A task that some thread waits for has its result.
-  void look_again() { loop_.look_again(); }
+  /// A task has its result while a thread attends to it: that thread is told, and the driver does
+  /// not end before it has left.
+  void expect_attendant();
   CallbackThread& callbacks() { return callbacks_; }
   boost::asio::thread_pool& disk() { return disk_; }
   Console& console() { return console_; }
@@ -112,6 +115,8 @@ class Driver {
   std::mutex mutex_;
   std::vector<detail::TaskRef> submissions_;
   std::uint64_t submitted_ = 0;
+  int attendants_ = 0;  ///< to be waited for
+  std::condition_variable attendants_left_;
   std::atomic<std::uint64_t> ended_{0};  ///< written on the loop only
   std::atomic<bool> callback_blocked_{false};
   std::atomic<bool> wants_tasks_{false};

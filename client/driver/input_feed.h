@@ -12,7 +12,7 @@
 namespace knee::driver {
 
 /// Moves a live input to its command, a chunk after the other was taken, until one of them has
-/// ended. RPC thread; to be dropped when the connection is lost. Rejects only if the connection has
+/// ended. RPC loop; to be dropped when the connection is lost. Rejects only if the connection has
 /// broken; a slave that cannot do it ends the input, and `complain` gets a sentence.
 kj::Promise<void> feed_input(proto::Session::Client session, std::uint64_t task,
                              std::shared_ptr<InputSource> source,

@@ -16,7 +16,7 @@ namespace knee::driver {
 
 using InputBlobs = std::shared_ptr<const std::vector<InputBlob>>;
 
-/// Finds and hashes the input files of commands. Lives on the RPC thread; reads on the disk pool,
+/// Finds and hashes the input files of commands. Lives on the RPC loop; reads on the disk pool,
 /// which has one thread.
 class InputFiles {
  public:
@@ -33,7 +33,7 @@ class InputFiles {
   std::shared_ptr<program::DigestCache> digests_;  ///< the disk thread's
 };
 
-/// What inputs one slave has, as long as it is connected. RPC thread.
+/// What inputs one slave has, as long as it is connected. RPC loop.
 class InputShipment {
  public:
   InputShipment(InputFiles& files, UploadLane& lane) : files_(files), lane_(lane) {}

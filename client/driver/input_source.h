@@ -19,7 +19,7 @@ struct InputChunk {
   bool over = false;  ///< the command takes no more: there is nothing to send
 };
 
-/// The live input of one command between the user's threads, which write, and the RPC thread, which
+/// The live input of one command between the user's threads, which write, and the RPC loop, which
 /// takes chunks. Shared by the handles (LiveInput), the command's job and what feeds it.
 class InputSource : public std::enable_shared_from_this<InputSource> {
  public:
@@ -38,7 +38,7 @@ class InputSource : public std::enable_shared_from_this<InputSource> {
   /// Makes it the input of a command. False: it was made that of one before.
   bool claim();
 
-  // The RPC thread:
+  // The RPC loop:
 
   /// Whoever is the first to ask feeds the command.
   bool begin_feeding() { return !std::exchange(feeding_, true); }

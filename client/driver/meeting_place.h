@@ -11,7 +11,7 @@
 namespace knee::driver {
 
 /// Where slaves that dial come in: listens, and hands each slave that joins to the dispatcher.
-/// Lives on the RPC thread; destruction closes the sockets and every connection that came through
+/// Lives on the RPC loop; destruction closes the sockets and every connection that came through
 /// them.
 class MeetingPlace final : public kj::TaskSet::ErrorHandler {
  public:

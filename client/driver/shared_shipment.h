@@ -12,7 +12,7 @@
 
 namespace knee::driver {
 
-/// What shared values one slave's session has, as long as it is connected. RPC thread.
+/// What shared values one slave's session has, as long as it is connected. RPC loop.
 class SharedShipment {
  public:
   /// `announce` names a value that is in the store to the session.

@@ -26,7 +26,7 @@ struct Access {
   }
 
   enum class Next { nothing, callback, here };
-  /// The task has its result or error: what is to be done with its consumer. RPC thread, once per
+  /// The task has its result or error: what is to be done with its consumer. RPC loop, once per
   /// task.
   static Next complete(TaskState& task);
   /// Runs the continuation and destroys it; what it throws becomes the bag's failure.

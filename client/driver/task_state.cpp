@@ -14,9 +14,14 @@ TaskState::~TaskState() {
 
 void TaskState::wait() {
   auto expected = Phase::pending;
-  if (!phase_.compare_exchange_strong(expected, Phase::waited, std::memory_order_acq_rel)) return;
+  if (!phase_.compare_exchange_strong(expected, Phase::attending, std::memory_order_acq_rel))
+    return;
   const driver::Driver::Blocking blocking(*driver_);
   driver_->attend(*this);
+  expected = Phase::attending;
+  // Done already: the driver, which may be about to end, has been told to wait for this thread.
+  if (!phase_.compare_exchange_strong(expected, Phase::waited, std::memory_order_acq_rel))
+    return driver_->attendant_left();
   phase_.wait(Phase::waited, std::memory_order_acquire);
 }
 
@@ -66,9 +71,11 @@ Access::Next Access::complete(TaskState& task) {
   switch (task.phase_.exchange(Phase::done, std::memory_order_acq_rel)) {
     case Phase::armed:
       return task.anywhere_ ? Next::here : Next::callback;
+    case Phase::attending:
+      task.driver_->expect_attendant();
+      return Next::nothing;
     case Phase::waited:
       task.phase_.notify_all();
-      task.driver_->look_again();
       return Next::nothing;
     case Phase::abandoned:
       if (task.error_) task.unhandled(task.error_);

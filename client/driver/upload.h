@@ -30,7 +30,7 @@ struct Upload {
   std::shared_ptr<const void> owner;
 };
 
-/// Puts the file into the store; reads it on the pool. RPC thread.
+/// Puts the file into the store; reads it on the pool. RPC loop.
 kj::Promise<void> upload(proto::Store::Client store, boost::asio::thread_pool& disk, Upload file);
 
 }  // namespace knee::driver

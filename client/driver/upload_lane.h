@@ -9,7 +9,7 @@ namespace knee::driver {
 /// Lets large things leave for a slave one after the other, in the order they came: what is given
 /// to a connection is ahead of all that follows, and heartbeats and small tasks must not wait for
 /// gigabytes. Small uploads share the lane up to 4 MiB, since each also waits for an answer. Lives
-/// on the RPC thread; outlives its turns.
+/// on the RPC loop; outlives its turns.
 class UploadLane {
  public:
   /// The right to send so many bytes; given up when destroyed.

@@ -93,8 +93,8 @@ kj::Own<kj::AsyncInputStream> LowLevelIo::wrapInputFd(int fd, kj::uint flags) {
   return stream_over(port_, fd, flags);
 }
 
-kj::Own<kj::AsyncOutputStream> LowLevelIo::wrapOutputFd(int fd, kj::uint flags) {
-  return stream_over(port_, fd, flags);
+kj::Own<kj::AsyncOutputStream> LowLevelIo::wrapOutputFd(int, kj::uint) {
+  KJ_UNIMPLEMENTED("writing to what is no socket");
 }
 
 kj::Own<kj::AsyncIoStream> LowLevelIo::wrapSocketFd(int fd, kj::uint flags) {

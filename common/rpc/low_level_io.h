@@ -5,8 +5,8 @@
 namespace knee::rpc {
 
 /// KJ's low-level provider for a loop that KJ has not made itself (kj::setupAsyncIo binds its loop
-/// to the thread that calls it). All its streams are SocketStreams. Lives on the port's loop and
-/// ends before it.
+/// to the thread that calls it). All its streams are SocketStreams; there are none to write to
+/// pipes. Lives on the port's loop and ends before it.
 class LowLevelIo final : public kj::LowLevelAsyncIoProvider {
  public:
   explicit LowLevelIo(kj::UnixEventPort& port) : port_(port) {}

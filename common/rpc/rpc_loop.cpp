@@ -17,8 +17,9 @@ namespace knee::rpc {
 
 namespace {
 
-/// After this time without a borrower the loop's own thread takes over again. Only what a task that
-/// is sent and not waited for leads to can come so much later, and only once.
+/// After this time without a borrower the loop's own thread takes over again; it looks once in that
+/// time. Only what a task that is sent and not waited for leads to can come so much later (at most
+/// twice this), and only once.
 constexpr auto kLease = std::chrono::milliseconds(1);
 
 kj::AsyncIoContext context_of(kj::UnixEventPort& port, kj::WaitScope& scope) {
@@ -94,7 +95,7 @@ void RpcLoop::ring() {
   }
 }
 
-void RpcLoop::post_here(Job job) {
+void RpcLoop::post_here(Job job) noexcept {
   std::optional<kj::WaitScope> scope;
   {
     const std::lock_guard lock(mutex_);
@@ -105,7 +106,7 @@ void RpcLoop::post_here(Job job) {
     borrowed_ = true;
   }
   take_jobs();
-  scope->poll();
+  kj::evalLast([] {}).wait(*scope);
   scope.reset();
   give_back(false);
 }

@@ -40,9 +40,9 @@ class RpcLoop {
   /// Any thread -> KJ: runs `job` on the loop, in the order of posting. Jobs must not throw.
   void post(Job job);
 
-  /// The same; if the loop was borrowed a moment ago and nobody runs it now, the caller does, for
-  /// one turn. Not from a job.
-  void post_here(Job job);
+  /// The same; if the loop was borrowed a moment ago and nobody runs it now, the caller runs what
+  /// is ready on it, without looking for more. Not from a job.
+  void post_here(Job job) noexcept;
 
   /// Posts and waits until it has run; rethrows what it throws. Not from the loop's own thread.
   void run(Job job);

@@ -54,6 +54,8 @@ SocketStream::SocketStream(kj::UnixEventPort& port, UniqueFd socket)
 
 kj::Own<SocketStream> SocketStream::instead_of(kj::Own<kj::AsyncIoStream> stream,
                                                kj::UnixEventPort& port) {
+  if (kj::dynamicDowncastIfAvailable<SocketStream>(*stream) != nullptr)
+    return stream.downcast<SocketStream>();
   const int fd = KJ_REQUIRE_NONNULL(stream->getFd(), "not a socket");
   UniqueFd socket(check(::fcntl(fd, F_DUPFD_CLOEXEC, 0), "cannot duplicate a socket"));
   stream = nullptr;

@@ -21,7 +21,8 @@ namespace knee::rpc {
 class SocketStream final : public kj::AsyncIoStream {
  public:
   SocketStream(kj::UnixEventPort& port, UniqueFd socket);
-  /// In place of KJ's stream over the same socket, which must be fresh: nothing read or written.
+  /// In place of KJ's stream over the same socket, which must be fresh: nothing read or written. A
+  /// SocketStream stays what it is.
   static kj::Own<SocketStream> instead_of(kj::Own<kj::AsyncIoStream> stream,
                                           kj::UnixEventPort& port);
   ~SocketStream();

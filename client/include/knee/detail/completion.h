@@ -72,7 +72,7 @@ void call_handler(Handler& handler, TaskState& state) {
 }
 
 /// From the callback thread, so that a handler without an executor of its own, or with one that
-/// runs things where it is asked to (std::future's), never runs on the RPC thread.
+/// runs things where it is asked to (std::future's), never runs on the RPC loop.
 template <class T, class Handler>
 void complete_by_handler(TaskRef task, Handler handler) {
   auto executor = boost::asio::prefer(boost::asio::get_associated_executor(handler),

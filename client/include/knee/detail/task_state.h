@@ -61,7 +61,7 @@ class KNEE_EXPORT TaskState {
   /// Blocks until it is done. Throws Error::usage if that can never be.
   void wait();
   /// Sets what is called, once, when it is done; perhaps it is already. `anywhere`: the
-  /// continuation only posts and may be called on the RPC thread; otherwise it runs on the callback
+  /// continuation only posts and may be called on the RPC loop; otherwise it runs on the callback
   /// thread.
   void consume(Continuation continuation, bool anywhere = false);
   void cancel();
@@ -81,7 +81,8 @@ class KNEE_EXPORT TaskState {
   friend class driver::Driver;
   friend struct Access;
 
-  enum class Phase : std::uint32_t { pending, armed, waited, abandoned, done };
+  /// `attending`: a thread waits and may use the driver; `waited`: it does not any more.
+  enum class Phase : std::uint32_t { pending, armed, attending, waited, abandoned, done };
 
   std::atomic<std::uint32_t> references_{1};
   std::atomic<Phase> phase_{Phase::pending};
