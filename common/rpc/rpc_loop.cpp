@@ -156,7 +156,7 @@ void RpcLoop::lend() {
   lent_ = true;
   lent_out_.notify_one();
   do {
-    if (borrowed_) {
+    if (borrowed_ && !used_) {
       // A long wait: no need to look again and again.
       dozing_ = true;
       returned_.wait(lock, [this] { return !borrowed_; });
