@@ -2,6 +2,7 @@
 
 #include <linux/futex.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -12,6 +13,15 @@
 
 namespace knee::channel {
 namespace {
+
+/// Between two looks at the clock, which costs as much as ten of them.
+constexpr int kLooks = 20;
+
+/// Of this process, which its slave may have bound to some.
+unsigned usable_cores() {
+  cpu_set_t set;
+  return ::sched_getaffinity(0, sizeof set, &set) == 0 ? static_cast<unsigned>(CPU_COUNT(&set)) : 1;
+}
 
 void wait_while(const std::atomic<std::uint32_t>& word, std::uint32_t value,
                 const timespec* limit) {
@@ -28,7 +38,8 @@ WorkerEnd::WorkerEnd(UniqueFd socket)
         return SharedMemory::map(std::move(fd));
       }()),
       tasks_({}),
-      outcomes_({}) {
+      outcomes_({}),
+      spin_(usable_cores()) {
   const auto bytes = memory_.bytes();
   if (bytes.size() < kControlSize || control().magic != kMagic ||
       control().layout_version != kLayoutVersion)
@@ -128,6 +139,25 @@ bool WorkerEnd::ready() const {
 }
 
 bool WorkerEnd::wait() {
+  const auto begin = std::chrono::steady_clock::now();
+  const bool open = spin_until_ready(begin) || sleep_until_ready();
+  spin_.waited(std::chrono::steady_clock::now() - begin);
+  return open;
+}
+
+bool WorkerEnd::spin_until_ready(std::chrono::steady_clock::time_point begin) const {
+  const auto limit = spin_.limit();
+  if (limit == SpinPolicy::Duration(0)) return false;
+  do {
+    for (int i = 0; i < kLooks; ++i)
+      if (ready()) return true;
+    // Whoever has something to do goes first, above all who would give us something.
+    ::sched_yield();
+  } while (std::chrono::steady_clock::now() - begin < limit);
+  return false;
+}
+
+bool WorkerEnd::sleep_until_ready() {
   control().worker_sleeps.store(kForRecords, std::memory_order_seq_cst);
   if (ready()) {
     control().worker_sleeps.store(kAwake, std::memory_order_relaxed);

@@ -1,4 +1,5 @@
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -8,6 +9,7 @@
 #include "layout.h"
 #include "ring.h"
 #include "shared_memory.h"
+#include "spin_policy.h"
 
 namespace knee::channel {
 
@@ -42,7 +44,7 @@ class WorkerEnd {
   /// Waits for a memfd the slave has passed. Empty: the slave is gone.
   std::optional<UniqueFd> wait_value(std::uint64_t id);
 
-  /// Sleeps until there may be a record to claim. False: the slave is gone.
+  /// Waits until there may be a record to claim. False: the slave is gone.
   bool wait();
   /// Waits until the slave has read this process's pipes up to the end of record `number`.
   /// False: the slave is gone.
@@ -60,6 +62,8 @@ class WorkerEnd {
  private:
   Control& control() const { return *reinterpret_cast<Control*>(memory_.bytes().data()); }
   bool ready() const;
+  bool spin_until_ready(std::chrono::steady_clock::time_point begin) const;
+  bool sleep_until_ready();
   /// Whether the slave wants to be woken for the outcome of the claimed record.
   bool is_awaited() const;
   void wake_slave();
@@ -69,6 +73,7 @@ class WorkerEnd {
   SharedMemory memory_;
   RingReader tasks_;
   RingWriter outcomes_;
+  SpinPolicy spin_;
   std::uint32_t number_ = 0;
 };
 
