@@ -14,6 +14,7 @@
 #include "common/process/oom_counter.h"
 #include "tests/system/harness/leak_check.h"
 #include "tests/system/harness/marks.h"
+#include "tests/system/harness/process_view.h"
 #include "tests/system/tasks.h"
 
 using namespace knee::test;
@@ -86,7 +87,7 @@ constexpr std::size_t kMiB = std::size_t{1} << 20;
 }  // namespace
 
 TEST_CASE("a task that the kernel kills for want of memory is said to be, and others go on") {
-  const auto memory = SmallMemory::with(120 * kMiB);
+  const auto memory = SmallMemory::with(120 * kMiB * kMemorySlack);
   if (!memory) {
     WARN("SKIPPED: no control group with a limit of memory may be made here");
     return;
@@ -113,7 +114,7 @@ TEST_CASE("a task that the kernel kills for want of memory is said to be, and ot
 }
 
 TEST_CASE("a command that the kernel kills for want of memory is said to be") {
-  const auto memory = SmallMemory::with(120 * kMiB);
+  const auto memory = SmallMemory::with(120 * kMiB * kMemorySlack);
   if (!memory) {
     WARN("SKIPPED: no control group with a limit of memory may be made here");
     return;
