@@ -36,7 +36,8 @@ std::uint64_t size_of(const std::string& path) {
 }  // namespace
 
 BagRun::BagRun(Cluster& cluster, BagSettings settings)
-    : settings_(std::move(settings)),
+    : cluster_(cluster),
+      settings_(std::move(settings)),
       template_(settings_.line.empty() ? CommandTemplate("{}", false)
                                        : CommandTemplate(settings_.line)),
       log_(settings_.job_log),
@@ -62,10 +63,17 @@ bool BagRun::stops_now() {
 }
 
 bool BagRun::wait_for_room() {
-  const std::size_t most = settings_.jobs == 0 ? kWindow : settings_.jobs;
+  const auto most = most_at_once();
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return running_ < most || halted_; });
   return !halted_;
+}
+
+std::size_t BagRun::most_at_once() const {
+  if (settings_.jobs != 0) return settings_.jobs;
+  if (settings_.halt.how() != HaltPolicy::How::soon) return kWindow;
+  // What was handed over runs to its end, so it must not be more than what can run.
+  return std::max<std::size_t>(cluster_.slots(), 1);
 }
 
 void BagRun::start(std::uint64_t number, const std::vector<std::string>& arguments) {

@@ -59,6 +59,10 @@ class BagRun {
   void show(std::uint64_t number, std::string out, std::string err);
   int exit_code() const;
 
+  /// How many jobs may be with the cluster.
+  std::size_t most_at_once() const;
+
+  const Cluster& cluster_;
   BagSettings settings_;
   CommandTemplate template_;
   JobLog log_;

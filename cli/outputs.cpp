@@ -4,7 +4,8 @@
 #include <unistd.h>
 
 #include <filesystem>
-#include <iostream>
+#include <stdexcept>
+#include <string>
 
 #include "common/base/check.h"
 #include "common/base/unique_fd.h"
@@ -36,8 +37,10 @@ void save(const OutputFile& file) {
 
 void save_outputs(const CommandResult& result) {
   for (const auto& file : result.files) save(file);
-  for (const auto& name : result.missing)
-    std::cerr << "knee: the command made no file '" << name << "'\n";
+  if (result.missing.empty()) return;
+  std::string names;
+  for (const auto& name : result.missing) names += (names.empty() ? "'" : ", '") + name + "'";
+  throw std::runtime_error("the command made no file " + names);
 }
 
 }  // namespace knee::cli

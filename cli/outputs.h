@@ -3,8 +3,8 @@
 
 namespace knee::cli {
 
-/// Writes the files a command sent back, below the current folder under their names, and says on
-/// stderr which are missing. Throws std::system_error that names the file.
+/// Writes the files a command sent back, below the current folder under their names. Throws a
+/// std::runtime_error that names the file if one cannot be written or, when all are, is missing.
 void save_outputs(const CommandResult& result);
 
 }  // namespace knee::cli

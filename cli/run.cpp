@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <iostream>
 #include <optional>
 
 #include "cli/input_thread.h"
@@ -78,7 +79,12 @@ int run_command(ClusterOptions options, const RunOptions& run, std::vector<std::
                                 : cluster.slave(run.on).run(std::move(command), once);
   if (input) reader.emplace(STDIN_FILENO, *input);
   const auto result = wait_for(std::move(promise), signals);
-  save_outputs(result);
+  try {
+    save_outputs(result);
+  } catch (const std::exception& error) {
+    if (result.exit_code == 0) throw;
+    std::cerr << "knee: " << error.what() << '\n';
+  }
   return result.exit_code;
 }
 

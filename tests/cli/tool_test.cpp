@@ -234,6 +234,27 @@ TEST_CASE("knee bag stops soon at a failure and lets running jobs end") {
   CHECK(marks_in(here / "marks") == std::vector<std::string>{"0", "4"});
 }
 
+TEST_CASE("knee bag that is to stop soon starts no more jobs than there are slots") {
+  SlaveProcess slave;
+  const TemporaryFolder here;
+  Script script(slave, "seq 40 | $knee bag --halt soon,fail=1 'echo {} >> " + here / "ran" +
+                           "; sleep 0.05; exit 5'");
+  CHECK(script.wait() == 5);
+  CHECK(marks_in(here / "ran").size() <= 6);
+}
+
+TEST_CASE("an output that a command did not make is a failure") {
+  SlaveProcess slave;
+  Tool run(slave, {"run", "-n", "--out", "nothing", "--", "true"});
+  CHECK(run.wait() == 255);
+  CHECK_THAT(run.err(), Contains("made no file 'nothing'"));
+  Tool failing(slave, {"run", "-n", "--out", "nothing", "--", "sh", "-c", "exit 5"});
+  CHECK(failing.wait() == 5);
+  Tool bag(slave, {"bag", "--out", "r{}", "true", ":::", "1", "2"});
+  CHECK(bag.wait() == 2);
+  CHECK_THAT(bag.err(), Contains("job 1: the command made no file 'r1'"));
+}
+
 TEST_CASE("knee bench measures what its slaves can do") {
   SlaveProcess slave;
   Tool tool(slave, {"bench", "--json", "--mb", "1", "--seconds", "0.2"});
