@@ -73,7 +73,7 @@ void Driver::expect_attendant() {
     const std::lock_guard lock(mutex_);
     ++attendants_;
   }
-  loop_.look_again();
+  loop_.post([](kj::AsyncIoContext&) {});  // it looks at the task then
 }
 
 void Driver::attendant_left() {

@@ -174,11 +174,9 @@ void RpcLoop::run_turns(kj::WaitScope& scope, const Condition& done) {
     // Asked for first, so that nothing is missed. Edge-triggered: every write to the eventfd is an
     // edge, so it needs no reading.
     auto rung = core_->bell.whenBecomesReadable();
-    auto paused = kj::newPromiseAndFulfiller<void>();
-    pause_ = kj::mv(paused.fulfiller);
     take_jobs();
     if (done()) return;
-    rung.exclusiveJoin(kj::mv(paused.promise)).wait(scope);
+    rung.wait(scope);
   }
 }
 
@@ -207,10 +205,6 @@ void RpcLoop::give_back(bool at_once) {
   used_ = true;
   recalled_ = recalled_ || at_once || stopping_ || !jobs_.empty();
   if (recalled_ || dozing_) returned_.notify_one();
-}
-
-void RpcLoop::look_again() {
-  KJ_IF_MAYBE (pause, pause_) (*pause)->fulfill();
 }
 
 std::string text_of(const kj::Exception& error) {

@@ -48,14 +48,11 @@ class RpcLoop {
   void run(Job job);
 
   /// Runs the loop on the calling thread until `done`, which saves the two wake-ups of having it
-  /// run elsewhere. `done` is asked after each `look_again`. Afterwards the loop's own thread takes
+  /// run elsewhere. `done` is asked whenever jobs have run. Afterwards the loop's own thread takes
   /// over: at once, or, if `idle` says that nothing is expected, only after a while (kLease) in
   /// which nobody has borrowed the loop again. False: somebody else has borrowed it, or the caller
   /// has a KJ loop of its own; then nothing was done. Not from a job.
   bool run_until(const Condition& done, const Condition& idle) noexcept;
-
-  /// On the loop: what run_until waits for may have come.
-  void look_again();
 
  private:
   /// What is made on the loop's thread and lives as long as it.
@@ -81,9 +78,8 @@ class RpcLoop {
   std::condition_variable lent_out_;
   std::condition_variable returned_;
 
-  UniqueFd bell_;                                         ///< eventfd; wakes whoever runs the loop
-  Core* core_ = nullptr;                                  ///< on the own thread's stack
-  kj::Maybe<kj::Own<kj::PromiseFulfiller<void>>> pause_;  ///< ends run_turns' wait; on the loop
+  UniqueFd bell_;         ///< eventfd; wakes whoever runs the loop
+  Core* core_ = nullptr;  ///< on the own thread's stack
   std::thread thread_;
 };
 

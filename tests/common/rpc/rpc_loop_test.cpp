@@ -32,6 +32,8 @@ struct HeldPool {
   }
 };
 
+void nothing(kj::AsyncIoContext&) {}
+
 bool always() {
   return true;
 }
@@ -148,7 +150,7 @@ TEST_CASE("a thread that waits runs the loop itself until what it waits for has 
                   .then([&] {
                     ran_on = std::this_thread::get_id();
                     come = true;
-                    loop.look_again();
+                    loop.post(nothing);
                   })
                   .eagerlyEvaluate(nullptr);
   });
@@ -215,7 +217,7 @@ TEST_CASE("one thread at a time borrows the loop, and runs what the others post"
   CHECK_FALSE(loop.run_until(always, always));
   loop.run([&](kj::AsyncIoContext&) {
     end = true;
-    loop.look_again();
+    loop.post(nothing);
   });
   borrower.join();
   CHECK(lent);
@@ -250,7 +252,7 @@ TEST_CASE("a loop that is being destroyed waits for who has borrowed it") {
     inside.get_future().wait();
     loop->post([&, &borrowed = *loop](kj::AsyncIoContext&) {
       end = true;
-      borrowed.look_again();
+      borrowed.post(nothing);
     });
     loop.reset();
     CHECK(end);
@@ -276,7 +278,7 @@ TEST_CASE("threads that post, wait and borrow at once lose nothing") {
           --inside;
           done = true;
           done.notify_one();
-          loop.look_again();
+          loop.post(nothing);
         };
         if (i % 2 == 0)
           loop.post_here(job);
