@@ -83,6 +83,11 @@ CommandJob& command_job(detail::TaskState& task) {
   return *static_cast<CommandJob*>(detail::Access::extra(task).get());
 }
 
+std::span<const std::byte> payload_of(detail::TaskState& task) {
+  if (!is_command(task)) return detail::Access::payload(task).view();
+  return std::as_bytes(std::span(command_job(task).command.input));
+}
+
 void end_live_input(detail::TaskState& task) {
   if (is_command(task) && detail::Access::extra(task) != nullptr) command_job(task).end_input();
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -49,6 +50,8 @@ struct CommandJob {
 bool is_command(const detail::TaskState& task);
 /// Of a task that is a command.
 CommandJob& command_job(detail::TaskState& task);
+/// What a task brings as its value: its arguments, or a command's input. Valid until it has ended.
+std::span<const std::byte> payload_of(detail::TaskState& task);
 /// Lets writers of a command's live input go; nothing happens to other tasks.
 void end_live_input(detail::TaskState& task);
 

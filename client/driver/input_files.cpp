@@ -80,23 +80,16 @@ kj::Promise<void> InputShipment::send(proto::Store::Client store,
   kj::Vector<kj::Promise<void>> waits;
   for (const auto& blob : blobs) {
     const auto known = known_.find(blob.digest);
-    if (known != known_.end() && !*known->second.failed && now - known->second.since < kTrusted)
-      waits.add(known->second.there.addBranch());
+    if (known != known_.end() && !known->second.upload->failed() &&
+        now - known->second.since < kTrusted)
+      waits.add(known->second.upload->wait());
     else
       unknown->push_back(blob);
   }
   if (!unknown->empty()) {
-    // Only marked: what failed must not destroy itself while it says so.
-    auto failed = std::make_shared<bool>(false);
-    auto fork = put_lacking(store, unknown)
-                    .catch_([failed](kj::Exception&& error) -> kj::Promise<void> {
-                      *failed = true;  // the next command that wants them tries again
-                      return kj::mv(error);
-                    })
-                    .fork();
-    waits.add(fork.addBranch());
-    for (const auto& blob : *unknown)
-      known_.insert_or_assign(blob.digest, Known{fork.addBranch().fork(), failed, now});
+    const auto upload = std::make_shared<JointUpload>(put_lacking(store, unknown));
+    waits.add(upload->wait());
+    for (const auto& blob : *unknown) known_.insert_or_assign(blob.digest, Known{upload, now});
   }
   return kj::joinPromises(waits.releaseAsArray());
 }

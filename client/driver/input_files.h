@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "client/driver/command_job.h"
+#include "client/driver/joint_upload.h"
 #include "client/driver/upload_lane.h"
 #include "common/program/digest_cache.h"
 #include "proto/slave.capnp.h"
@@ -47,8 +48,7 @@ class InputShipment {
 
  private:
   struct Known {
-    kj::ForkedPromise<void> there;
-    std::shared_ptr<bool> failed;
+    std::shared_ptr<JointUpload> upload;  ///< of this file and others
     std::chrono::steady_clock::time_point since;
   };
   kj::Promise<void> put_lacking(proto::Store::Client store,

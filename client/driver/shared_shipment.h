@@ -3,10 +3,10 @@
 #include <kj/function.h>
 
 #include <map>
-#include <memory>
 
 #include <knee/shared.h>
 
+#include "client/driver/joint_upload.h"
 #include "client/driver/upload_lane.h"
 #include "proto/slave.capnp.h"
 
@@ -26,15 +26,11 @@ class SharedShipment {
   void forget() { known_.clear(); }
 
  private:
-  struct Known {
-    kj::ForkedPromise<void> there;
-    std::shared_ptr<bool> failed;
-  };
   kj::Promise<void> put_if_lacking(proto::Store::Client store, const detail::SharedBlobRef& blob);
 
   UploadLane& lane_;
   Announce announce_;
-  std::map<detail::DigestBytes, Known> known_;
+  std::map<detail::DigestBytes, JointUpload> known_;
 };
 
 }  // namespace knee::driver

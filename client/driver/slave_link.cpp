@@ -10,6 +10,7 @@
 #include "client/driver/function_table.h"
 #include "client/driver/input_feed.h"
 #include "client/driver/task_access.h"
+#include "client/driver/upload.h"
 #include "common/channel/layout.h"
 #include "common/rpc/byte_stream.h"
 #include "common/rpc/rpc_loop.h"
@@ -26,10 +27,6 @@ constexpr unsigned kSuspectAfter = 3;
 constexpr unsigned kLostAfter = 10;
 constexpr auto kShortestRetry = 50 * kj::MILLISECONDS;
 constexpr auto kLongestRetry = 5 * kj::SECONDS;
-/// Of a slave whose store is full of what is in use: how often it is asked, and how many times more
-/// when no task of this driver is there whose end could make room.
-constexpr auto kRoomRetry = 100 * kj::MILLISECONDS;
-constexpr unsigned kPatience = 20;
 /// Of a function that lies in no shipped file (worker.capnp).
 constexpr std::uint32_t kNoFile = UINT32_MAX;
 /// More make an answer worth its memory.
@@ -47,10 +44,6 @@ kj::Duration retry_delay(unsigned failures) {
   return delay / 2 + delay * static_cast<int>(random_source()() % 1000) / 2000;
 }
 
-capnp::Data::Reader digest_reader(const detail::DigestBytes& digest) {
-  return {reinterpret_cast<const kj::byte*>(digest.data()), digest.size()};
-}
-
 /// Collects a streamed value into a Bytes or a string.
 template <class Into>
 class PayloadSink final : public proto::ByteSink::Server {
@@ -66,12 +59,6 @@ class PayloadSink final : public proto::ByteSink::Server {
  private:
   Into& into_;
 };
-
-/// What travels ahead of a task as its value, if it is large.
-std::span<const std::byte> payload_of(detail::TaskState& task) {
-  if (!is_command(task)) return Access::payload(task).view();
-  return std::as_bytes(std::span(command_job(task).command.input));
-}
 
 /// About what a batch takes: a message of one piece is read much faster than one of many.
 capnp::MessageSize size_of(std::span<detail::TaskState* const> tasks) {
@@ -229,103 +216,6 @@ bool SlaveLink::goes_at_once(detail::TaskState& task) {
          (!is_command(task) || command_job(task).command.inputs.empty());
 }
 
-void SlaveLink::send_later(detail::TaskState& task) {
-  // What fails before anything was sent would fail at every slave.
-  auto failure = std::make_shared<AttemptEnd>(AttemptEnd::exception);
-  const auto id = task.id;
-  auto canceler = kj::heap<kj::Canceler>();
-  auto sent = canceler->wrap(kj::evalNow([&] { return send_when_room(task, failure, kPatience); }));
-  leaving_.emplace(id, Leaving{kj::mv(canceler), failure, Access::share(task)});
-  auto unsent = [this, &task, id](AttemptEnd end, const std::string& why) {
-    leaving_.erase(id);
-    --tasks_here_;
-    owner_.unsent(*this, task, end, why);
-  };
-  calls_->add(sent.then(
-      [this, &task, id, keep = Access::share(task)]() -> kj::Promise<void> {
-        auto* one = &task;
-        leaving_.erase(id);
-        exchange({&one, 1});
-        return kj::READY_NOW;
-      },
-      [unsent, failure, keep = Access::share(task)](kj::Exception&& error) -> kj::Promise<void> {
-        if (error.getType() == kj::Exception::Type::DISCONNECTED) return kj::mv(error);
-        unsent(*failure, rpc::text_of(error));
-        return kj::READY_NOW;
-      }));
-}
-
-/// A store that is full of what queued tasks need has room again when they have ended.
-kj::Promise<void> SlaveLink::send_when_room(detail::TaskState& task,
-                                            std::shared_ptr<AttemptEnd> failure,
-                                            unsigned patience) {
-  return send_ahead(task, failure)
-      .catch_([this, &task, failure, patience](kj::Exception&& error) -> kj::Promise<void> {
-        const bool others_end_there = tasks_here_ > leaving_.size();
-        const unsigned left = others_end_there ? kPatience : patience - 1;
-        if (error.getType() != kj::Exception::Type::OVERLOADED || left == 0) return kj::mv(error);
-        if (!std::exchange(told_full_, true))
-          owner_.note(*this, rpc::text_of(error) + "; waiting for room");
-        return io_.provider->getTimer().afterDelay(kRoomRetry).then([this, &task, failure, left] {
-          return send_when_room(task, failure, left);
-        });
-      });
-}
-
-kj::Promise<void> SlaveLink::send_ahead(detail::TaskState& task,
-                                        std::shared_ptr<AttemptEnd> failure) {
-  auto files = kj::Promise<void>(kj::READY_NOW);
-  if (is_command(task)) files = send_inputs(command_job(task), failure);
-  return files.then([this, &task, failure]() -> kj::Promise<void> {
-    *failure = AttemptEnd::crashed;
-    kj::Vector<kj::Promise<void>> ahead;
-    KJ_IF_MAYBE (store, store_) {
-      for (const auto& blob : Access::shared(task)) ahead.add(shared_.send(*store, blob));
-    } else {
-      return KJ_EXCEPTION(DISCONNECTED, "the slave is gone");
-    }
-    if (payload_of(task).size() > channel::kMaxInline) ahead.add(put_value(task));
-    return kj::joinPromises(ahead.releaseAsArray());
-  });
-}
-
-kj::Promise<void> SlaveLink::send_inputs(CommandJob& job, std::shared_ptr<AttemptEnd> failure) {
-  if (job.command.inputs.empty()) return kj::READY_NOW;
-  return input_files_.describe(job.command.inputs)
-      .then([this, &job, failure](InputBlobs blobs) -> kj::Promise<void> {
-        job.inputs = *blobs;
-        *failure = AttemptEnd::crashed;
-        KJ_IF_MAYBE (store, store_) return inputs_.send(*store, job.inputs);
-        return KJ_EXCEPTION(DISCONNECTED, "the slave is gone");
-      });
-}
-
-kj::Promise<void> SlaveLink::announce(const detail::SharedBlobRef& blob) {
-  KJ_IF_MAYBE (session, session_) {
-    auto request = session->exchangeRequest();
-    auto work = request.initWork();
-    work.setAcknowledge(acknowledge_);
-    work.initShared(1).set(0, digest_reader(blob->digest));
-    return request.send().then([this](capnp::Response<proto::Session::ExchangeResults> answer) {
-      receive(answer.getUpdate());
-    });
-  }
-  return KJ_EXCEPTION(DISCONNECTED, "the slave is gone");
-}
-
-kj::Promise<void> SlaveLink::put_value(detail::TaskState& task) {
-  return lane_.take(payload_of(task).size())
-      .then([this, &task](kj::Own<UploadLane::Turn> turn) -> kj::Promise<void> {
-        KJ_IF_MAYBE (session, session_) {
-          auto request = session->putValueRequest();
-          request.setId(task.id);
-          request.setSize(payload_of(task).size());
-          return rpc::send_bytes(request.send().getSink(), payload_of(task)).attach(kj::mv(turn));
-        }
-        return KJ_EXCEPTION(DISCONNECTED, "the slave is gone");
-      });
-}
-
 void SlaveLink::exchange(std::span<detail::TaskState* const> tasks) {
   KJ_IF_MAYBE (session, session_) {
     auto request = session->exchangeRequest(size_of(tasks));
@@ -403,7 +293,7 @@ void SlaveLink::fill_tasks(proto::Work::Builder work, std::span<detail::TaskStat
     const auto& uses = Access::shared(task);
     if (!uses.empty()) {
       auto digests = out.initShared(static_cast<unsigned>(uses.size()));
-      for (unsigned j = 0; j < digests.size(); ++j) digests.set(j, digest_reader(uses[j]->digest));
+      for (unsigned j = 0; j < digests.size(); ++j) digests.set(j, bytes_of(uses[j]->digest));
     }
   }
 }

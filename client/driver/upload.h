@@ -6,6 +6,8 @@
 #include <memory>
 #include <string>
 
+#include <knee/shared.h>
+
 #include "common/base/digest.h"
 #include "common/base/unique_fd.h"
 #include "proto/slave.capnp.h"
@@ -19,6 +21,10 @@ inline auto on(boost::asio::thread_pool& pool) {
 
 inline capnp::Data::Reader bytes_of(const Digest& digest) {
   return {reinterpret_cast<const kj::byte*>(digest.bytes.data()), digest.bytes.size()};
+}
+
+inline capnp::Data::Reader bytes_of(const detail::DigestBytes& digest) {
+  return {reinterpret_cast<const kj::byte*>(digest.data()), digest.size()};
 }
 
 /// A file on its way into a store.
