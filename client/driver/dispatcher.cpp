@@ -341,7 +341,6 @@ void Dispatcher::send_to(SlaveId slave) {
   for (const auto id : batch_) {
     auto* task = tasks_[id.index].get();
     ++task->attempt;
-    if (is_command(*task)) command_job(*task).runs_on = kNoSlave;
     sending_.push_back(task);
   }
   constexpr std::size_t kBatch = 4096;

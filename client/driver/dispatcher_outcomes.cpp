@@ -59,7 +59,8 @@ bool Dispatcher::conclude(SlaveLink& link, detail::TaskState& task, Duration run
   if (!fractions_.empty()) fractions_.erase(task.id);
   const Verdict verdict = scheduler_.finished(id, link.id(), run_time, end, Clock::now());
   if (verdict.action != Verdict::Action::deliver) {
-    if (is_command(task)) command_job(task).runs_on = kNoSlave;
+    if (is_command(task) && command_job(task).runs_on == link.id())
+      command_job(task).runs_on = kNoSlave;
     return false;
   }
   if (auto* loser = link_of(verdict.loser)) loser->cancel(task.id, 0);
