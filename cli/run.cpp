@@ -94,8 +94,8 @@ Verb add_run(CLI::App& app, const Words& words) {
   auto* verb = app.add_subcommand("run", "Runs a command on a slave as if it ran here.");
   verb->footer(
       "Standard input, output and errors pass through as they come; signals such as Ctrl-C are "
-      "passed on; the exit code is the command's, 255 if Knee could not run it.\n\nExample:\n  "
-      "knee run --on gandalf --in data.txt -- sort -n data.txt");
+      "passed on; the exit code is the command's, 255 if Knee could not run it or it has not made "
+      "an output.\n\nExample:\n  knee run --on gandalf --in data.txt -- sort -n data.txt");
   verb->prefix_command();
   const auto run = std::make_shared<RunOptions>();
   verb->add_option("--on", run->on, "The slave, by name or address. Default: any.");

@@ -1,7 +1,6 @@
 #include "queued_task.h"
 
 namespace knee::slave {
-
 namespace {
 
 void add_digest(capnp::Data::Reader raw, std::vector<Digest>& into) {
