@@ -177,9 +177,7 @@ TEST_CASE("the slots of a task of two cores are free again after it died or was 
   const LeakCheck leaks({&slave});
   const TemporaryFolder folder;
   {
-    auto options = reaching(slave);
-    options.cancel_grace = 20ms;
-    knee::Cluster cluster(options);
+    knee::Cluster cluster(impatient(slave));
     auto task = cluster.call<hang>(TaskOptions{.cores = 2, .attempts = 1}, folder / "hung");
     wait_for_marks(folder / "hung");
     CHECK(cluster.slave("gandalf").describe().slots_busy == 2);

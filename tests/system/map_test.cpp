@@ -174,9 +174,7 @@ TEST_CASE("a task of a map that throws makes the loop throw, and the rest is can
   const LeakCheck leaks({&slave});
   const TemporaryFolder folder;
   {
-    auto options = reaching(slave);
-    options.cancel_grace = 20ms;
-    knee::Cluster cluster(options);
+    knee::Cluster cluster(impatient(slave));
     auto bag = cluster.bag({.name = "mapped"});
     std::set<int> came;
     const Error error = error_out_of([&] {
@@ -199,9 +197,7 @@ TEST_CASE("who leaves the loop over a map early cancels what is left, and the ba
   const LeakCheck leaks({&slave});
   const TemporaryFolder folder;
   {
-    auto options = reaching(slave);
-    options.cancel_grace = 20ms;
-    knee::Cluster cluster(options);
+    knee::Cluster cluster(impatient(slave));
     auto bag = cluster.bag();
     auto other = bag.call<hold>(7, folder / "other", folder / "go");
     for (const auto& [index, number] : bag.map<hang_unless_first>(elements(1000, folder))) {
@@ -305,9 +301,7 @@ TEST_CASE("cancelling reaches a task that hangs behind results that nobody has l
   SlaveProcess slave({.slots = 1});
   const LeakCheck leaks({&slave});
   {
-    auto options = reaching(slave);
-    options.cancel_grace = 20ms;
-    knee::Cluster cluster(options);
+    knee::Cluster cluster(impatient(slave));
     for (int round = 0; round < 5; ++round) {
       const TemporaryFolder folder;
       auto bag = cluster.bag();
@@ -329,9 +323,7 @@ TEST_CASE("cancelling a bag ends the loop over its map") {
   const LeakCheck leaks({&slave});
   const TemporaryFolder folder;
   {
-    auto options = reaching(slave);
-    options.cancel_grace = 20ms;
-    knee::Cluster cluster(options);
+    knee::Cluster cluster(impatient(slave));
     auto bag = cluster.bag();
     std::jthread cancels([&] {
       wait_for_marks(folder / "started");

@@ -316,9 +316,7 @@ TEST_CASE("cancelling a bag ends what is awaited through a token, each exactly o
   const LeakCheck leaks({&slave});
   const TemporaryFolder folder;
   {
-    auto options = reaching(slave);
-    options.cancel_grace = 20ms;
-    knee::Cluster cluster(options);
+    knee::Cluster cluster(impatient(slave));
     auto bag = cluster.bag();
     asio::io_context loop(1);
     std::vector<std::string> ends;
@@ -347,9 +345,7 @@ TEST_CASE("a handler may run after its cluster has gone") {
     int value = 0;
     std::future<int> future;
     {
-      auto options = reaching(slave);
-      options.cancel_grace = 20ms;
-      knee::Cluster cluster(options);
+      knee::Cluster cluster(impatient(slave));
       auto done = cluster.call<twice>(21);
       REQUIRE(wait_until([&] { return done.ready(); }));
       done.async_wait(

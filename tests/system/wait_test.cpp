@@ -70,9 +70,7 @@ TEST_CASE("a thread that waits for the only task learns of its cancelling by ano
   const LeakCheck leaks({&slave});
   const TemporaryFolder folder;
   {
-    auto options = reaching(slave);
-    options.cancel_grace = 20ms;
-    knee::Cluster cluster(options);
+    knee::Cluster cluster(impatient(slave));
     auto bag = cluster.bag();
     auto task = bag.call<hang>(folder / "hung");
     std::thread cancelling([&] {
@@ -90,9 +88,7 @@ TEST_CASE("a cluster that ends lets the thread go that waits for its only task")
   const LeakCheck leaks({&slave});
   const TemporaryFolder folder;
   {
-    auto options = reaching(slave);
-    options.cancel_grace = 20ms;
-    auto cluster = std::make_unique<knee::Cluster>(options);
+    auto cluster = std::make_unique<knee::Cluster>(impatient(slave));
     auto task = cluster->call<hang>(folder / "hung");
     std::thread waiting([&] { CHECK(error_of(std::move(task)).kind() == Error::Kind::cancelled); });
     wait_for_marks(folder / "hung");

@@ -99,6 +99,12 @@ ClusterOptions reaching(const SlaveProcess& slave) {
   return reaching({&slave});
 }
 
+ClusterOptions impatient(const SlaveProcess& slave) {
+  auto options = reaching(slave);
+  options.cancel_grace = std::chrono::milliseconds(20);
+  return options;
+}
+
 ClusterOptions listening_on(const std::string& address) {
   auto options = reaching(std::vector<const SlaveProcess*>{});
   options.listen = {address};

@@ -72,6 +72,8 @@ class SlaveProcess {
 /// Options of a driver that uses these slaves and prints no progress.
 ClusterOptions reaching(const std::vector<const SlaveProcess*>& slaves);
 ClusterOptions reaching(const SlaveProcess& slave);
+/// The same; what is cancelled has hardly time to end by itself.
+ClusterOptions impatient(const SlaveProcess& slave);
 /// The same for slaves that dial this address.
 ClusterOptions listening_on(const std::string& address);
 
