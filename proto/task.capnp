@@ -58,7 +58,7 @@ struct Payload {
   }
 
   size @2 :UInt64;
-  # Of a result's `value`, so that the receiver can make room at once.
+  # Of `value`: a receiver can make room at once. A memfd that is passed may be longer than its value.
 }
 
 struct Command {

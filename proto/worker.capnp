@@ -6,7 +6,11 @@
 # The slave sends on it one message `Setup` with the channel's memfd attached. From then on
 # the socket carries only
 #   - doorbells: messages of one byte, sent to a side that has said it sleeps;
-#   - values: 8 bytes, the little-endian value id, with a sealed memfd attached that holds the bytes.
+#   - values: 8 bytes, the little-endian value id, with a sealed memfd attached that begins with the
+#     bytes (Payload.size says how many); the same without a memfd: the value is not wanted any more;
+#   - loans, slave to worker: 4 bytes, the little-endian number of the next record, with a memfd attached
+#     that its result may be passed in, if that is large. A worker may ignore it. It touches
+#     the memfd no more once the record has an outcome.
 # Its end of file means that the other side is gone.
 #
 # The memfd holds a control page and two rings (common/channel/layout.h gives the offsets). Each

@@ -22,15 +22,17 @@ kj::Promise<void> BlobSinkServer::done(DoneContext) {
 
 kj::Promise<void> ValueSinkServer::write(WriteContext context) {
   const auto bytes = context.getParams().getBytes();
-  KJ_REQUIRE(bytes.size() <= size_ - written_, "more bytes of a value came than were announced");
-  channel::write_at(memory_.get(), std::as_bytes(std::span(bytes.begin(), bytes.size())), written_);
+  KJ_REQUIRE(bytes.size() <= memory_.bytes().size() - written_,
+             "more bytes of a value came than were announced");
+  // Not through the mapping: the kernel would zero fresh pages first, and take a fault for each.
+  channel::write_at(memory_.fd(), std::as_bytes(std::span(bytes.begin(), bytes.size())), written_);
   written_ += bytes.size();
   return kj::READY_NOW;
 }
 
 kj::Promise<void> ValueSinkServer::done(DoneContext) {
-  KJ_REQUIRE(written_ == size_, "fewer bytes of a value came than were announced");
-  done_(channel::SharedMemory::map(std::move(memory_), size_));
+  KJ_REQUIRE(written_ == memory_.bytes().size(), "fewer bytes of a value came than were announced");
+  done_(std::move(memory_));
   return kj::READY_NOW;
 }
 

@@ -30,17 +30,15 @@ class BlobSinkServer final : public proto::ByteSink::Server {
 class ValueSinkServer final : public proto::ByteSink::Server {
  public:
   using Done = kj::Function<void(channel::SharedMemory)>;
-  ValueSinkServer(std::size_t size, Done done)
-      : memory_(channel::SharedMemory::create_unmapped("knee-value", size)),
-        size_(size),
-        done_(kj::mv(done)) {}
+  /// The content of `memory` is to be the value.
+  ValueSinkServer(channel::SharedMemory memory, Done done)
+      : memory_(std::move(memory)), done_(kj::mv(done)) {}
 
   kj::Promise<void> write(WriteContext context) override;
   kj::Promise<void> done(DoneContext context) override;
 
  private:
-  UniqueFd memory_;
-  std::size_t size_;
+  channel::SharedMemory memory_;
   std::size_t written_ = 0;
   Done done_;
 };

@@ -8,13 +8,11 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <filesystem>
 #include <stdexcept>
-#include <thread>
 
 #include "common/base/check.h"
-#include "slave/store/run_folder.h"
+#include "slave/working_folder.h"
 
 namespace knee::slave {
 namespace fs = std::filesystem;
@@ -165,10 +163,8 @@ class Collector {
 
 }  // namespace
 
-CommandFolder::CommandFolder(const std::string& scratch) : path_(scratch + "/command-XXXXXX") {
-  if (::mkdtemp(path_.data()) == nullptr)
-    throw_errno("cannot make a working folder in '" + scratch + "' (is the disk full?)");
-}
+CommandFolder::CommandFolder(const std::string& scratch)
+    : path_(make_working_folder(scratch, "command")) {}
 
 void CommandFolder::place(BlobStore& store, const std::vector<CommandOrder::Input>& inputs) {
   const std::lock_guard lock(mutex_);
@@ -181,11 +177,7 @@ void CommandFolder::place(BlobStore& store, const std::vector<CommandOrder::Inpu
 void CommandFolder::remove() {
   const std::lock_guard lock(mutex_);
   abandoned_ = true;
-  for (int tries = 0; tries < 25; ++tries) {
-    remove_tree(path_);
-    if (::access(path_.c_str(), F_OK) != 0) return;
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
+  remove_working_folder(path_);
 }
 
 std::string find_executable(const CommandOrder& order, const std::string& folder,

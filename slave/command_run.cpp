@@ -3,8 +3,6 @@
 #include <fcntl.h>
 #include <signal.h>
 
-#include <cstring>
-
 #include "common/base/check.h"
 #include "common/rpc/rpc_loop.h"
 #include "proto/worker.capnp.h"
@@ -32,18 +30,23 @@ UniqueFd reopen(int fd) {
   return opened;
 }
 
+UniqueFd file_with(std::span<const std::byte> bytes) {
+  const UniqueFd file = channel::SharedMemory::create_unmapped("knee-stdin", bytes.size());
+  channel::write_at(file.get(), bytes, 0);
+  return reopen(file.get());
+}
+
 /// None: /dev/null.
 UniqueFd open_input(proto::Payload::Reader input, const ValueTable& values) {
   if (input.isValue()) {
     const auto* memory = values.argument(input.getValue());
     if (memory == nullptr) throw std::runtime_error("the command's standard input did not arrive");
-    return reopen(memory->fd());
+    if (memory->capacity() == memory->bytes().size()) return reopen(memory->fd());
+    return file_with(memory->bytes());  // the file ends where the input does
   }
   const auto bytes = input.getInline();
   if (bytes.size() == 0) return {};
-  auto memory = channel::SharedMemory::create("knee-stdin", bytes.size());
-  std::memcpy(memory.bytes().data(), bytes.begin(), bytes.size());
-  return reopen(memory.fd());
+  return file_with(std::as_bytes(std::span(bytes.begin(), bytes.size())));
 }
 
 }  // namespace

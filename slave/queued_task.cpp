@@ -21,10 +21,11 @@ std::optional<QueuedTask> queue_task(proto::Task::Reader task, channel::RecordBu
   queued.attempt = task.getAttempt();
   queued.cores = task.getCores();
   queued.is_command = task.hasCommand();
-  const auto arguments = task.getArguments();
-  if (arguments.isValue()) queued.value = arguments.getValue();
-  if (queued.is_command && task.getCommand().getStdin().isValue())
-    queued.value = task.getCommand().getStdin().getValue();
+  const auto payload = queued.is_command ? task.getCommand().getStdin() : task.getArguments();
+  if (payload.isValue()) {
+    queued.value = payload.getValue();
+    queued.value_size = payload.getSize();
+  }
   for (const auto raw : task.getShared()) add_digest(raw, queued.shared);
   if (queued.is_command) {
     for (const auto input : task.getCommand().getInputs())

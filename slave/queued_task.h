@@ -21,6 +21,7 @@ struct QueuedTask {
   std::uint16_t cores = 1;
   bool is_command = false;
   std::optional<std::uint64_t> value;  ///< id of the argument value that was moved ahead
+  std::uint64_t value_size = 0;        ///< its bytes
   std::vector<Digest> shared;          ///< of the shared values it uses
   std::vector<Digest> inputs;          ///< of the files it wants placed, if it is a command
   InputHolds holds;                    ///< on `inputs`; the session's to fill

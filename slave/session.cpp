@@ -19,8 +19,13 @@ constexpr std::size_t kTasksAhead = 2048;
 /// How often running tasks are looked at: time limits, progress, tasks stuck behind a long one,
 /// results of workers whose bell waits.
 constexpr auto kTick = 10 * kj::MILLISECONDS;
+/// Memory of large values that has not been wanted for this long, or up to twice as long, is freed.
+constexpr auto kSpareTime = 1 * kj::SECONDS;
 /// A task that runs longer is worth telling the driver about.
 constexpr nanoseconds kLong = milliseconds(10);
+
+/// Tasks that run for longer get no memory for their results before they have any.
+constexpr nanoseconds kLongestLoan = std::chrono::seconds(1);
 
 /// Results and output kept for a driver that does not fetch them, before workers have to wait.
 constexpr std::size_t kMostWaiting = 4 * 1024 * 1024;
@@ -37,12 +42,12 @@ Session::Session(SlaveContext& slave, const std::string& identity, std::uint32_t
                  std::optional<WorkerProgram> program)
     : slave_(slave), program_(std::move(program)), client_(slave.slots.add(identity, slot_limit)) {
   outbox_.set_slots(slave_.slots.limit(client_));
+  values_.on_spare = [this] { start_aging(); };
 }
 
 Session::~Session() {
-  for (auto& [slot, worker] : workers_) dead_.push_back(std::move(worker));
   workers_.clear();
-  forget_dead();
+  dead_.clear();
   slave_.slots.remove(client_, Clock::now());
   slave_.grant();
 }
@@ -61,6 +66,8 @@ void Session::accept(proto::Work::Reader work, std::map<Digest, std::string> sha
     } else if (queued->cores == 0 || queued->cores > slave_.slots.slots()) {
       refuse(*queued, "it wants " + std::to_string(queued->cores) + " slots and this slave has " +
                           std::to_string(slave_.slots.slots()));
+    } else if (!has_value_of(*queued)) {
+      refuse(*queued, "its argument is not here, or not as long as it says");
     } else if (draining_) {
       not_started(*queued, "the slave is draining");
     } else {
@@ -74,6 +81,12 @@ void Session::accept(proto::Work::Reader work, std::map<Digest, std::string> sha
   dispatch();
   news();
   resume();  // dropped values have made room
+}
+
+bool Session::has_value_of(const QueuedTask& task) const {
+  if (!task.value) return true;
+  const auto* memory = values_.argument(*task.value);
+  return memory != nullptr && memory->bytes().size() == task.value_size;
 }
 
 void Session::resume() {
@@ -160,11 +173,9 @@ Worker& Session::start_worker() {
   if (!program_) throw std::runtime_error("the session was opened without a program");
   const std::uint32_t slot = free_slot();
   const auto setup = worker_setup(slave_.name, slot, program_->files, records_);
-  auto plan = worker_plan(program_->plan, slave_.scratch, slot);
-  const std::string folder = plan.cwd;
+  WorkingFolder folder(slave_.disk, slave_.scratch, "worker" + std::to_string(slot));
   auto worker = std::make_unique<Worker>(*this, slave_.keepers, slave_.io.unixEventPort, slot,
-                                         std::move(plan), setup);
-  worker->folder = folder;
+                                         std::move(folder), program_->plan, setup);
   return *workers_.emplace(slot, std::move(worker)).first->second;
 }
 
@@ -205,9 +216,18 @@ void Session::top_up(Worker& worker) {
 bool Session::give_one(Worker& worker) {
   QueuedTask& task = queue_.front();
   if (!prepare(worker, task)) return false;
+  lend_memory(worker, task);
   if (!worker.give(task, estimates_.of(task.function))) return false;
   queue_.pop_front();
   return true;
+}
+
+/// A worker whose last result was large will likely have another one.
+void Session::lend_memory(Worker& worker, const QueuedTask& task) {
+  const std::size_t size = worker.wants_loan();
+  if (size == 0 || estimates_.of(task.function) > kLongestLoan) return;
+  worker.lend(values_.spare_results(), size);
+  start_aging();
 }
 
 bool Session::prepare(Worker& worker, const QueuedTask& task) {
@@ -222,11 +242,9 @@ bool Session::prepare(Worker& worker, const QueuedTask& task) {
     if (!worker.tell(shared_record(digest, found->second, records_))) return false;
     worker.shared_told.insert(digest);
   }
-  if (task.value) {
-    const auto* memory = values_.argument(*task.value);
-    if (memory != nullptr && !worker.pass_value(*task.value, memory->fd())) return false;
-  }
-  return true;
+  if (!task.value) return true;
+  const auto* memory = values_.argument(*task.value);
+  return memory == nullptr || worker.pass_value(*task.value, memory->fd());
 }
 
 void Session::release_slots(Worker& worker) {
@@ -261,6 +279,23 @@ bool Session::rebalance() {
     break;
   }
   return any;
+}
+
+// --- memory of large values
+
+void Session::start_aging() {
+  if (std::exchange(aging_, true)) return;
+  aging_promise_ = age().eagerlyEvaluate(nullptr);
+}
+
+kj::Promise<void> Session::age() {
+  return slave_.io.provider->getTimer().afterDelay(kSpareTime).then([this]() -> kj::Promise<void> {
+    bool more = values_.age_spare();
+    for (auto& [slot, worker] : workers_) more |= worker->age_loans();
+    if (more) return age();
+    aging_ = false;
+    return kj::READY_NOW;
+  });
 }
 
 // --- what workers say
@@ -331,17 +366,7 @@ void Session::bury(Worker& worker) {
   const auto found = workers_.find(worker.slot());
   dead_.push_back(std::move(found->second));
   workers_.erase(found);
-  burial_ = kj::evalLater([this] { forget_dead(); }).eagerlyEvaluate(nullptr);
-}
-
-void Session::forget_dead() {
-  for (auto& worker : dead_) {
-    const std::string folder = worker->folder;
-    worker.reset();
-    // The job outlives this: nobody waits for its promise.
-    auto removed = slave_.disk.run([folder] { remove_working_folder(folder); });
-  }
-  dead_.clear();
+  burial_ = kj::evalLater([this] { dead_.clear(); }).eagerlyEvaluate(nullptr);
 }
 
 // --- taking back, cancelling, draining

@@ -101,10 +101,12 @@ class Session final : public WorkerOwner, public CommandsOwner {
   void command_done(std::uint32_t cores) override;
   void news() override;
 
+  bool has_value_of(const QueuedTask& task) const;
   void dispatch();
   void top_up(Worker& worker);
   bool give_one(Worker& worker);
   bool prepare(Worker& worker, const QueuedTask& task);
+  void lend_memory(Worker& worker, const QueuedTask& task);
   void release_slots(Worker& worker);
   void release_idle();
   void want_slots();
@@ -117,7 +119,6 @@ class Session final : public WorkerOwner, public CommandsOwner {
   void start_command();
   std::uint32_t free_slot() const;
   void bury(Worker& worker);
-  void forget_dead();
 
   void take_back(std::uint32_t count);
   void cancel(capnp::List<std::uint64_t>::Reader ids, std::chrono::nanoseconds grace);
@@ -129,6 +130,8 @@ class Session final : public WorkerOwner, public CommandsOwner {
   void report_death(const QueuedTask& task, const WorkerDeath& death);
   void refuse_calls(const std::string& why);
 
+  void start_aging();
+  kj::Promise<void> age();
   void start_ticking();
   kj::Promise<void> tick();
   void look_round();
@@ -158,9 +161,11 @@ class Session final : public WorkerOwner, public CommandsOwner {
   bool draining_ = false;
   bool ticking_ = false;
   bool looking_ = false;
+  bool aging_ = false;
   std::vector<std::unique_ptr<Worker>> dead_;  ///< until the loop has left their callbacks
   kj::Promise<void> burial_ = nullptr;
   kj::Promise<void> ticker_ = nullptr;
+  kj::Promise<void> aging_promise_ = nullptr;
   std::unordered_set<std::uint64_t> reported_;  ///< running tasks the driver was told of
 };
 

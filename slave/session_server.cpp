@@ -104,7 +104,8 @@ kj::Promise<void> SessionServer::putValue(PutValueContext context) {
   auto done = [this, self = kj::mv(self), id = params.getId()](channel::SharedMemory memory) {
     session_.values().put_argument(id, std::move(memory));
   };
-  context.getResults().setSink(kj::heap<ValueSinkServer>(params.getSize(), std::move(done)));
+  context.getResults().setSink(kj::heap<ValueSinkServer>(
+      session_.values().room_for_argument(params.getSize()), std::move(done)));
   return kj::READY_NOW;
 }
 
@@ -132,9 +133,11 @@ kj::Promise<void> SessionServer::send(ResultValue value, proto::ByteSink::Client
   auto memory = kj::heap<channel::SharedMemory>(std::get<channel::SharedMemory>(std::move(value)));
   const auto bytes = memory->bytes();
   auto sent = rpc::send_bytes(kj::mv(sink), bytes);
+  auto reuse = kj::defer(
+      [this, memory = kj::mv(memory)]() mutable { session_.values().reuse(std::move(*memory)); });
   // Thousands of these may wait for a slow driver: one copy of each is enough.
   if (bytes.size() <= rpc::kChunk) return sent;
-  return sent.attach(kj::mv(memory));
+  return sent.attach(kj::mv(reuse));
 }
 
 kj::Promise<void> SessionServer::signalTask(SignalTaskContext context) {

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <utility>
@@ -7,6 +8,7 @@
 
 #include "common/base/unique_fd.h"
 #include "common/channel/shared_memory.h"
+#include "slave/spare_memory.h"
 
 namespace knee::slave {
 
@@ -18,9 +20,15 @@ struct FileValue {
 using ResultValue = std::variant<channel::SharedMemory, FileValue>;
 
 /// The large values a session holds: arguments that came ahead of their task, results not yet
-/// fetched. Arguments have the driver's ids, results have ids made here.
+/// fetched. Arguments have the driver's ids, results have ids made here. The memory of both is
+/// used again.
 class ValueTable {
  public:
+  /// Called when memory has become spare.
+  std::function<void()> on_spare = [] {};
+
+  /// Memory for an argument that is to come.
+  channel::SharedMemory room_for_argument(std::size_t size) { return spare_arguments_.take(size); }
   void put_argument(std::uint64_t id, channel::SharedMemory memory) {
     arguments_.insert_or_assign(id, std::move(memory));
   }
@@ -28,7 +36,14 @@ class ValueTable {
     const auto found = arguments_.find(id);
     return found == arguments_.end() ? nullptr : &found->second;
   }
-  void drop_argument(std::uint64_t id) { arguments_.erase(id); }
+  /// Nobody reads it any more.
+  void drop_argument(std::uint64_t id) {
+    const auto found = arguments_.find(id);
+    if (found == arguments_.end()) return;
+    spare_arguments_.keep(std::move(found->second));
+    arguments_.erase(found);
+    on_spare();
+  }
 
   std::uint64_t put_result(ResultValue value) {
     result_bytes_ += memory_of(value);
@@ -45,6 +60,20 @@ class ValueTable {
     return value;
   }
   void drop_result(std::uint64_t id) { take_result(id); }
+
+  /// Results' memory that nobody needs: to be lent to workers for their next results.
+  SpareMemory& spare_results() { return spare_results_; }
+  /// The content of a result's memory has been copied.
+  void reuse(channel::SharedMemory memory) {
+    spare_results_.keep(std::move(memory));
+    on_spare();
+  }
+  /// See SpareMemory::age. False: there is nothing left to free.
+  bool age_spare() {
+    spare_arguments_.age();
+    spare_results_.age();
+    return !spare_arguments_.empty() || !spare_results_.empty();
+  }
 
   /// A result that was taken is on its way to the driver, until `delivered` is told what this
   /// gives.
@@ -76,6 +105,8 @@ class ValueTable {
   std::uint64_t last_result_ = 0;
   std::size_t result_bytes_ = 0;
   std::size_t leaving_ = 0;
+  SpareMemory spare_arguments_;
+  SpareMemory spare_results_;
 };
 
 }  // namespace knee::slave

@@ -25,13 +25,19 @@ nanoseconds monotonic_now() {
 }  // namespace
 
 Worker::Worker(WorkerOwner& owner, process::Keepers& keepers, kj::UnixEventPort& port,
-               std::uint32_t slot, process::SpawnPlan plan, std::span<const std::byte> setup)
+               std::uint32_t slot, WorkingFolder folder, process::SpawnPlan plan,
+               std::span<const std::byte> setup)
     : owner_(owner),
       slot_(slot),
+      folder_(std::move(folder)),
       stdout_(port, [this](std::string text) { printed(false, std::move(text)); }),
       stderr_(port, [this](std::string text) { printed(true, std::move(text)); }),
       keeper_([&] {
+        // It waits in the socket. Later there may be nobody any more whom it could be sent to: a
+        // program can end at once, and that is for its keeper to tell.
+        channel_.send_setup(setup);
         const UniqueFd socket = channel_.take_worker_socket();
+        plan.cwd = folder_.path();
         plan.descriptors.push_back({stdout_.writing_end(), 1});
         plan.descriptors.push_back({stderr_.writing_end(), 2});
         plan.descriptors.push_back({socket.get(), channel::kWorkerSocket});
@@ -43,18 +49,21 @@ Worker::Worker(WorkerOwner& owner, process::Keepers& keepers, kj::UnixEventPort&
       keeper_readable_(port, keeper_.control(), kj::UnixEventPort::FdObserver::OBSERVE_READ) {
   stdout_.close_writing_end();
   stderr_.close_writing_end();
-  channel_.send_setup(setup);
   channel_.sleep();
   const auto ignore = [](kj::Exception&&) {};
-  channel_watch_ =
-      watch_channel().eagerlyEvaluate([this](kj::Exception&& error) { broken(error); });
-  keeper_watch_ = watch_keeper().eagerlyEvaluate(ignore);
+  // Later, when the owner knows of this worker: it may be dead already.
+  channel_watch_ = kj::evalLater([this] {
+                     return watch_channel();
+                   }).eagerlyEvaluate([this](kj::Exception&& error) { broken(error); });
+  keeper_watch_ = kj::evalLater([this] { return watch_keeper(); }).eagerlyEvaluate(ignore);
   const auto may_read = [this] { return owner_.may_read(); };
   stdout_watch_ = stdout_.pump(may_read).eagerlyEvaluate(ignore);
   stderr_watch_ = stderr_.pump(may_read).eagerlyEvaluate(ignore);
 }
 
-Worker::~Worker() = default;
+Worker::~Worker() {
+  for (const auto& loan : loans_) loan.from->returned(loan.memory.capacity());
+}
 
 bool Worker::give(QueuedTask& task, nanoseconds estimate) {
   if (!channel_.offer(task.record.bytes())) return false;
@@ -80,6 +89,34 @@ bool Worker::pass_value(std::uint64_t id, int memfd) {
   }
   passed_.insert(id);
   return true;
+}
+
+void Worker::lend(SpareMemory& from, std::size_t size) {
+  auto memory = from.lend(size);
+  if (!memory) return;
+  if (channel_.lend(memory->fd())) {
+    loans_.push_back({&from, std::move(*memory), channel_.offered() + 1});
+  } else {
+    from.returned(memory->capacity());
+    from.keep(std::move(*memory));
+  }
+}
+
+/// Of what was lent for records up to this one, nothing is used any more.
+void Worker::end_loans(std::uint32_t record) {
+  while (!loans_.empty() && static_cast<std::int32_t>(record - loans_.front().record) >= 0) {
+    Loan loan = std::move(loans_.front());
+    loans_.pop_front();
+    loan.from->returned(loan.memory.capacity());
+    loan.from->keep(std::move(loan.memory));
+  }
+}
+
+bool Worker::age_loans() {
+  // Those of an idle worker are of tasks that were taken back. A task that runs may be writing.
+  if (!idle()) return !loans_.empty();
+  for (const auto& loan : loans_) loan.memory.discard();
+  return false;
 }
 
 void Worker::forget_value(const QueuedTask& task) {
@@ -211,12 +248,11 @@ void Worker::take_outcome(std::span<const std::byte> record) {
   // that.
   std::optional<channel::SharedMemory> value;
   if (outcome.isValue() && outcome.getValue().isValue()) {
-    channel_.listen();
-    auto passed = channel_.take_value(outcome.getValue().getValue());
-    KJ_REQUIRE(passed.has_value(), "the worker named a value it did not pass");
-    value = channel::SharedMemory::map(std::move(*passed));
+    value = take_value(outcome.getValue());
   }
+  large_result_ = value ? value->bytes().size() : 0;
   const std::uint32_t number = ++first_;
+  end_loans(number);
   QueuedTask task = std::move(*given_.front().task);
   backlog_ -= given_.front().estimate;
   given_.pop_front();
@@ -226,6 +262,23 @@ void Worker::take_outcome(std::span<const std::byte> record) {
   if (task.value) passed_.erase(*task.value);
   if (root.getPrinted()) read_pipes_for(task.id, number);
   owner_.task_ended(*this, std::move(task), copy, std::move(value));
+}
+
+channel::SharedMemory Worker::take_value(proto::Payload::Reader payload) {
+  channel_.listen();
+  auto passed = channel_.take_value(payload.getValue());
+  KJ_REQUIRE(passed.has_value(), "the worker named a value it did not pass");
+  const std::size_t size = payload.getSize();
+  const auto lent = std::find_if(loans_.begin(), loans_.end(), [&](const Loan& loan) {
+    return channel::is_same(loan.memory.fd(), passed->get()) && size <= loan.memory.capacity();
+  });
+  if (lent == loans_.end()) return channel::SharedMemory::map(std::move(*passed), size);
+  // This process has it mapped already, with its pages.
+  auto memory = std::move(lent->memory);
+  lent->from->returned(memory.capacity());
+  loans_.erase(lent);
+  memory.resize(size);
+  return memory;
 }
 
 void Worker::forget_told() {

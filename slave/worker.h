@@ -14,6 +14,8 @@
 #include "common/process/keeper.h"
 #include "slave/output_pipe.h"
 #include "slave/queued_task.h"
+#include "slave/spare_memory.h"
+#include "slave/working_folder.h"
 
 namespace knee::slave {
 
@@ -57,10 +59,11 @@ class Worker {
  public:
   using Clock = std::chrono::steady_clock;
 
-  /// Starts the process. `plan` says what to run; descriptors for the channel and output are added
-  /// here. `setup`: the bytes of a proto::Setup. Throws what Keepers::start throws.
+  /// Starts the process in `folder`, which is removed after it. `plan` says what to run;
+  /// descriptors for the channel and output are added here. `setup`: the bytes of a proto::Setup.
+  /// Throws what Keepers::start throws. The owner is told nothing before the loop's next turn.
   Worker(WorkerOwner& owner, process::Keepers& keepers, kj::UnixEventPort& port, std::uint32_t slot,
-         process::SpawnPlan plan, std::span<const std::byte> setup);
+         WorkingFolder folder, process::SpawnPlan plan, std::span<const std::byte> setup);
   Worker(const Worker&) = delete;
   ~Worker();
 
@@ -72,6 +75,13 @@ class Worker {
   bool tell(std::span<const std::byte> record);
   /// Passes an argument's memfd, once, before the task that names it. False: no room.
   bool pass_value(std::uint64_t id, int memfd);
+  /// Lends memory for the result of the next task given, from which it comes back as spare, or as
+  /// the result.
+  void lend(SpareMemory& from, std::size_t size);
+  /// Size of the last task's result if that was a large one, and not much is lent; else 0.
+  std::size_t wants_loan() const { return loans_.size() >= kMostLoans ? 0 : large_result_; }
+  /// See SpareMemory::age. False: there is nothing left to free.
+  bool age_loans();
   void publish() { channel_.publish(); }
 
   /// Takes back what has not begun, oldest first.
@@ -115,8 +125,6 @@ class Worker {
   std::set<Digest> shared_told;
   /// Slots it holds while it has tasks.
   std::uint32_t holding = 0;
-  /// Its working folder, which the session removes after it.
-  std::string folder;
   /// The task it is told to stop, and when that will be killed. It is given nothing meanwhile.
   struct Deadline {
     std::uint64_t task;
@@ -135,6 +143,8 @@ class Worker {
   void take_outcomes();
   void broken(const kj::Exception& error);
   void forget_value(const QueuedTask& task);
+  channel::SharedMemory take_value(proto::Payload::Reader payload);
+  void end_loans(std::uint32_t record);
   void take_outcome(std::span<const std::byte> record);
   void forget_told();
   void read_pipes_for(std::uint64_t task, std::uint32_t number);
@@ -143,6 +153,7 @@ class Worker {
 
   WorkerOwner& owner_;
   std::uint32_t slot_;
+  WorkingFolder folder_;  ///< goes after the keeper, which kills what runs there
   channel::SlaveEnd channel_;
   OutputPipe stdout_;
   OutputPipe stderr_;
@@ -154,6 +165,16 @@ class Worker {
   std::uint32_t first_ = 0;  ///< number of the record before given_.front()
   std::size_t tasks_ = 0;
   std::chrono::nanoseconds backlog_{0};
+  /// The task that runs and the one behind it.
+  static constexpr std::size_t kMostLoans = 2;
+  /// Memory the worker may put the result of a record in.
+  struct Loan {
+    SpareMemory* from;
+    channel::SharedMemory memory;
+    std::uint32_t record;
+  };
+  std::deque<Loan> loans_;  ///< in the order of their records
+  std::size_t large_result_ = 0;
   std::set<std::uint64_t> passed_;  ///< arguments it has been passed, of tasks it has
   std::vector<std::uint64_t> scratch_;
   std::optional<std::uint64_t> printing_;

@@ -1,14 +1,8 @@
 #include "worker_setup.h"
 
-#include <unistd.h>
+#include <algorithm>
 
-#include <chrono>
-#include <filesystem>
-#include <thread>
-
-#include "common/base/check.h"
 #include "slave/session.h"
-#include "slave/store/run_folder.h"
 
 namespace knee::slave {
 namespace {
@@ -56,23 +50,6 @@ std::span<const std::byte> shared_record(const Digest& digest, const std::string
         kj::arrayPtr(reinterpret_cast<const kj::byte*>(digest.bytes.data()), Digest::kSize));
     shared.setPath(path);
   });
-}
-
-process::SpawnPlan worker_plan(process::SpawnPlan plan, const std::string& scratch,
-                               std::uint32_t slot) {
-  std::string folder = scratch + "/worker" + std::to_string(slot) + "-XXXXXX";
-  if (::mkdtemp(folder.data()) == nullptr)
-    throw_errno("cannot make a working folder in '" + scratch + "' (is the disk full?)");
-  plan.cwd = folder;
-  return plan;
-}
-
-void remove_working_folder(const std::string& folder) {
-  for (int tries = 0; tries < 25; ++tries) {
-    remove_tree(folder);
-    if (::access(folder.c_str(), F_OK) != 0) return;
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
 }
 
 }  // namespace knee::slave

@@ -6,7 +6,6 @@
 
 #include "common/base/digest.h"
 #include "common/channel/record.h"
-#include "common/process/spawn_plan.h"
 
 /// What a worker is given before its first task, as bytes.
 namespace knee::slave {
@@ -28,13 +27,5 @@ FunctionRecord function_record(const std::vector<FunctionEntry>& functions, std:
 
 std::span<const std::byte> shared_record(const Digest& digest, const std::string& path,
                                          channel::RecordBuilder& builder);
-
-/// The plan with a fresh, empty working folder below `scratch`.
-process::SpawnPlan worker_plan(process::SpawnPlan plan, const std::string& scratch,
-                               std::uint32_t slot);
-
-/// Removes it with all it holds. What its worker left may still be dying and write into it: tries
-/// for half a second. Blocks on the disk: not on the loop.
-void remove_working_folder(const std::string& folder);
 
 }  // namespace knee::slave

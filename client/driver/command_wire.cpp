@@ -6,10 +6,6 @@
 namespace knee::driver {
 namespace {
 
-kj::ArrayPtr<const kj::byte> bytes_of(const std::string& text) {
-  return kj::arrayPtr(reinterpret_cast<const kj::byte*>(text.data()), text.size());
-}
-
 template <class List>
 void fill_texts(List list, const std::vector<std::string>& texts) {
   for (unsigned i = 0; i < list.size(); ++i) list.set(i, texts[i]);
@@ -49,8 +45,14 @@ void take_payload(proto::Payload::Reader payload, std::string& into,
 
 }  // namespace
 
-bool has_long_input(const CommandJob& job) {
-  return job.command.input.size() > channel::kMaxInline;
+void fill_payload(proto::Payload::Builder out, std::span<const std::byte> bytes,
+                  std::uint64_t ahead) {
+  if (bytes.size() <= channel::kMaxInline) {
+    out.setInline(kj::arrayPtr(reinterpret_cast<const kj::byte*>(bytes.data()), bytes.size()));
+  } else {
+    out.setValue(ahead);
+    out.setSize(bytes.size());
+  }
 }
 
 void fill_command(proto::Command::Builder out, const CommandJob& job, std::uint64_t task) {
@@ -61,10 +63,7 @@ void fill_command(proto::Command::Builder out, const CommandJob& job, std::uint6
   out.setFolder(command.folder);
   fill_inputs(out, job);
   fill_texts(out.initOutputs(static_cast<unsigned>(command.outputs.size())), command.outputs);
-  if (has_long_input(job))
-    out.initStdin().setValue(task);
-  else
-    out.initStdin().setInline(bytes_of(command.input));
+  fill_payload(out.initStdin(), std::as_bytes(std::span(command.input)), task);
   out.setLiveStdin(job.live_input != nullptr);
   out.setKeepOutput(command.output == Command::Output::keep);
   out.setLive(live_of(command.output));

@@ -1,5 +1,7 @@
 #pragma once
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -9,8 +11,10 @@
 /// Commands as they cross to a slave and back.
 namespace knee::driver {
 
-/// Whether its standard input is moved ahead of the task, as the value with the task's id.
-bool has_long_input(const CommandJob& job);
+/// Bytes that travel beside their task, or, when that is too much, have gone ahead of it as the
+/// value `ahead`.
+void fill_payload(proto::Payload::Builder out, std::span<const std::byte> bytes,
+                  std::uint64_t ahead);
 
 void fill_command(proto::Command::Builder out, const CommandJob& job, std::uint64_t task);
 

@@ -284,12 +284,7 @@ void SlaveLink::fill_tasks(proto::Work::Builder work, std::span<detail::TaskStat
       continue;
     }
     out.setFunction(detail::function_index(*Access::function(task)) - 1);
-    const auto& payload = Access::payload(task);
-    if (payload.size() <= channel::kMaxInline)
-      out.initArguments().setInline(
-          kj::arrayPtr(reinterpret_cast<const kj::byte*>(payload.data()), payload.size()));
-    else
-      out.initArguments().setValue(task.id);
+    fill_payload(out.initArguments(), payload_of(task), task.id);
     const auto& uses = Access::shared(task);
     if (!uses.empty()) {
       auto digests = out.initShared(static_cast<unsigned>(uses.size()));

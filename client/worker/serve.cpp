@@ -196,7 +196,7 @@ class Server {
     if (arguments.isValue()) {
       auto fd = channel_.wait_value(arguments.getValue());
       if (!fd) leave();
-      const auto memory = channel::SharedMemory::map(std::move(*fd));
+      const auto memory = channel::SharedMemory::map(std::move(*fd), arguments.getSize());
       memory.expect_reading();
       function.thunk(memory.bytes(), result);
     } else {
@@ -211,11 +211,18 @@ class Server {
           kj::arrayPtr(reinterpret_cast<const kj::byte*>(result.data()), result.size()));
       return;
     }
-    const UniqueFd memory = channel::SharedMemory::create_unmapped("knee-result", result.size());
+    const UniqueFd memory = memory_for(result.size());
     channel::write_at(memory.get(), result.view(), 0);
     payload.setValue(++last_value_);
     payload.setSize(result.size());
     if (!channel_.send_value(last_value_, memory.get())) leave();
+  }
+
+  /// Memory of an earlier value if there is some: fresh pages cost more than the copy into them.
+  UniqueFd memory_for(std::size_t size) {
+    auto lent = channel_.take_lent();
+    if (lent && channel::size_of(lent.get()) >= size) return lent;
+    return channel::SharedMemory::create_unmapped("knee-result", size);
   }
 
   [[noreturn]] static void leave() {

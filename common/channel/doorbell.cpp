@@ -16,6 +16,9 @@ namespace {
 /// is broken or hostile.
 constexpr std::size_t kMaxWaitingValues = 1024;
 
+/// Of memory for results; more are of no use, and a task that returns little looks at none.
+constexpr std::size_t kMaxLoans = 8;
+
 /// Taken in one go: who rings without end must not keep a slave from everything else.
 constexpr int kMostMessages = 4096;
 
@@ -95,6 +98,21 @@ void Doorbell::forget_value(std::uint64_t id) {
   (void)::send(socket_.get(), &id, sizeof id, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+bool Doorbell::lend(std::uint32_t number, int memfd) {
+  const auto bytes = std::as_bytes(std::span(&number, 1));
+  return send_with_fd(socket_.get(), bytes, memfd, MSG_DONTWAIT) >= 0;
+}
+
+UniqueFd Doorbell::take_lent(std::uint32_t number) {
+  UniqueFd lent;
+  while (!loans_.empty() && static_cast<std::int32_t>(number - loans_.front().record) >= 0) {
+    auto loan = std::move(loans_.front());
+    loans_.pop_front();
+    if (loan.record == number) lent = std::move(loan.memfd);
+  }
+  return lent;
+}
+
 Doorbell::Heard Doorbell::listen() {
   auto all = Heard::nothing;
   for (int messages = 0; messages < kMostMessages; ++messages) {
@@ -118,7 +136,12 @@ Doorbell::Heard Doorbell::take_message(int flags) {
   if (size == 0 && !hung_up(socket_.get()))
     throw std::runtime_error("channel: an empty message on the doorbell's socket");
   if (size <= 0) return Heard::closed;
-  if (size == sizeof id && !fd) {
+  if (size == sizeof(Loan::record) && fd) {
+    if (loans_.size() >= kMaxLoans) loans_.pop_front();
+    std::uint32_t record = 0;
+    std::memcpy(&record, &id, sizeof record);
+    loans_.push_back({record, std::move(fd)});
+  } else if (size == sizeof id && !fd) {
     values_.erase(id);
   } else if (size == sizeof id) {
     if (values_.size() >= kMaxWaitingValues)

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <span>
@@ -29,6 +30,13 @@ class Doorbell {
   /// Lets the other side close a value it was passed and has not taken.
   void forget_value(std::uint64_t id);
 
+  /// Lends a memfd for the result of record `number`. False: the socket is full, or the other side
+  /// is gone.
+  bool lend(std::uint32_t number, int memfd);
+  /// What was lent for record `number`, among all that has arrived; what was lent for an earlier
+  /// one is closed.
+  UniqueFd take_lent(std::uint32_t number);
+
   enum class Heard { something, nothing, closed };
 
   /// Takes all that has arrived, without waiting. Values wait inside for `take_value`. Throws
@@ -52,6 +60,11 @@ class Doorbell {
 
   UniqueFd socket_;
   std::map<std::uint64_t, UniqueFd> values_;
+  struct Loan {
+    std::uint32_t record;
+    UniqueFd memfd;
+  };
+  std::deque<Loan> loans_;
 };
 
 }  // namespace knee::channel

@@ -20,6 +20,12 @@ std::span<std::byte> map_all(int fd, std::size_t size) {
   return {static_cast<std::byte*>(address), size};
 }
 
+struct stat status_of(int fd) {
+  struct stat status {};
+  check(::fstat(fd, &status), "cannot look at shared memory");
+  return status;
+}
+
 }  // namespace
 
 UniqueFd SharedMemory::create_unmapped(const char* name, std::size_t size) {
@@ -33,25 +39,45 @@ UniqueFd SharedMemory::create_unmapped(const char* name, std::size_t size) {
 
 SharedMemory SharedMemory::create(const char* name, std::size_t size) {
   UniqueFd fd = create_unmapped(name, size);
-  const auto bytes = map_all(fd.get(), size);
-  return {std::move(fd), bytes};
+  const auto mapped = map_all(fd.get(), size);
+  return {std::move(fd), mapped, size};
 }
 
 SharedMemory SharedMemory::map(UniqueFd fd, std::size_t size) {
-  struct stat status {};
-  check(::fstat(fd.get(), &status), "cannot look at shared memory");
+  SharedMemory memory = map(std::move(fd));
+  if (size > memory.capacity())
+    throw std::runtime_error("shared memory is shorter than its content");
+  memory.resize(size);
+  return memory;
+}
+
+SharedMemory SharedMemory::map(UniqueFd fd) {
   const int seals = check(::fcntl(fd.get(), F_GET_SEALS), "shared memory is not a memfd");
   if (!(seals & F_SEAL_SHRINK)) throw std::runtime_error("shared memory is not sealed");
-  const auto actual = static_cast<std::size_t>(status.st_size);
-  if (size != 0 && actual != size) throw std::runtime_error("shared memory has the wrong size");
-  const auto bytes = map_all(fd.get(), actual);
-  return {std::move(fd), bytes};
+  const std::size_t size = size_of(fd.get());
+  const auto mapped = map_all(fd.get(), size);
+  return {std::move(fd), mapped, size};
+}
+
+void SharedMemory::discard() const {
+  (void)::fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+                    static_cast<off_t>(capacity()));
 }
 
 void SharedMemory::expect_reading() const {
 #ifdef MADV_POPULATE_READ
-  if (!bytes_.empty()) (void)::madvise(bytes_.data(), bytes_.size(), MADV_POPULATE_READ);
+  if (size_ != 0) (void)::madvise(mapped_.data(), size_, MADV_POPULATE_READ);
 #endif
+}
+
+bool is_same(int one_memfd, int other_memfd) {
+  const auto one = status_of(one_memfd);
+  const auto other = status_of(other_memfd);
+  return one.st_ino == other.st_ino && one.st_dev == other.st_dev;
+}
+
+std::size_t size_of(int memfd) {
+  return static_cast<std::size_t>(status_of(memfd).st_size);
 }
 
 void write_at(int memfd, std::span<const std::byte> bytes, std::size_t offset) {
@@ -65,16 +91,19 @@ void write_at(int memfd, std::span<const std::byte> bytes, std::size_t offset) {
 }
 
 SharedMemory::SharedMemory(SharedMemory&& other) noexcept
-    : fd_(std::move(other.fd_)), bytes_(std::exchange(other.bytes_, {})) {}
+    : fd_(std::move(other.fd_)),
+      mapped_(std::exchange(other.mapped_, {})),
+      size_(std::exchange(other.size_, 0)) {}
 
 SharedMemory& SharedMemory::operator=(SharedMemory&& other) noexcept {
   std::swap(fd_, other.fd_);
-  std::swap(bytes_, other.bytes_);
+  std::swap(mapped_, other.mapped_);
+  std::swap(size_, other.size_);
   return *this;
 }
 
 SharedMemory::~SharedMemory() {
-  if (!bytes_.empty()) ::munmap(bytes_.data(), bytes_.size());
+  if (!mapped_.empty()) ::munmap(mapped_.data(), mapped_.size());
 }
 
 }  // namespace knee::channel

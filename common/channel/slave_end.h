@@ -32,6 +32,10 @@ class SlaveEnd {
   /// Passes a memfd before the record that names it. False: the socket is full now.
   /// Throws std::system_error: the worker is gone.
   bool send_value(std::uint64_t id, int memfd) { return doorbell_.send_value(id, memfd); }
+  /// Lends the worker memory for a large result of the record that is offered next. It uses that or
+  /// does not; what was lent for a record is not used any more once that has an outcome. False:
+  /// the socket is full now, or the worker is gone.
+  bool lend(int memfd) { return doorbell_.lend(offered_ + 1, memfd); }
   /// The record that names it was taken back: the worker should not keep it.
   void forget_value(std::uint64_t id) { doorbell_.forget_value(id); }
 

@@ -134,6 +134,11 @@ std::optional<UniqueFd> WorkerEnd::wait_value(std::uint64_t id) {
   }
 }
 
+UniqueFd WorkerEnd::take_lent() {
+  doorbell_.listen();
+  return doorbell_.take_lent(number_);
+}
+
 bool WorkerEnd::ready() const {
   return Claim::unpack(control().claim.load(std::memory_order_seq_cst)).open() != 0;
 }

@@ -41,6 +41,8 @@ class WorkerEnd {
   /// Waits for room and writes a record for the slave. False: the slave is gone.
   bool put(std::span<const std::byte> record, Bell bell = Bell::as_agreed);
   bool send_value(std::uint64_t id, int memfd);
+  /// Memory that the slave has lent for the claimed record's result; empty if there is none.
+  UniqueFd take_lent();
   /// Waits for a memfd the slave has passed. Empty: the slave is gone.
   std::optional<UniqueFd> wait_value(std::uint64_t id);
 

@@ -1,4 +1,5 @@
 #pragma once
+#include <signal.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -53,17 +55,22 @@ class PlayedWorker {
 
   /// Ends what it has begun, with that value.
   void finish(const std::string& value = "done") {
-    const auto record = records_.build<proto::FromWorker>([&](auto root) {
-      auto outcome = root.initOutcome();
-      outcome.setId(*task_);
-      outcome.setRunTime(1000);
-      outcome.initValue().setInline(
+    end_with([&](proto::Payload::Builder payload) {
+      payload.setInline(
           kj::arrayPtr(reinterpret_cast<const kj::byte*>(value.data()), value.size()));
     });
-    channel_->put(record, channel::WorkerEnd::Bell::at_once);
-    channel_->release_record();
-    channel_->end();
-    task_.reset();
+  }
+
+  /// Ends what it has begun, with a large value. Returns the memory it lies in.
+  UniqueFd finish_large(std::size_t size) {
+    UniqueFd memory = channel_->take_lent();
+    if (!memory) memory = channel::SharedMemory::create_unmapped("knee-result", size);
+    REQUIRE(channel_->send_value(++last_value_, memory.get()));
+    end_with([&](proto::Payload::Builder value) {
+      value.setValue(last_value_);
+      value.setSize(size);
+    });
+    return memory;
   }
 
   /// Whether the begun task was told to stop.
@@ -91,11 +98,26 @@ class PlayedWorker {
   }
 
  private:
+  template <class Fill>
+  void end_with(Fill fill) {
+    const auto record = records_.build<proto::FromWorker>([&](auto root) {
+      auto outcome = root.initOutcome();
+      outcome.setId(*task_);
+      outcome.setRunTime(1000);
+      fill(outcome.initValue());
+    });
+    channel_->put(record, channel::WorkerEnd::Bell::at_once);
+    channel_->release_record();
+    channel_->end();
+    task_.reset();
+  }
+
   UniqueFd socket_;
   UniqueFd control_;
   channel::RecordBuilder records_;
   std::optional<channel::WorkerEnd> channel_;
   std::optional<std::uint64_t> task_;
+  std::uint64_t last_value_ = 0;
   bool wanted_dead_ = false;
 };
 
@@ -103,16 +125,20 @@ class PlayedWorker {
 class PlayedKeepers final : public process::Keepers {
  public:
   process::Keeper start(const process::SpawnPlan& plan) override {
+    if (refuses) throw std::system_error(EAGAIN, std::generic_category(), "cannot start a keeper");
     int control[2];
     REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) == 0);
     for (const auto& passed : plan.descriptors)
       if (passed.there == channel::kWorkerSocket)
         workers.push_back(
             std::make_unique<PlayedWorker>(UniqueFd(::dup(passed.here)), UniqueFd(control[1])));
+    if (ends_at_once) workers.back()->die_of(SIGILL);
     // This process is not its own child: nobody will wait for it.
     return hold(process::Descriptor(control[0]), ::getpid());
   }
 
+  bool refuses = false;       ///< the machine has no more processes
+  bool ends_at_once = false;  ///< a worker has died before anybody looks at it
   std::vector<std::unique_ptr<PlayedWorker>> workers;  ///< in the order in which they were started
 };
 

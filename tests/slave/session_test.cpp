@@ -4,7 +4,9 @@
 #include <signal.h>
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <list>
 #include <string>
 #include <vector>
@@ -28,6 +30,7 @@ struct Told {
   Ids crashed;
   Ids timed_out;
   Ids refused;
+  std::vector<std::string> notes;
   std::uint64_t number = 0;  ///< of the last update
   bool draining = false;
   bool take_back_answered = false;
@@ -83,6 +86,7 @@ struct Place {
       told.number = update.getNumber();
       told.draining |= update.getDraining();
       told.take_back_answered |= update.getTakeBackAnswered();
+      for (const auto note : update.asReader().getNotes()) told.notes.emplace_back(note.cStr());
       for (const auto outcome : update.asReader().getOutcomes()) {
         if (outcome.isValue()) told.values.push_back(outcome.getId());
         if (outcome.isNotStarted()) told.not_started.push_back(outcome.getId());
@@ -114,6 +118,15 @@ struct Place {
     return done;
   }
   std::uint32_t busy() const { return slots.busy(); }
+  /// Working folders of workers that are there.
+  std::size_t working_folders() const {
+    const auto is_workers = [](const auto& entry) {
+      return entry.path().filename().string().starts_with("worker");
+    };
+    namespace fs = std::filesystem;
+    const fs::directory_iterator all(folder.path());
+    return static_cast<std::size_t>(std::count_if(begin(all), end(all), is_workers));
+  }
   void settle() { io.waitScope.poll(); }
   /// Lets time pass until then: for what the session does by its clock.
   template <class Condition>
@@ -293,6 +306,41 @@ TEST_CASE("a program whose workers die before they serve is given up after three
   CHECK(place.busy() == 0);
 }
 
+TEST_CASE("a program that has ended before the slave looks at it is given up, too, and named") {
+  Place place;
+  auto& session = place.open();
+  place.keepers.ends_at_once = true;
+  place.send(session, {.tasks = {1, 2}});
+  const auto told = place.told(session);
+  CHECK(told.refused == Ids{1, 2});
+  REQUIRE(told.notes.size() == 3);
+  CHECK_THAT(told.notes[0], Catch::Matchers::StartsWith("a worker ended before it served:"));
+  CHECK(place.workers() == 3);
+  CHECK(place.busy() == 0);
+  CHECK(place.wait_until([&] { return place.working_folders() == 0; }));
+}
+
+TEST_CASE("a machine that has no more processes refuses the task and keeps no folder") {
+  Place place;
+  auto& session = place.open();
+  place.keepers.refuses = true;
+  place.send(session, {.tasks = {1}});
+  CHECK(place.told(session).refused == Ids{1});
+  CHECK(place.busy() == 0);
+  CHECK(place.wait_until([&] { return place.working_folders() == 0; }));
+}
+
+TEST_CASE("a worker's folder goes with it") {
+  Place place;
+  auto& session = place.open();
+  place.send(session, {.tasks = {1}});
+  CHECK(place.working_folders() == 1);
+  place.ready(0).die_of(SIGKILL);
+  place.keepers.refuses = true;
+  place.settle();
+  CHECK(place.wait_until([&] { return place.working_folders() == 0; }));
+}
+
 TEST_CASE("a worker that is let go of before it was ready gives its tasks to the next") {
   Place place;
   auto& session = place.open();
@@ -377,6 +425,61 @@ TEST_CASE("a queued command's input stays in the store until the command goes ba
   place.send(session, {.take_back = 1});
   CHECK(place.told(session).not_started == Ids{2});
   CHECK(place.wait_until([&] { return pins() == 0; }));
+}
+
+TEST_CASE("memory of results that were delivered is lent for the next ones, and freed soon") {
+  constexpr std::size_t kLarge = 1'000'000;
+  Place place;
+  auto& session = place.open();
+  place.send(session, {.tasks = {1}});
+  auto& worker = place.ready(0);
+  const auto run_large = [&] {
+    REQUIRE(worker.begin());
+    auto memory = worker.finish_large(kLarge);
+    place.settle();
+    return memory;
+  };
+  const auto deliver = [&](std::uint64_t id) {
+    auto value = session.values().take_result(id);
+    REQUIRE(value);
+    auto& memory = std::get<channel::SharedMemory>(*value);
+    CHECK(memory.bytes().size() == kLarge);
+    session.values().reuse(std::move(memory));
+  };
+  const auto first = run_large();
+  deliver(1);
+  place.send(session, {.tasks = {2}});
+  const auto second = run_large();
+  CHECK(channel::is_same(second.get(), first.get()));
+  // Not delivered yet: the next one must not be written over it.
+  place.send(session, {.tasks = {3}});
+  const auto third = run_large();
+  CHECK_FALSE(channel::is_same(third.get(), second.get()));
+  deliver(2);
+  deliver(3);
+  CHECK(session.values().spare_results().bytes() >= 2 * kLarge);
+  // A task that makes nothing large gives back what it was lent.
+  place.send(session, {.tasks = {4}});
+  CHECK(place.run_all(worker) == Ids{4});
+  CHECK(session.values().spare_results().bytes() >= 2 * kLarge);
+  CHECK(place.wait_until([&] { return session.values().spare_results().empty(); }));
+}
+
+TEST_CASE("a task whose argument did not arrive is refused") {
+  Place place;
+  auto& session = place.open();
+  session.values().put_argument(8, session.values().room_for_argument(100'000));
+  capnp::MallocMessageBuilder message;
+  auto tasks = message.initRoot<proto::Work>().initTasks(3);
+  for (unsigned i = 0; i < 3; ++i) {
+    tasks[i].setId(7 + i);
+    tasks[i].initArguments().setValue(7 + i);
+    tasks[i].getArguments().setSize(100'000);
+  }
+  session.values().put_argument(9, session.values().room_for_argument(99'999));
+  session.accept(message.getRoot<proto::Work>().asReader(), {});
+  CHECK(place.told(session).refused == Ids{7, 9});
+  CHECK(place.run_all(place.ready(0)) == Ids{8});
 }
 
 TEST_CASE("results nobody fetches stay with the worker, until they are fetched") {

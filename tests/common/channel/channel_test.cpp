@@ -192,7 +192,50 @@ TEST_CASE("a worker that waits for a value, or passes one, when its slave is gon
   CHECK_FALSE(worker.send_value(1, value.fd()));
 }
 
-TEST_CASE("memory that its maker could shrink, or of the wrong size, is not mapped") {
+TEST_CASE("memory is lent for the result of one record, and not for another") {
+  Ends ends;
+  const auto lent = SharedMemory::create("lent", 4096);
+  REQUIRE(offer(ends.slave, 1));
+  REQUIRE(ends.slave.lend(lent.fd()));
+  REQUIRE(offer(ends.slave, 2));
+  REQUIRE(offer(ends.slave, 3));
+  ends.slave.publish();
+  CHECK(claim_number(ends.worker) == 1);
+  CHECK_FALSE(ends.worker.take_lent());
+  SECTION("the record it was meant for has it, once") {
+    CHECK(claim_number(ends.worker) == 2);
+    const auto taken = ends.worker.take_lent();
+    REQUIRE(taken);
+    CHECK(channel::is_same(taken.get(), lent.fd()));
+    CHECK_FALSE(ends.worker.take_lent());
+  }
+  SECTION("a later record has not") {
+    CHECK(claim_number(ends.worker) == 2);
+    CHECK(claim_number(ends.worker) == 3);
+    CHECK_FALSE(ends.worker.take_lent());
+  }
+}
+
+TEST_CASE("nothing can be lent to a worker that is gone") {
+  SlaveEnd slave;
+  slave.send_setup(bytes_of(std::string("setup")));
+  slave.take_worker_socket().reset();
+  const auto memory = SharedMemory::create("lent", 4096);
+  CHECK_FALSE(slave.lend(memory.fd()));
+}
+
+TEST_CASE("content is no more than what was said, and discarded bytes are zero") {
+  const auto memory = SharedMemory::create("memory", 8192);
+  memory.bytes()[5000] = std::byte{'x'};
+  const auto part = SharedMemory::map(UniqueFd(::dup(memory.fd())), 5001);
+  CHECK(part.bytes().size() == 5001);
+  CHECK(part.capacity() == 8192);
+  CHECK(part.bytes()[5000] == std::byte{'x'});
+  memory.discard();
+  CHECK(part.bytes()[5000] == std::byte{0});
+}
+
+TEST_CASE("memory that its maker could shrink, or too short, is not mapped") {
   UniqueFd loose(::memfd_create("loose", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   REQUIRE(::ftruncate(loose.get(), 4096) == 0);
   CHECK_THROWS_WITH(SharedMemory::map(std::move(loose)), Catch::Contains("not sealed"));
@@ -200,7 +243,7 @@ TEST_CASE("memory that its maker could shrink, or of the wrong size, is not mapp
   CHECK_THROWS_WITH(SharedMemory::map(std::move(file)), Catch::Contains("not a memfd"));
   const auto good = SharedMemory::create("good", 4096);
   CHECK_THROWS_WITH(SharedMemory::map(UniqueFd(::dup(good.fd())), 8192),
-                    Catch::Contains("wrong size"));
+                    Catch::Contains("shorter than its content"));
   CHECK(::ftruncate(good.fd(), 0) != 0);
 }
 

@@ -1,0 +1,47 @@
+#include "working_folder.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "common/base/check.h"
+#include "slave/store/run_folder.h"
+
+namespace knee::slave {
+namespace {
+
+using std::chrono::milliseconds;
+
+/// A machine under load takes its time to kill a tree of processes.
+constexpr auto kPatience = std::chrono::seconds(3);
+constexpr auto kFirstPause = milliseconds(10);
+constexpr auto kLongestPause = milliseconds(200);
+
+}  // namespace
+
+std::string make_working_folder(const std::string& scratch, const std::string& prefix) {
+  std::string path = scratch + "/" + prefix + "-XXXXXX";
+  if (::mkdtemp(path.data()) == nullptr)
+    throw_errno("cannot make a working folder in '" + scratch + "' (is the disk full?)");
+  return path;
+}
+
+void remove_working_folder(const std::string& path) {
+  const auto end = std::chrono::steady_clock::now() + kPatience;
+  for (auto pause = kFirstPause;; pause = std::min(2 * pause, kLongestPause)) {
+    remove_tree(path);
+    if (::access(path.c_str(), F_OK) != 0 || std::chrono::steady_clock::now() > end) return;
+    std::this_thread::sleep_for(pause);
+  }
+}
+
+WorkingFolder::~WorkingFolder() {
+  if (!path_) return;
+  // The job outlives this: nobody waits for its promise.
+  auto removed = disk_->run([path = *path_] { remove_working_folder(path); });
+}
+
+}  // namespace knee::slave
