@@ -14,8 +14,13 @@ namespace knee::driver {
 struct SchedulerOptions {
   /// Every slot has about this much estimated work ahead, plus the turnaround of its slave.
   Duration ahead = std::chrono::milliseconds(10);
-  /// Argument bytes in flight to one slave. A larger task goes alone.
+  /// Argument bytes of what waits at one slave while its slots are busy. Of tasks that are larger
+  /// only one waits there. What fills idle slots is not counted.
   std::uint64_t bytes_ahead = 8u << 20;
+  /// Tasks at one slave beyond its slots, however short they are: some 10 MB of its memory. That
+  /// covers a turnaround of 30 ms at a million tasks a second. A slave that many drivers share
+  /// takes long to answer each of them, and would by time alone be given all they have.
+  std::uint32_t tasks_ahead = 32'768;
 };
 
 /// Decides which slave runs which task, and what becomes of a task whose attempt ended.
@@ -192,6 +197,7 @@ class Scheduler {
   bool wake_dry(Time now);
   void wake_all_dry(Time now);
   Fit fit(const Slave& slave, const TaskRecord& task, const Intake& intake) const;
+  bool has_room_for_bytes(const Slave& slave, const TaskRecord& task) const;
   bool outlasts(const Slave& slave, const TaskRecord& task, Time now) const;
   bool may_run_on(const Slave& slave, const TaskRecord& task, Time now) const;
   void take_from(TaskList& list, Slave& slave, Intake& intake);
