@@ -213,6 +213,14 @@ void Dispatcher::note(SlaveLink& link, const std::string& text) {
   console_.say(link.name() + ": " + text);
 }
 
+void Dispatcher::delayed(SlaveLink& link, std::uint64_t task) {
+  scheduler_.delayed(TaskId::unpack(task), link.id());
+}
+
+void Dispatcher::left(SlaveLink& link, std::uint64_t task) {
+  scheduler_.left(TaskId::unpack(task), link.id(), Clock::now());
+}
+
 void Dispatcher::unsent(SlaveLink& link, detail::TaskState& task, AttemptEnd end,
                         const std::string& why) {
   const auto id = TaskId::unpack(task.id);

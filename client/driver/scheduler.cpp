@@ -244,6 +244,7 @@ Verdict Scheduler::finished(TaskId id, SlaveId slave_id, Duration run_time, Atte
   const std::optional<Attempt> attempt = end_attempt(*task, id.index, *slave);
   if (!attempt) return {};
   slave->resting = slave->dry = false;
+  if (end != AttemptEnd::given_back) slave->last_end = now;
   if (end == AttemptEnd::value || end == AttemptEnd::exception) {
     learn(*slave, *task, id.index, run_time, now);
   }

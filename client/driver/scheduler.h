@@ -70,6 +70,10 @@ class Scheduler {
   /// time, for another slave, is its twin.
   void take(SlaveId slave, Time now, std::vector<TaskId>& out);
 
+  /// A task taken for this slave leaves later: something large travels ahead of it.
+  void delayed(TaskId task, SlaveId slave);
+  /// Now it has left.
+  void left(TaskId task, SlaveId slave, Time now);
   /// The slave reports starts only of tasks that run for more than a few milliseconds.
   void started(TaskId task, SlaveId slave, Time now);
   /// `run_time` is what the slave measured; it counts for `value` and `exception`.
@@ -118,6 +122,8 @@ class Scheduler {
     std::uint32_t probe = kNone;  // one task at a time measures the turnaround
     Time probe_sent{};
     double probe_wait = 0;  // seconds it was expected to wait behind others
+
+    Time last_end{};  // when an attempt there ended last
 
     TaskList held;
     TaskList pinned;
@@ -212,6 +218,9 @@ class Scheduler {
   bool at_the_tail() const { return queued_unpinned_ == 0 && idle_ready_ > 0; }
   bool wants_stragglers() const { return at_the_tail() && repeatable_sent_ > 0; }
   void find_stragglers(Time now);
+  std::optional<Duration> lag(const Slave& slave, const TaskRecord& task, bool has_slot,
+                              Time now) const;
+  void stamp(TaskId task, SlaveId slave, Time time);
   void take_back_from_suspended(Time now, std::vector<TakeBack>& out);
   void take_back_for_idle(Time now, std::vector<TakeBack>& out);
   void ask_back(Slave& slave, std::uint32_t count, double demand, Time now,

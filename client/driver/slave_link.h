@@ -37,6 +37,10 @@ class LinkOwner {
   virtual void printed(SlaveLink& link, proto::OutputText::Reader output) = 0;
   virtual void take_back_answered(SlaveLink& link, std::uint32_t given_back) = 0;
   virtual void note(SlaveLink& link, const std::string& text) = 0;
+  /// A task given to `send` leaves later: something large travels ahead of it.
+  virtual void delayed(SlaveLink& link, std::uint64_t task) = 0;
+  /// Now it leaves.
+  virtual void left(SlaveLink& link, std::uint64_t task) = 0;
   /// A task given to `send` did not leave: `why`.
   virtual void unsent(SlaveLink& link, detail::TaskState& task, AttemptEnd end,
                       const std::string& why) = 0;

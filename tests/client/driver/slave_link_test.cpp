@@ -156,6 +156,8 @@ struct Owner final : LinkOwner {
   void printed(SlaveLink&, proto::OutputText::Reader) override {}
   void take_back_answered(SlaveLink&, std::uint32_t) override {}
   void note(SlaveLink&, const std::string& text) override { notes.push_back(text); }
+  void delayed(SlaveLink&, std::uint64_t) override {}
+  void left(SlaveLink&, std::uint64_t) override {}
   void unsent(SlaveLink&, detail::TaskState& task, AttemptEnd end,
               const std::string& why) override {
     unsent_tasks[task.id] = {end, why};
