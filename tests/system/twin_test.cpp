@@ -202,6 +202,27 @@ TEST_CASE("the last task of a stopped worker is done by its twin, with a large a
   stop_worker(kMB);
 }
 
+TEST_CASE("a task is done by a twin if its slave was stopped before it could say that it began") {
+  play_scene([](Scene& scene) {
+    for (int i = 0; i < 4; ++i) (void)scene.bag.call<lag>(0, "", "", "", "");
+    scene.bag.wait();
+    auto& stopped = scene.slave("frodo").process();
+    stopped.stop();
+    std::vector<std::string> slaves;
+    for (int i = 0; i < 2; ++i)
+      scene.bag.call<lag>(i, "", "", "", "").then([&](const Answer& answer) {
+        slaves.push_back(answer.slave);
+      });
+    scene.bag.wait();
+    CHECK(slaves == std::vector<std::string>{"gandalf", "gandalf"});
+    CHECK(scene.cluster.slots() == 2);  // long before its slave was given up
+    stopped.resume();
+    scene.answers.push_back("gandalf");
+    scene.whole = true;
+    scene.check_the_end();
+  });
+}
+
 TEST_CASE("a worker that lost against the twin of its task is ended") {
   play_scene([](Scene& scene) {
     const auto first = scene.begin_the_last();
