@@ -74,6 +74,8 @@ class Scheduler {
   void delayed(TaskId task, SlaveId slave);
   /// Now it has left.
   void left(TaskId task, SlaveId slave, Time now);
+  /// Two attempts at it are on slaves.
+  bool has_twin(TaskId task);
   /// The slave reports starts only of tasks that run for more than a few milliseconds.
   void started(TaskId task, SlaveId slave, Time now);
   /// `run_time` is what the slave measured; it counts for `value` and `exception`.

@@ -125,6 +125,12 @@ void Scheduler::stamp(TaskId id, SlaveId slave, Time time) {
   }
 }
 
+bool Scheduler::has_twin(TaskId id) {
+  const TaskRecord* task = tasks_.find(id);
+  const TaskHistory* history = task ? tasks_.find_history(*task) : nullptr;
+  return history && task->state == State::sent && history->twin_holder != kNoSlave;
+}
+
 void Scheduler::find_stragglers(Time now) {
   stragglers_.clear();
   next_scan_ = now + std::clamp<Duration>(kLookAtTask * static_cast<std::int64_t>(sent_), 20ms, 1s);

@@ -181,10 +181,13 @@ TEST_CASE("a straggler of a repeatable bag gets one twin, and the twin that wins
 
 TEST_CASE("the first attempt may win over its twin") {
   StragglerBed bed;
+  CHECK_FALSE(bed.scheduler.has_twin(bed.task));
   bed.lag();
+  CHECK(bed.scheduler.has_twin(bed.task));
   const Verdict win = bed.finish(bed.slow, bed.task, AttemptEnd::value);
   CHECK(win.action == Action::deliver);
   CHECK(win.loser == bed.idle);
+  CHECK_FALSE(bed.scheduler.has_twin(bed.task));
   CHECK(bed.finish(bed.idle, bed.task, AttemptEnd::value).action == Action::ignore);
   CHECK(bed.scheduler.totals().sent == 0);
 }
