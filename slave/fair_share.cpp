@@ -10,6 +10,9 @@ namespace {
 constexpr double kHalfLife = 30;  // seconds
 /// Core-seconds too few to keep the memory of a driver that has gone.
 constexpr double kForgotten = 0.01;
+/// Core-seconds that one who holds a slot may be ahead of one who waits for it. To swap a slot
+/// wakes two workers and a driver, which takes far longer than a task that does nothing.
+constexpr double kTurn = 0.02;
 
 double seconds(FairShare::Time::duration d) {
   return std::chrono::duration<double>(d).count();
@@ -91,7 +94,7 @@ bool FairShare::should_yield(Client client, Time now) {
   auto& theirs = same ? waiting->second.use : identities_.at(waiting->second.identity);
   // Yield only down to an equal number of slots, or two clients would swap the same slot for ever.
   if (mine.holding <= theirs.holding) return false;
-  return mine.holding > theirs.holding + 1 || usage(mine, now) > usage(theirs, now);
+  return mine.holding > theirs.holding + 1 || usage(mine, now) > usage(theirs, now) + kTurn;
 }
 
 std::uint32_t FairShare::limit(Client client) const {

@@ -35,6 +35,8 @@ constexpr std::size_t kMostValueBytes = std::size_t{64} * 1024 * 1024;
 constexpr std::uint32_t kMostFailedStarts = 3;
 /// After the machine has refused a process, before it is asked for one again.
 constexpr auto kStartAgain = std::chrono::seconds(1);
+/// After an idle worker had no room for a task, before it is offered one again.
+constexpr auto kGiveAgain = milliseconds(10);
 
 }  // namespace
 
@@ -118,9 +120,13 @@ void Session::want_slots() {
 }
 
 void Session::ask_for_slots() {
-  const bool may_start =
-      !queue_.empty() &&
-      (queue_.front().is_command || idle_worker() != nullptr || Clock::now() >= start_again_);
+  const auto may_start_one = [&] {
+    if (queue_.empty()) return false;
+    if (queue_.front().is_command) return true;
+    const auto now = Clock::now();
+    return now >= give_again_ && (idle_worker() != nullptr || now >= start_again_);
+  };
+  const bool may_start = may_start_one();
   wanted_ = may_start ? queue_.front().cores : 0;
   slave_.slots.want(client_, wanted_);
 }
@@ -146,7 +152,12 @@ void Session::start_call(std::uint32_t cores) {
     return cannot_start(error.what());
   }
   worker->holding = cores;
-  give_one(*worker);
+  if (!give_one(*worker)) {
+    // It has not read what it was passed before. To ask for a slot at once would be answered at
+    // once, for ever.
+    give_again_ = Clock::now() + kGiveAgain;
+    start_ticking();
+  }
   worker->publish();
   if (worker->idle()) release_slots(*worker);
 }

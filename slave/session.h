@@ -158,6 +158,7 @@ class Session final : public WorkerOwner, public CommandsOwner {
   std::map<std::uint32_t, std::unique_ptr<Worker>> workers_;  ///< by slot number
   std::uint32_t failed_starts_ = 0;
   std::chrono::steady_clock::time_point start_again_{};  ///< no new worker before
+  std::chrono::steady_clock::time_point give_again_{};   ///< no task for an idle worker before
   bool draining_ = false;
   bool ticking_ = false;
   bool looking_ = false;

@@ -56,6 +56,8 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   void printed(SlaveLink& link, proto::OutputText::Reader output) override;
   void take_back_answered(SlaveLink& link, std::uint32_t given_back) override;
   void note(SlaveLink& link, const std::string& text) override;
+  void delayed(SlaveLink& link, std::uint64_t task) override;
+  void left(SlaveLink& link, std::uint64_t task) override;
   void unsent(SlaveLink& link, detail::TaskState& task, AttemptEnd end,
               const std::string& why) override;
   void link_progressed(SlaveLink& link) override;

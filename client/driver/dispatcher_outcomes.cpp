@@ -213,6 +213,14 @@ void Dispatcher::note(SlaveLink& link, const std::string& text) {
   console_.say(link.name() + ": " + text);
 }
 
+void Dispatcher::delayed(SlaveLink& link, std::uint64_t task) {
+  scheduler_.delayed(TaskId::unpack(task), link.id());
+}
+
+void Dispatcher::left(SlaveLink& link, std::uint64_t task) {
+  scheduler_.left(TaskId::unpack(task), link.id(), Clock::now());
+}
+
 void Dispatcher::unsent(SlaveLink& link, detail::TaskState& task, AttemptEnd end,
                         const std::string& why) {
   const auto id = TaskId::unpack(task.id);
@@ -220,10 +228,12 @@ void Dispatcher::unsent(SlaveLink& link, detail::TaskState& task, AttemptEnd end
     forget_loser(link, task.id, Duration(0), AttemptEnd::cancelled);
     return turn_soon();
   }
+  // What cannot be sent at all ends a task, unless another attempt has had it already.
+  if (end == AttemptEnd::exception && scheduler_.has_twin(id)) end = AttemptEnd::crashed;
   const Verdict verdict = scheduler_.finished(id, link.id(), Duration(0), end, Clock::now());
   if (verdict.action == Verdict::Action::deliver)
-    fail(id, end == AttemptEnd::cancelled ? cancelled_error(task)
-                                          : unsent_error(task, link.name(), why));
+    fail(id, verdict.end == AttemptEnd::cancelled ? cancelled_error(task)
+                                                  : unsent_error(task, link.name(), why));
   flush_completions();
   turn_soon();
 }

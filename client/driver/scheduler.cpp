@@ -14,7 +14,8 @@ constexpr std::uint32_t kMaxSlaves = 1u << 20;
 constexpr double kLongestTurnaround = 0.25;
 constexpr double kClearlyLonger = 1.5;
 constexpr float kTurnaroundDecay = 0.9995F;
-// A slave is topped up when it has less than this part of `ahead` left beyond its turnaround:
+// A slave is topped up when it has less than this part of `ahead` left beyond its turnaround, or of
+// `tasks_ahead`:
 // messages stay worth their price, and the new tasks arrive before the old ones are done.
 constexpr double kTopUpBelow = 0.5;
 constexpr float kSlowest = 64;
@@ -179,6 +180,7 @@ bool Scheduler::has_credit(const Slave& slave) const {
   if (slave.slots == 0 || slave.resting || slave.dry || slave.health.suspended()) return false;
   if (slave.health.on_trial()) return slave.held_tasks == 0;
   if (slave.held_cores < 2 * slave.slots) return true;
+  if (slave.held_tasks >= slave.slots + kTopUpBelow * options_.tasks_ahead) return false;
   const double enough =
       kTopUpBelow * to_seconds(options_.ahead) + static_cast<double>(slave.turnaround);
   return slave.held_tasks < 2 * slave.results && slave.work < slave.slots * enough;
@@ -242,6 +244,7 @@ Verdict Scheduler::finished(TaskId id, SlaveId slave_id, Duration run_time, Atte
   const std::optional<Attempt> attempt = end_attempt(*task, id.index, *slave);
   if (!attempt) return {};
   slave->resting = slave->dry = false;
+  if (end != AttemptEnd::given_back) slave->last_end = now;
   if (end == AttemptEnd::value || end == AttemptEnd::exception) {
     learn(*slave, *task, id.index, run_time, now);
   }

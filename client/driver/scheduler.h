@@ -14,8 +14,13 @@ namespace knee::driver {
 struct SchedulerOptions {
   /// Every slot has about this much estimated work ahead, plus the turnaround of its slave.
   Duration ahead = std::chrono::milliseconds(10);
-  /// Argument bytes in flight to one slave. A larger task goes alone.
+  /// Argument bytes of what waits at one slave while its slots are busy. Of tasks that are larger
+  /// only one waits there. What fills idle slots is not counted.
   std::uint64_t bytes_ahead = 8u << 20;
+  /// Tasks at one slave beyond its slots, however short they are: some 10 MB of its memory. That
+  /// covers a turnaround of 30 ms at a million tasks a second. A slave that many drivers share
+  /// takes long to answer each of them, and would by time alone be given all they have.
+  std::uint32_t tasks_ahead = 32'768;
 };
 
 /// Decides which slave runs which task, and what becomes of a task whose attempt ended.
@@ -65,6 +70,12 @@ class Scheduler {
   /// time, for another slave, is its twin.
   void take(SlaveId slave, Time now, std::vector<TaskId>& out);
 
+  /// A task taken for this slave leaves later: something large travels ahead of it.
+  void delayed(TaskId task, SlaveId slave);
+  /// Now it has left.
+  void left(TaskId task, SlaveId slave, Time now);
+  /// Two attempts at it are on slaves.
+  bool has_twin(TaskId task);
   /// The slave reports starts only of tasks that run for more than a few milliseconds.
   void started(TaskId task, SlaveId slave, Time now);
   /// `run_time` is what the slave measured; it counts for `value` and `exception`.
@@ -113,6 +124,8 @@ class Scheduler {
     std::uint32_t probe = kNone;  // one task at a time measures the turnaround
     Time probe_sent{};
     double probe_wait = 0;  // seconds it was expected to wait behind others
+
+    Time last_end{};  // when an attempt there ended last
 
     TaskList held;
     TaskList pinned;
@@ -192,6 +205,7 @@ class Scheduler {
   bool wake_dry(Time now);
   void wake_all_dry(Time now);
   Fit fit(const Slave& slave, const TaskRecord& task, const Intake& intake) const;
+  bool has_room_for_bytes(const Slave& slave, const TaskRecord& task) const;
   bool outlasts(const Slave& slave, const TaskRecord& task, Time now) const;
   bool may_run_on(const Slave& slave, const TaskRecord& task, Time now) const;
   void take_from(TaskList& list, Slave& slave, Intake& intake);
@@ -206,6 +220,9 @@ class Scheduler {
   bool at_the_tail() const { return queued_unpinned_ == 0 && idle_ready_ > 0; }
   bool wants_stragglers() const { return at_the_tail() && repeatable_sent_ > 0; }
   void find_stragglers(Time now);
+  std::optional<Duration> lag(const Slave& slave, const TaskRecord& task, bool has_slot,
+                              Time now) const;
+  void stamp(TaskId task, SlaveId slave, Time time);
   void take_back_from_suspended(Time now, std::vector<TakeBack>& out);
   void take_back_for_idle(Time now, std::vector<TakeBack>& out);
   void ask_back(Slave& slave, std::uint32_t count, double demand, Time now,

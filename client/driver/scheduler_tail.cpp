@@ -17,7 +17,8 @@ constexpr Duration kLookAtTask = 500ns;
 constexpr double kWorthMoving = 1e-3;
 // A slave that had nothing to give is left alone for a while.
 constexpr Duration kLeaveAlone = 50ms;
-// A slave that has not answered for this long may hang: what it holds counts as running.
+// A slave that has not answered for this long may hang: what it holds counts as running. The start
+// of a worker takes less.
 constexpr Duration kNoAnswer = 1s;
 
 }  // namespace
@@ -105,25 +106,66 @@ double Scheduler::wait_of_last(const Slave& slave, Time now) const {
   return oldest.started ? std::max(estimated, to_seconds(oldest.age(now))) : estimated;
 }
 
+void Scheduler::delayed(TaskId id, SlaveId slave) {
+  stamp(id, slave, Time::max());
+}
+
+void Scheduler::left(TaskId id, SlaveId slave, Time now) {
+  stamp(id, slave, now);
+}
+
+void Scheduler::stamp(TaskId id, SlaveId slave, Time time) {
+  TaskRecord* task = tasks_.find(id);
+  if (!task || task->state == State::queued) return;
+  if (task->holder == slave) {
+    if (!task->started) task->sent_at(time);
+  } else if (TaskHistory* history = tasks_.find_history(*task);
+             history && history->twin_holder == slave && !history->twin_started) {
+    history->twin_since = time;
+  }
+}
+
+bool Scheduler::has_twin(TaskId id) {
+  const TaskRecord* task = tasks_.find(id);
+  const TaskHistory* history = task ? tasks_.find_history(*task) : nullptr;
+  return history && task->state == State::sent && history->twin_holder != kNoSlave;
+}
+
 void Scheduler::find_stragglers(Time now) {
   stragglers_.clear();
   next_scan_ = now + std::clamp<Duration>(kLookAtTask * static_cast<std::int64_t>(sent_), 20ms, 1s);
   for (const Slave& slave : slaves_) {
-    const bool hangs = slave.take_back_pending && now - slave.take_back_asked > kNoAnswer;
+    std::uint32_t cores = 0;
+    for (const std::uint32_t twin : slave.twins) cores += tasks_[twin].cores;
     for (std::uint32_t index = slave.held.head; index != kNone; index = tasks_[index].next) {
       const TaskRecord& task = tasks_[index];
+      cores += task.cores;
       if (!task.repeatable || task.state != State::sent || task.cancelled) continue;
-      if (task.attempts_left < 2 || !(task.started || hangs)) continue;
+      if (task.attempts_left < 2) continue;
       const TaskHistory* history = tasks_.find_history(task);
       if (history && history->twin_holder != kNoSlave) continue;
       const DurationEstimate& duration = kinds_[task.kind].duration;
-      const Duration age = task.age(now);
-      if (!duration.known() || to_seconds(age) <= duration.straggler_after()) continue;
-      stragglers_.push_back({age, tasks_.id(index)});
+      const std::optional<Duration> age = lag(slave, task, cores <= slave.slots, now);
+      if (!age || !duration.known() || to_seconds(*age) <= duration.straggler_after()) continue;
+      stragglers_.push_back({*age, tasks_.id(index)});
     }
   }
   std::sort(stragglers_.begin(), stragglers_.end(),
             [](const Straggler& a, const Straggler& b) { return a.age < b.age; });
+}
+
+/// For how long a task must have been running; none if it may still wait. `has_slot`: those sent
+/// to its slave before it leave a slot for it.
+std::optional<Duration> Scheduler::lag(const Slave& slave, const TaskRecord& task, bool has_slot,
+                                       Time now) const {
+  if (task.started) return task.age(now);
+  const bool hangs = slave.take_back_pending && now - slave.take_back_asked > kNoAnswer;
+  if (hangs) return task.has_left() ? task.age(now) : now - slave.take_back_asked;
+  // One that waits behind others is taken back. This one should have started when it came, or when
+  // one before it ended; that nothing is heard of it says that its slave or the line stands still.
+  if (!has_slot || !task.has_left()) return std::nullopt;
+  return std::min(task.age(now), now - slave.last_end) - kNoAnswer -
+         to_duration(static_cast<double>(slave.turnaround));
 }
 
 }  // namespace knee::driver

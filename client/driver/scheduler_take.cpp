@@ -138,8 +138,9 @@ Scheduler::Fit Scheduler::fit(const Slave& slave, const TaskRecord& task,
   if (task.cores > slave.slots) return Fit::unsuitable;
   if (slave.end && outlasts(slave, task, intake.now)) return Fit::unsuitable;
   if (slave.health.on_trial() && slave.held_tasks > 0) return Fit::full;
-  if (slave.bytes > 0 && slave.bytes + task.bytes > options_.bytes_ahead) return Fit::full;
   if (slave.held_cores + task.cores <= slave.slots) return Fit::yes;
+  if (slave.held_tasks >= slave.slots + options_.tasks_ahead) return Fit::full;
+  if (!has_room_for_bytes(slave, task)) return Fit::full;
   // A task of several cores can only start after slots were kept free for it: its slave does that.
   const bool needs_share = task.pinned == kNoSlave && task.cores == 1;
   if (needs_share && intake.ahead_left == 0) return Fit::full;
@@ -154,6 +155,22 @@ Scheduler::Fit Scheduler::fit(const Slave& slave, const TaskRecord& task,
   const double credit =
       slave.slots * (to_seconds(options_.ahead) + static_cast<double>(slave.turnaround));
   return slave.work + seconds_on(slave, task) * task.cores <= credit ? Fit::yes : Fit::full;
+}
+
+/// Whether one more may wait there while the slots are busy, with those that were sent first: only
+/// bytes that wait count. Slow only when there are many bytes.
+bool Scheduler::has_room_for_bytes(const Slave& slave, const TaskRecord& task) const {
+  if (slave.bytes + task.bytes <= options_.bytes_ahead) return true;
+  std::uint64_t waiting = slave.bytes;
+  std::uint32_t cores = 0;
+  const auto runs = [&](std::uint32_t index) {
+    cores += tasks_[index].cores;
+    if (cores <= slave.slots) waiting -= tasks_[index].bytes;
+  };
+  for (const std::uint32_t twin : slave.twins) runs(twin);
+  for (std::uint32_t i = slave.held.head; i != kNone && cores < slave.slots; i = tasks_[i].next)
+    runs(i);
+  return waiting == 0 || waiting + task.bytes <= options_.bytes_ahead;
 }
 
 /// An unknown kind counts as as long as the credit of a slot.
@@ -247,9 +264,7 @@ void Scheduler::take_twins(Slave& slave, Intake& intake) {
     }
     const bool was_there =
         task->holder == slave.id || (history && history->has_failed_on(slave.id));
-    const bool fits =
-        slave.held_cores + task->cores <= slave.slots &&
-        slave.bytes + task->bytes <= std::max<std::uint64_t>(options_.bytes_ahead, task->bytes);
+    const bool fits = slave.held_cores + task->cores <= slave.slots;
     if (was_there || !fits || outlasts(slave, *task, intake.now)) {
       ++passed_over;
       continue;

@@ -44,20 +44,25 @@ kj::Duration retry_delay(unsigned failures) {
   return delay / 2 + delay * static_cast<int>(random_source()() % 1000) / 2000;
 }
 
-/// Collects a streamed value into a Bytes or a string.
+/// Collects a streamed value into a Bytes or a string. A slave may hold it for longer than the
+/// value is wanted: then `into` is null.
 template <class Into>
 class PayloadSink final : public proto::ByteSink::Server {
  public:
-  explicit PayloadSink(Into& into) : into_(into) {}
+  PayloadSink(std::shared_ptr<Into*> into, std::uint64_t size)
+      : into_(std::move(into)), size_(size) {}
   kj::Promise<void> write(WriteContext context) override {
     const auto bytes = context.getParams().getBytes();
-    into_.append(reinterpret_cast<const char*>(bytes.begin()), bytes.size());
+    KJ_REQUIRE(*into_ != nullptr, "nobody waits for this value any more");
+    KJ_REQUIRE(bytes.size() <= size_ - (*into_)->size(), "a value is longer than was said");
+    (*into_)->append(reinterpret_cast<const char*>(bytes.begin()), bytes.size());
     return kj::READY_NOW;
   }
   kj::Promise<void> done(DoneContext) override { return kj::READY_NOW; }
 
  private:
-  Into& into_;
+  std::shared_ptr<Into*> into_;  ///< shared with the fetch, which ends first or last
+  std::uint64_t size_;
 };
 
 /// About what a batch takes: a message of one piece is read much faster than one of many.
@@ -317,13 +322,21 @@ void SlaveLink::drop_value(std::uint64_t value) {
 }
 
 kj::Promise<void> SlaveLink::fetch(std::uint64_t value, std::uint64_t size, detail::Bytes& into) {
-  into.reserve(size);
-  return fetch_into(value, kj::heap<PayloadSink<detail::Bytes>>(into));
+  return fetch_to(value, size, into);
 }
 
 kj::Promise<void> SlaveLink::fetch(std::uint64_t value, std::uint64_t size, std::string& into) {
+  return fetch_to(value, size, into);
+}
+
+template <class Into>
+kj::Promise<void> SlaveLink::fetch_to(std::uint64_t value, std::uint64_t size, Into& into) {
   into.reserve(size);
-  return fetch_into(value, kj::heap<PayloadSink<std::string>>(into));
+  auto wanted = std::make_shared<Into*>(&into);
+  auto over = kj::defer([wanted] { *wanted = nullptr; });
+  return fetch_into(value, kj::heap<PayloadSink<Into>>(wanted, size))
+      .then([&into, size] { KJ_REQUIRE(into.size() == size, "a value is shorter than was said"); })
+      .attach(kj::mv(over));
 }
 
 kj::Promise<void> SlaveLink::fetch_into(std::uint64_t value, proto::ByteSink::Client sink) {

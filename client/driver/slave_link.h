@@ -37,6 +37,10 @@ class LinkOwner {
   virtual void printed(SlaveLink& link, proto::OutputText::Reader output) = 0;
   virtual void take_back_answered(SlaveLink& link, std::uint32_t given_back) = 0;
   virtual void note(SlaveLink& link, const std::string& text) = 0;
+  /// A task given to `send` leaves later: something large travels ahead of it.
+  virtual void delayed(SlaveLink& link, std::uint64_t task) = 0;
+  /// Now it leaves.
+  virtual void left(SlaveLink& link, std::uint64_t task) = 0;
   /// A task given to `send` did not leave: `why`.
   virtual void unsent(SlaveLink& link, detail::TaskState& task, AttemptEnd end,
                       const std::string& why) = 0;
@@ -89,7 +93,8 @@ class SlaveLink {
   void feed(std::uint64_t task, std::shared_ptr<InputSource> source);
   /// A command was refused: its inputs may be gone from the slave's store.
   void forget_inputs(const CommandJob& job) { inputs_.forget(job.inputs); }
-  /// Fetches a large result into `into`, which must live as long as the promise.
+  /// Fetches a large result into `into`, which is empty and must live as long as the promise. Fails
+  /// if it is not `size` long.
   kj::Promise<void> fetch(std::uint64_t value, std::uint64_t size, detail::Bytes& into);
   kj::Promise<void> fetch(std::uint64_t value, std::uint64_t size, std::string& into);
   /// Keeps a promise as long as this connection lasts; it is dropped before `link_down`. Its
@@ -115,6 +120,8 @@ class SlaveLink {
   kj::Promise<void> send_inputs(CommandJob& job, std::shared_ptr<AttemptEnd> failure);
   kj::Promise<void> put_value(detail::TaskState& task);
   kj::Promise<void> announce(const detail::SharedBlobRef& blob);
+  template <class Into>
+  kj::Promise<void> fetch_to(std::uint64_t value, std::uint64_t size, Into& into);
   kj::Promise<void> fetch_into(std::uint64_t value, proto::ByteSink::Client sink);
   kj::Promise<void> open_session(proto::Slave::Client slave);
   void receive(proto::Update::Reader update);

@@ -29,6 +29,7 @@ void SlaveLink::send_later(detail::TaskState& task) {
   auto canceler = kj::heap<kj::Canceler>();
   auto sent = canceler->wrap(kj::evalNow([&] { return send_when_room(task, failure, kPatience); }));
   leaving_.emplace(id, Leaving{kj::mv(canceler), failure, Access::share(task)});
+  owner_.delayed(*this, id);
   auto unsent = [this, &task, id](AttemptEnd end, const std::string& why) {
     leaving_.erase(id);
     --tasks_here_;
@@ -38,6 +39,7 @@ void SlaveLink::send_later(detail::TaskState& task) {
       [this, &task, id, keep = Access::share(task)]() -> kj::Promise<void> {
         auto* one = &task;
         leaving_.erase(id);
+        owner_.left(*this, id);
         exchange({&one, 1});
         return kj::READY_NOW;
       },

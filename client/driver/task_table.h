@@ -28,8 +28,10 @@ struct TaskRecord {
   SlaveId pinned = kNoSlave;
   SlaveId holder = kNoSlave;
   std::uint32_t history = kNone;  ///< index of its TaskHistory, which few tasks have
-  std::int64_t order = 0;         ///< queued: place in the line; sent: when it was sent or started
-  float estimate = 0;             ///< seconds it was expected to run when it was sent
+  /// Queued: place in the line. Sent: when it was sent or started; Time::max() while it has not
+  /// left, because something large travels ahead of it.
+  std::int64_t order = 0;
+  float estimate = 0;  ///< seconds it was expected to run when it was sent
   std::uint16_t cores = 1;
   std::uint8_t attempts_left = 1;
   State state : 2 = State::unused;
@@ -40,6 +42,7 @@ struct TaskRecord {
   bool retried : 1 = false;  ///< has failed somewhere: waits in the line of retries
 
   void sent_at(Time now) { order = now.time_since_epoch().count(); }
+  bool has_left() const { return order != Time::max().time_since_epoch().count(); }
   Duration age(Time now) const { return now.time_since_epoch() - Duration(order); }
 };
 static_assert(sizeof(TaskRecord) == 48, "ten million queued tasks should fit into 480 MB");

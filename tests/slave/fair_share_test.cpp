@@ -264,6 +264,54 @@ TEST_CASE("sessions of one identity share its slots as identities share all") {
   CHECK_FALSE(slots.should_yield(other, kStart + 1s));
 }
 
+TEST_CASE("equals that share a slot take turns, and do not swap it after every task") {
+  const bool same = GENERATE(true, false);
+  FairShare slots(1);
+  std::vector<Client> clients;
+  for (int i = 0; i < 5; ++i)
+    clients.push_back(slots.add(same ? "anna" : "anna" + std::to_string(i)));
+  for (const auto client : clients) slots.want(client, 1);
+  Time now = kStart;
+  std::map<Client, double> used;
+  int swaps = 0;
+  std::optional<Client> holder;
+  while (now < kStart + 10s) {
+    if (!holder) holder = slots.grant(now);
+    REQUIRE(holder);
+    now += 100us;  // one task
+    used[*holder] += 100e-6;
+    if (!slots.should_yield(*holder, now)) continue;
+    ++swaps;
+    slots.give_back(*holder, 1, now);
+    slots.want(*holder, 1);
+    holder.reset();
+  }
+  CHECK(swaps <= 10'000 / 20);
+  CHECK(swaps > 100);  // nobody waits long
+  for (const auto client : clients) CHECK(used[client] == Approx(2).epsilon(0.05));
+}
+
+TEST_CASE("who has used clearly less gets a slot at once") {
+  FairShare slots(1);
+  const auto greedy = slots.add("anna");
+  const auto modest = slots.add("bert");
+  slots.want(greedy, 1);
+  REQUIRE(slots.grant(kStart) == greedy);
+  Time now = kStart + 1s;
+  for (int i = 0; i < 10; ++i) {
+    slots.want(modest, 1);
+    REQUIRE(slots.should_yield(greedy, now));
+    slots.give_back(greedy, 1, now);
+    slots.want(greedy, 1);
+    REQUIRE(slots.grant(now) == modest);
+    now += 1ms;
+    CHECK_FALSE(slots.should_yield(modest, now));
+    slots.give_back(modest, 1, now);
+    REQUIRE(slots.grant(now) == greedy);
+    now += 1ms;
+  }
+}
+
 TEST_CASE("a client's limit is its own, or all slots") {
   FairShare slots(8);
   const auto anna = slots.add("anna");

@@ -30,9 +30,17 @@ class PlayedWorker {
       : socket_(std::move(channel)), control_(std::move(control)) {}
 
   void say_ready() {
+    passed_ = UniqueFd(::dup(socket_.get()));
     channel_.emplace(std::move(socket_));
     channel_->put(records_.build<proto::FromWorker>([](auto root) { root.setReady(); }),
                   channel::WorkerEnd::Bell::at_once);
+  }
+
+  /// Reads and drops the large arguments it was passed so far.
+  void drop_values() {
+    char bytes[8];
+    while (::recv(passed_.get(), bytes, sizeof bytes, MSG_DONTWAIT) > 0) {
+    }
   }
 
   /// Claims the next task and begins it. None: there is nothing to do.
@@ -87,6 +95,7 @@ class PlayedWorker {
   /// Ends as a process would.
   void die(const process::DeathRecord& record) {
     channel_.reset();
+    passed_.reset();
     socket_.reset();
     const auto bytes = process::encode(record);
     REQUIRE(::send(control_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) > 0);
@@ -113,6 +122,7 @@ class PlayedWorker {
   }
 
   UniqueFd socket_;
+  UniqueFd passed_;  ///< the same socket, once the channel has it
   UniqueFd control_;
   channel::RecordBuilder records_;
   std::optional<channel::WorkerEnd> channel_;

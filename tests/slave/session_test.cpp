@@ -56,6 +56,7 @@ struct Place {
     std::uint64_t grace = 0;
     std::uint64_t timeout = 0;
     std::uint16_t cores = 1;
+    bool large = false;  ///< the tasks' arguments came ahead, by their ids
   };
   void send(Session& session, const Sent& sent) {
     capnp::MallocMessageBuilder message;
@@ -65,6 +66,7 @@ struct Place {
       tasks[i].setId(sent.tasks[i]);
       tasks[i].setTimeout(sent.timeout);
       tasks[i].setCores(sent.cores);
+      if (sent.large) tasks[i].initArguments().setValue(sent.tasks[i]);
     }
     auto cancel = work.initCancel(static_cast<unsigned>(sent.cancel.size()));
     for (unsigned i = 0; i < cancel.size(); ++i) cancel.set(i, sent.cancel[i]);
@@ -139,9 +141,11 @@ struct Place {
 
   void grant() {
     if (std::exchange(granting, true)) return;
-    while (const auto client = slots.grant(std::chrono::steady_clock::now()))
+    for (int grants = 0; const auto client = slots.grant(std::chrono::steady_clock::now());) {
+      if (++grants > 10'000) throw std::logic_error("the slots are granted for ever");
       for (auto& session : sessions)
         if (session.client() == *client) session.granted();
+    }
     granting = false;
   }
 
@@ -217,6 +221,25 @@ TEST_CASE("tasks are taken back youngest first, but for those that have begun") 
   worker.finish();
   CHECK(place.told(session).values == Ids{1});
   CHECK_FALSE(worker.begin());
+}
+
+TEST_CASE("a worker that reads nothing while it starts does not keep the slave busy for ever") {
+  Place place;
+  auto& session = place.open();
+  session.values().put_argument(1, channel::SharedMemory::create("value", 4096));
+  place.send(session, {.tasks = {1}, .large = true});
+  REQUIRE(place.workers() == 1);
+  // Each of these takes its task back from the worker and gives it again, with its value: until
+  // the worker's socket is full.
+  for (int i = 0; i < 2000; ++i) place.send(session, {.cancel = {99}});
+  auto& worker = place.ready(0);
+  worker.drop_values();
+  std::optional<std::uint64_t> begun;
+  REQUIRE(place.wait_until([&] { return begun || (begun = worker.begin()); }));
+  CHECK(begun == 1U);
+  worker.finish();
+  CHECK(place.told(session).values == Ids{1});
+  CHECK(place.busy() == 0);
 }
 
 TEST_CASE("a take-back of nothing is answered, too") {

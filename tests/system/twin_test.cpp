@@ -4,6 +4,7 @@
 #include <unistd.h>
 #include <catch2/catch.hpp>
 
+#include <filesystem>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -202,6 +203,27 @@ TEST_CASE("the last task of a stopped worker is done by its twin, with a large a
   stop_worker(kMB);
 }
 
+TEST_CASE("a task is done by a twin if its slave was stopped before it could say that it began") {
+  play_scene([](Scene& scene) {
+    for (int i = 0; i < 4; ++i) (void)scene.bag.call<lag>(0, "", "", "", "");
+    scene.bag.wait();
+    auto& stopped = scene.slave("frodo").process();
+    stopped.stop();
+    std::vector<std::string> slaves;
+    for (int i = 0; i < 2; ++i)
+      scene.bag.call<lag>(i, "", "", "", "").then([&](const Answer& answer) {
+        slaves.push_back(answer.slave);
+      });
+    scene.bag.wait();
+    CHECK(slaves == std::vector<std::string>{"gandalf", "gandalf"});
+    CHECK(scene.cluster.slots() == 2);  // long before its slave was given up
+    stopped.resume();
+    scene.answers.push_back("gandalf");
+    scene.whole = true;
+    scene.check_the_end();
+  });
+}
+
 TEST_CASE("a worker that lost against the twin of its task is ended") {
   play_scene([](Scene& scene) {
     const auto first = scene.begin_the_last();
@@ -300,6 +322,36 @@ TEST_CASE("a command that lags gets a twin, and one of them is the result") {
     CHECK(marks_in(started).size() == 2);
     const auto loser = runner(started, 0).pid;
     CHECK(wait_until([&] { return !is_alive(loser); }));
+    scene.check_the_end();
+  });
+}
+
+TEST_CASE("a command goes on whose input was removed when its twin was to be sent") {
+  play_scene([](Scene& scene) {
+    const auto input = scene.folder / "input";
+    leave_mark(input, "something");
+    const auto command = [&](const std::string& script) {
+      knee::Command one;
+      one.arguments = {"sh", "-c", "sleep 0.1; " + script};
+      one.inputs = {{input, "input"}};
+      return one;
+    };
+    for (int i = 0; i < 4; ++i) (void)scene.bag.run(command("true"));
+    scene.bag.wait();
+    const auto started = scene.folder / "started";
+    const auto go = scene.folder / "go";
+    scene.bag
+        .run(command("echo x $$ >> " + started + "; until [ -e " + go + " ]; do sleep 0.05; done"))
+        .then([&](const knee::CommandResult& result) { scene.answers.push_back(result.slave); });
+    wait_for_marks(started);
+    std::filesystem::remove(input);
+    // Long after it has lagged for long enough: that its twin cannot be sent is no failure of it.
+    CHECK_FALSE(wait_until([&] { return scene.bag.counts().failed != 0; }, 2s));
+    leave_mark(go, "");
+    scene.bag.wait();
+    CHECK(scene.answers.size() == 1);
+    CHECK(marks_in(started).size() == 1);
+    scene.whole = true;
     scene.check_the_end();
   });
 }

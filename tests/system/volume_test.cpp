@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tests/system/harness/leak_check.h"
+#include "tests/system/harness/marks.h"
 #include "tests/system/harness/process_view.h"
 #include "tests/system/tasks.h"
 
@@ -35,6 +36,13 @@ std::string block(int number) {
   return std::string(100'000, static_cast<char>('a' + number % 26));
 }
 
+/// Returns when so many have begun.
+std::size_t meet(std::string bytes, std::string here, std::size_t count) {
+  leave_mark(here, "");
+  wait_for_marks(here, count);
+  return bytes.size();
+}
+
 /// Watches how much memory processes have, on a thread of its own, until it is destroyed.
 class MemoryWatch {
  public:
@@ -54,6 +62,22 @@ class MemoryWatch {
 };
 
 }  // namespace
+
+TEST_CASE("tasks whose arguments are large run on all slots of a slave at once") {
+  SlaveProcess slave({.slots = 2});
+  const LeakCheck leaks({&slave});
+  const TemporaryFolder folder;
+  {
+    knee::Cluster cluster(reaching(slave));
+    auto bag = cluster.bag();
+    constexpr std::size_t kSize = 10'000'000;
+    auto one = bag.call<meet>(std::string(kSize, 'x'), folder / "here", 2u);
+    auto two = bag.call<meet>(std::string(kSize, 'y'), folder / "here", 2u);
+    CHECK(one.get() == kSize);
+    CHECK(two.get() == kSize);
+  }
+  CHECK(leaks.found() == "");
+}
 
 TEST_CASE("64 MiB go there and come back, byte for byte") {
   SlaveProcess slave({.slots = 1});

@@ -181,10 +181,13 @@ TEST_CASE("a straggler of a repeatable bag gets one twin, and the twin that wins
 
 TEST_CASE("the first attempt may win over its twin") {
   StragglerBed bed;
+  CHECK_FALSE(bed.scheduler.has_twin(bed.task));
   bed.lag();
+  CHECK(bed.scheduler.has_twin(bed.task));
   const Verdict win = bed.finish(bed.slow, bed.task, AttemptEnd::value);
   CHECK(win.action == Action::deliver);
   CHECK(win.loser == bed.idle);
+  CHECK_FALSE(bed.scheduler.has_twin(bed.task));
   CHECK(bed.finish(bed.idle, bed.task, AttemptEnd::value).action == Action::ignore);
   CHECK(bed.scheduler.totals().sent == 0);
 }
@@ -218,6 +221,106 @@ TEST_CASE("a task that takes less than twice as long as others, or under 50 ms, 
   quick.now += 100ms;
   quick.turn();
   CHECK(quick.holds(idle) == 1);
+}
+
+TEST_CASE("a task that should have started gets a twin, though nothing was heard of it") {
+  Bed bed;
+  bed.teach(0, 100ms);
+  const SlaveId stands_still = bed.slave(2);
+  const TaskId task = bed.submit_one(StragglerBed::repeatable());
+  bed.turn();
+  REQUIRE(bed.holds(stands_still, task));
+  const SlaveId idle = bed.slave(1);
+  bed.now += 1s;  // news may take so long
+  bed.turn();
+  CHECK(bed.holds(idle) == 0);
+  bed.now = bed.scheduler.next_deadline(bed.now).value() + 1s;
+  bed.turn();
+  CHECK(bed.holds(idle, task));
+  CHECK(bed.finish(idle, task, AttemptEnd::value).loser == stands_still);
+}
+
+TEST_CASE("no twin for a task that waits behind others, until its turn has come and gone") {
+  Bed bed;
+  bed.teach(0, 100ms);
+  const SlaveId busy = bed.slave(1);
+  const std::vector<TaskId> tasks = bed.submit(2, StragglerBed::repeatable());
+  bed.turn();
+  REQUIRE(bed.holds(busy) == 2);
+  bed.scheduler.started(tasks[0], busy, bed.now);
+  const SlaveId idle = bed.slave(1);
+  bed.now += 150ms;
+  REQUIRE(bed.take_backs().size() == 1);
+  bed.scheduler.take_back_done(busy, 0, bed.now);  // it was just about to start
+  bed.now += 10s;
+  bed.turn();
+  CHECK(bed.holds(idle, tasks[0]));
+  CHECK_FALSE(bed.holds(idle, tasks[1]));
+  bed.finish(busy, tasks[0], AttemptEnd::value);
+  bed.finish(idle, tasks[0], AttemptEnd::cancelled);
+  bed.now += 500ms;
+  bed.turn();
+  CHECK(bed.holds(idle) == 0);
+  bed.now += 1s;
+  bed.turn();
+  CHECK(bed.holds(idle, tasks[1]));
+}
+
+TEST_CASE("a slave whose answers take long is given that time to report a start") {
+  Bed bed;
+  bed.teach(0, 100ms);
+  const SlaveId far = bed.slave(1);
+  for (int i = 0; i < 40; ++i) {
+    TaskFacts pinned;
+    pinned.pinned = far;
+    bed.submit_one(pinned);
+    bed.turn();
+    bed.now += 340ms;
+    bed.finish_next(far, AttemptEnd::value, 100ms);
+  }
+  const Duration turnaround = bed.scheduler.state_of(far).turnaround;
+  REQUIRE(turnaround > 200ms);
+  const TaskId task = bed.submit_one(StragglerBed::repeatable());
+  bed.turn();
+  REQUIRE(bed.holds(far, task));
+  const SlaveId idle = bed.slave(1);
+  bed.now += 1200ms + turnaround - 10ms;
+  bed.turn();
+  CHECK(bed.holds(idle) == 0);
+  bed.now += 100ms;
+  bed.turn();
+  CHECK(bed.holds(idle, task));
+}
+
+TEST_CASE("no twin for a task that has not left, as what travels ahead of it is large") {
+  Bed bed;
+  bed.teach(0, 100ms);
+  const SlaveId slow = bed.slave(1);
+  const TaskId task = bed.submit_one(StragglerBed::repeatable());
+  bed.turn();
+  bed.scheduler.delayed(task, slow);
+  const SlaveId idle = bed.slave(1);
+  bed.now += 1min;
+  bed.turn();
+  CHECK(bed.holds(idle) == 0);
+  bed.scheduler.left(task, slow, bed.now);
+  bed.now += 1s;
+  bed.turn();
+  CHECK(bed.holds(idle) == 0);
+  bed.now += 1s;
+  bed.turn();
+  REQUIRE(bed.holds(idle, task));
+  // The same of the twin, which is alone when the slave of the first is lost.
+  bed.scheduler.delayed(task, idle);
+  bed.lose(slow);
+  const SlaveId third = bed.slave(1);
+  bed.now += 1min;
+  bed.turn();
+  CHECK(bed.holds(third) == 0);
+  bed.scheduler.left(task, idle, bed.now);
+  bed.now += 2s;
+  bed.turn();
+  CHECK(bed.holds(third, task));
 }
 
 TEST_CASE("the scheduler asks to be called for stragglers") {

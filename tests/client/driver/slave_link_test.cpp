@@ -32,6 +32,18 @@ struct SlaveFacts {
   int blobs = 0;
   int announced = 0;
   bool open = false;  ///< values are taken in; else they stop at their first byte
+  kj::Maybe<proto::ByteSink::Client> result_sink;  ///< of a result that was asked for
+  kj::Maybe<kj::Own<kj::PromiseFulfiller<void>>> result_sent;
+
+  /// Some bytes of the result. Whether the driver took them.
+  bool send_result(const std::string& bytes, kj::WaitScope& scope) {
+    auto write = KJ_ASSERT_NONNULL(result_sink).writeRequest();
+    write.setBytes({reinterpret_cast<const kj::byte*>(bytes.data()), bytes.size()});
+    return write.send()
+        .then([] { return true; }, [](kj::Exception&&) { return false; })
+        .wait(scope);
+  }
+  void end_result() { KJ_ASSERT_NONNULL(result_sent)->fulfill(); }
   std::vector<kj::Own<kj::PromiseFulfiller<void>>> stopped;
 
   void let_in() {
@@ -106,6 +118,12 @@ class FakeSession final : public proto::Session::Server {
     context.getResults().setSink(kj::heap<FakeSink>(facts_, kj::mv(done)));
     return kj::READY_NOW;
   }
+  kj::Promise<void> getValue(GetValueContext context) override {
+    facts_.result_sink = context.getParams().getSink();
+    auto paf = kj::newPromiseAndFulfiller<void>();
+    facts_.result_sent = kj::mv(paf.fulfiller);
+    return kj::mv(paf.promise);
+  }
 
  private:
   SlaveFacts& facts_;
@@ -156,6 +174,8 @@ struct Owner final : LinkOwner {
   void printed(SlaveLink&, proto::OutputText::Reader) override {}
   void take_back_answered(SlaveLink&, std::uint32_t) override {}
   void note(SlaveLink&, const std::string& text) override { notes.push_back(text); }
+  void delayed(SlaveLink&, std::uint64_t) override {}
+  void left(SlaveLink&, std::uint64_t) override {}
   void unsent(SlaveLink&, detail::TaskState& task, AttemptEnd end,
               const std::string& why) override {
     unsent_tasks[task.id] = {end, why};
@@ -338,4 +358,39 @@ TEST_CASE("a shared value that nobody waits for any more may fail") {
   place.settle();
   CHECK(place.facts.blobs_to_fail == 0);
   CHECK(place.owner.unsent_tasks.at(1).end == AttemptEnd::cancelled);
+}
+
+TEST_CASE("a result that ends early is no result, and what comes after its end is refused") {
+  Place place;
+  std::string into;
+  auto fetched = place.link.fetch(7, 10, into);
+  place.settle();
+  CHECK(place.facts.send_result("123456789", place.io.waitScope));
+  place.facts.end_result();
+  CHECK_THROWS_WITH(fetched.wait(place.io.waitScope), Catch::Contains("shorter than was said"));
+  CHECK_FALSE(place.facts.send_result("0", place.io.waitScope));
+  CHECK(into == "123456789");
+}
+
+TEST_CASE("a result that is longer than was said is refused") {
+  Place place;
+  std::string into;
+  auto fetched = place.link.fetch(7, 3, into);
+  place.settle();
+  CHECK(place.facts.send_result("12", place.io.waitScope));
+  CHECK_FALSE(place.facts.send_result("34", place.io.waitScope));
+  place.facts.end_result();
+  CHECK_THROWS(fetched.wait(place.io.waitScope));
+  CHECK(into == "12");
+}
+
+TEST_CASE("nothing is written for a fetch that was given up") {
+  Place place;
+  auto into = std::make_unique<std::string>();
+  {
+    auto fetched = place.link.fetch(7, 10, *into);
+    place.settle();
+  }
+  into.reset();
+  CHECK_FALSE(place.facts.send_result("123", place.io.waitScope));
 }
