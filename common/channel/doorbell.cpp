@@ -89,7 +89,8 @@ void Doorbell::ring() {
 bool Doorbell::send_value(std::uint64_t id, int memfd) {
   const auto bytes = std::as_bytes(std::span(&id, 1));
   if (send_with_fd(socket_.get(), bytes, memfd, MSG_DONTWAIT) >= 0) return true;
-  if (errno == EAGAIN || errno == EWOULDBLOCK) return false;
+  // The last three: this user has many descriptors on their way, or the kernel is short of memory.
+  if (errno == EAGAIN || errno == ETOOMANYREFS || errno == ENOBUFS || errno == ENOMEM) return false;
   throw_errno("cannot pass a value over the channel");
 }
 

@@ -23,8 +23,8 @@ class Doorbell {
   /// Wakes the other side if it waits. Never blocks: a full socket holds bells enough.
   void ring();
 
-  /// Passes a memfd. False if the socket is full (try again when it is writable).
-  /// Throws if the other side is gone.
+  /// Passes a memfd. False if the socket is full (try again when it is writable), or the kernel
+  /// takes no more descriptors for now. Throws std::system_error if the other side is gone.
   bool send_value(std::uint64_t id, int memfd);
 
   /// Lets the other side close a value it was passed and has not taken.

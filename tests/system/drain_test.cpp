@@ -42,6 +42,10 @@ void tell_to_end(const SlaveProcess& slave) {
   slave.process().wait_for_err("draining");
 }
 
+/// A process that is busy all this time takes more than half of it, one that is not far less, also
+/// on a machine with much else to do.
+constexpr std::chrono::nanoseconds kWatched = 1s;
+
 std::chrono::nanoseconds cpu_time_of(pid_t pid) {
   const auto stat = knee::process::read_stat(pid);
   REQUIRE(stat);
@@ -165,7 +169,7 @@ TEST_CASE("waiting tasks with large arguments go from a slave told to end to ano
     frodo.start();
     CHECK(wait_until([&] { return bag.counts().done == kTasks; }));
     CHECK(gandalf.process().is_alive());
-    CHECK(gandalf.value_bytes() == 0);
+    CHECK(wait_until([&] { return gandalf.value_bytes() == 0; }));
     leave_mark(folder / "go", "");
     CHECK(running.get() == 1);
     CHECK(gandalf.process().wait() == 0);
@@ -207,9 +211,10 @@ TEST_CASE("nobody is busy while a slave told to end still has a long task") {
   tell_to_end(slave);
   const auto driver_before = cpu_time_of(driver.pid());
   const auto slave_before = cpu_time_of(slave.pid());
-  CHECK_FALSE(wait_until([&] { return !driver.is_alive() || !slave.process().is_alive(); }, 500ms));
-  CHECK(cpu_time_of(driver.pid()) - driver_before < 100ms);
-  CHECK(cpu_time_of(slave.pid()) - slave_before < 100ms);
+  CHECK_FALSE(
+      wait_until([&] { return !driver.is_alive() || !slave.process().is_alive(); }, kWatched));
+  CHECK(cpu_time_of(driver.pid()) - driver_before < kWatched / 2);
+  CHECK(cpu_time_of(slave.pid()) - slave_before < kWatched / 2);
   CHECK(descendants_with(slave.pid(), "hang").size() == 2);
   slave.process().signal(SIGTERM);
   CHECK(slave.process().wait() == 0);
@@ -230,9 +235,9 @@ TEST_CASE("nobody is busy while a slave told to end has the last task and anothe
   tell_to_end(on_frodo ? frodo : gandalf);
   const auto driver_before = cpu_time_of(driver.pid());
   const auto idle_before = cpu_time_of(idle.pid());
-  CHECK_FALSE(wait_until([&] { return !driver.is_alive(); }, 500ms));
-  CHECK(cpu_time_of(driver.pid()) - driver_before < 100ms);
-  CHECK(cpu_time_of(idle.pid()) - idle_before < 100ms);
+  CHECK_FALSE(wait_until([&] { return !driver.is_alive(); }, kWatched));
+  CHECK(cpu_time_of(driver.pid()) - driver_before < kWatched / 2);
+  CHECK(cpu_time_of(idle.pid()) - idle_before < kWatched / 2);
 }
 
 TEST_CASE("a slave told to end does so at once when its driver wants nothing") {
