@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <iostream>
 #include <random>
+#include <stdexcept>
 
 #include "common/rpc/socket_stream.h"
 #include "slave/store/default_store.h"
@@ -176,7 +177,7 @@ kj::Promise<proto::Membership::Client> Daemon::meet(rpc::Connection& connection)
   fill_hello(request.initHello(), state_);
   return request.send().then([this](capnp::Response<proto::Door::HelloResults> answer) {
     const auto theirs = answer.getHello();
-    KJ_REQUIRE(!theirs.hasRefusal() || theirs.getRefusal().size() == 0, theirs.getRefusal());
+    if (theirs.getRefusal().size() != 0) throw std::runtime_error(theirs.getRefusal().cStr());
     const std::string refusal = rpc::refusal_of(theirs);
     KJ_REQUIRE(refusal.empty(), refusal.c_str());
     auto join = answer.getMeeting().joinRequest();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <stdexcept>
 
 #include "client/config/resolve.h"
 #include "client/driver/command_job.h"
@@ -102,15 +103,16 @@ void Dispatcher::joined(Connected connected) {
   auto& connector = joined_[name];
   if (connector == nullptr) {
     const auto known = names_.find(name);
-    KJ_REQUIRE(known == names_.end() || !links_[driver::slave_index(known->second)],
-               "another slave of this driver has the same name: give one of them a --name",
-               name.c_str());
+    if (known != names_.end() && links_[driver::slave_index(known->second)])
+      throw std::runtime_error("another slave of this driver is named '" + name +
+                               "': give one of them a --name");
     auto fresh = kj::heap<JoinedSlave>(name);
     connector = fresh.get();
     add_link(kj::mv(fresh), name);
   }
-  KJ_REQUIRE(connector->offer(kj::mv(connected)),
-             "a slave with this name is here already: give one of them a --name", name.c_str());
+  if (!connector->offer(kj::mv(connected)))
+    throw std::runtime_error("a slave named '" + name +
+                             "' is here already: give one of them a --name");
 }
 
 void Dispatcher::link_named(SlaveLink& link, const std::string& own_name) {
