@@ -411,8 +411,8 @@ void Dispatcher::signal(std::uint64_t id, int number) {
 Standing Dispatcher::standing() const {
   const auto totals = scheduler_.totals();
   Standing standing;
-  standing.running = totals.sent;
-  standing.waiting = totals.queued;
+  standing.running = scheduler_.running();
+  standing.waiting = totals.queued + totals.sent - standing.running;
   standing.slaves = slave_names().size();
   standing.remaining = scheduler_.remaining_time();
   for (const auto& [task, fraction] : fractions_) standing.fractions.push_back(fraction);
