@@ -60,7 +60,8 @@ Dispatcher::~Dispatcher() {
   for (auto& task : tasks_) {
     if (!task) continue;
     const auto id = TaskId::unpack(task->id);
-    fail(id, cancelled_error(*task));
+    const auto* link = link_of(scheduler_.cancel(id).slaves[0]);
+    fail(id, cancelled_error(*task, link != nullptr ? link->name() : ""));
   }
   flush_completions();
   turn_promise_ = nullptr;

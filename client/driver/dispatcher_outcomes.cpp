@@ -19,6 +19,12 @@ using Clock = std::chrono::steady_clock;
 constexpr std::uint64_t kMostFetching = 128 * 1024 * 1024;
 
 }  // namespace
+/// Whether an attempt that was sent has ended before it started.
+bool never_ran(Duration run_time, AttemptEnd end) {
+  return end == AttemptEnd::given_back || end == AttemptEnd::lost_uncharged ||
+         (end == AttemptEnd::cancelled && run_time == Duration(0));
+}
+
 
 void Dispatcher::outcome(SlaveLink& link, proto::Outcome::Reader outcome) {
   auto* task = find(outcome.getId());
@@ -35,7 +41,7 @@ void Dispatcher::settle(SlaveLink& link, detail::TaskState& task, proto::Outcome
   if (outcome.isCommandEnded() && is_command(task)) return settle_command(link, task, outcome);
   if (outcome.isValue() && outcome.getValue().isValue()) return settle_large(link, task, outcome);
   if (outcome.isRefused() && is_command(task)) link.forget_inputs(command_job(task));
-  if (end == AttemptEnd::given_back || end == AttemptEnd::lost_uncharged)
+  if (never_ran(Duration(outcome.getRunTime()), end))
     task.attempt = static_cast<std::uint16_t>(task.attempt - 1);
   if (!conclude(link, task, Duration(outcome.getRunTime()), end)) return;
   const auto id = TaskId::unpack(task.id);
@@ -65,7 +71,7 @@ bool Dispatcher::conclude(SlaveLink& link, detail::TaskState& task, Duration run
   }
   if (auto* loser = link_of(verdict.loser)) loser->cancel(task.id, 0);
   if (verdict.end != AttemptEnd::cancelled) return true;
-  fail(id, cancelled_error(task));
+  fail(id, cancelled_error(task, never_ran(run_time, end) ? "" : link.name()));
   return false;
 }
 
@@ -167,7 +173,7 @@ void Dispatcher::ended(const std::vector<EndedTask>& tasks, const std::string& s
                        const std::string& why) {
   for (const auto& task : tasks) {
     auto& state = *tasks_[task.task.index];
-    fail(task.task, task.end == AttemptEnd::cancelled ? cancelled_error(state)
+    fail(task.task, task.end == AttemptEnd::cancelled ? cancelled_error(state, slave)
                                                       : lost_slave_error(state, slave, why));
   }
 }
@@ -222,13 +228,14 @@ void Dispatcher::unsent(SlaveLink& link, detail::TaskState& task, AttemptEnd end
   }
   const Verdict verdict = scheduler_.finished(id, link.id(), Duration(0), end, Clock::now());
   if (verdict.action == Verdict::Action::deliver)
-    fail(id, end == AttemptEnd::cancelled ? cancelled_error(task)
-                                          : unsent_error(task, link.name(), why));
+    fail(id, verdict.end == AttemptEnd::cancelled ? cancelled_error(task)
+                                                  : unsent_error(task, link.name(), why));
   flush_completions();
   turn_soon();
 }
 
 void Dispatcher::link_progressed(SlaveLink&) {
+  if (end == AttemptEnd::cancelled) task.attempt = static_cast<std::uint16_t>(task.attempt - 1);
   flush_completions();
   turn_soon();
 }

@@ -17,7 +17,8 @@ AttemptEnd end_of(proto::Outcome::Reader outcome);
 /// `cpu_flags`: of the slave's processor, as program::cpu_flags gives them; empty if not known.
 std::exception_ptr error_of(const detail::TaskState& task, proto::Outcome::Reader outcome,
                             const std::string& slave, const std::vector<std::string>& cpu_flags);
-std::exception_ptr cancelled_error(const detail::TaskState& task);
+/// `slave`: on which it ran, or waited, when it was cancelled; empty: on none.
+std::exception_ptr cancelled_error(const detail::TaskState& task, const std::string& slave = {});
 std::exception_ptr lost_slave_error(const detail::TaskState& task, const std::string& slave,
                                     const std::string& why);
 /// The task ran, but its large result could not be fetched.
