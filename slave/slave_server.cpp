@@ -123,6 +123,7 @@ kj::Promise<void> SlaveServer::describe(DescribeContext context) {
   description.setOwnMemory(own_memory());
   description.setStoreBytes(state_.traffic.stored);
   description.setStoreReceived(state_.traffic.received);
+  description.setStoreLimit(state_.store.size_limit());
   return kj::READY_NOW;
 }
 

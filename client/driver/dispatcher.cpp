@@ -191,17 +191,17 @@ void Dispatcher::link_down(SlaveLink& link, const std::string& why) {
   scheduler_.lose_slave(link.id(), Clock::now(), gone);
   fractions_.clear();  // those of others will say it again
   ended(gone, link.name(), why);
-  if (!shipment_.problem().empty()) give_up();
+  if (const auto problem = hopeless(); !problem.empty()) give_up(problem);
   flush_completions();
   turn_soon();
 }
 
-void Dispatcher::give_up() {
+void Dispatcher::give_up(const std::string& why) {
   for (std::size_t i = 0; i < tasks_.size(); ++i) {
     if (!tasks_[i]) continue;
     const auto id = TaskId::unpack(tasks_[i]->id);
     scheduler_.cancel(id);
-    fail(id, unshippable_error(*tasks_[i], shipment_.problem()));
+    fail(id, unshippable_error(*tasks_[i], why));
   }
 }
 
@@ -221,7 +221,9 @@ void Dispatcher::warn_without_slaves() {
     --quiet_looks_;
     return;
   }
-  std::string text = "no slave yet, " + std::to_string(totals.queued) + " tasks wait; still trying";
+  const auto waiting = totals.queued + totals.sent;
+  std::string text = "no slave yet, " + std::to_string(waiting) +
+                     (waiting == 1 ? " task waits" : " tasks wait") + "; still trying";
   for (const auto& link : links_)
     if (link)
       text += "\n  " +
@@ -245,8 +247,8 @@ void Dispatcher::submissions() {
   driver_.take_submissions(submitted_);
   for (auto& task : submitted_) accept(std::move(task));
   submitted_.clear();
-  if (!shipment_.problem().empty()) {
-    give_up();
+  if (const auto problem = hopeless(); !problem.empty()) {
+    give_up(problem);
     flush_completions();
   }
   turn_soon();
@@ -261,7 +263,10 @@ void Dispatcher::accept(detail::TaskRef task) {
   facts.attempts = task->attempts;
   facts.retry_timeouts = task->retry_timeouts;
   facts.repeatable = task->repeatable;
-  if (task->pinned != UINT32_MAX) facts.pinned = id_of_[task->pinned];
+  if (task->pinned != UINT32_MAX) {
+    facts.pinned = id_of_[task->pinned];
+    waits_for_name_ = waits_for_name_ || link_of(facts.pinned) == nullptr;
+  }
   const TaskId id = scheduler_.submit(facts);
   task->id = id.packed();
   if (tasks_.size() <= id.index)
@@ -282,6 +287,7 @@ void Dispatcher::turn_soon() {
 
 void Dispatcher::turn() {
   turn_planned_ = false;
+  if (waits_for_name_) refuse_unknown_names();
   const Time now = Clock::now();
   // A slave answers the exchange that brings it tasks: who wants no results sends none.
   if (may_receive())
@@ -324,9 +330,7 @@ void Dispatcher::warn_of_absent() {
   quiet_of_absent_ = kQuietLooks;
   for (const auto& [slave, tasks] : absent) {
     std::string text = std::to_string(tasks) + (tasks == 1 ? " task waits" : " tasks wait");
-    const auto named = std::find_if(names_.begin(), names_.end(),
-                                    [&](const auto& entry) { return entry.second == slave; });
-    if (named != names_.end()) text += " for slave '" + named->first + "'";
+    text += " for slave '" + name_of(slave) + "'";
     text += ", which is not here; here are:";
     for (const auto& name : slave_names()) text += " " + name;
     if (const auto* link = link_of(slave); link != nullptr && !link->last_error().empty())

@@ -137,6 +137,14 @@ std::exception_ptr unsent_error(const detail::TaskState& task, const std::string
   return make(Kind::refused, where_of(task, slave), "could not be sent there: " + why);
 }
 
+std::exception_ptr no_such_slave_error(const detail::TaskState& task, const std::string& name,
+                                       const std::vector<std::string>& names) {
+  std::string text = "cannot run: no slave has the name '" + name + "'; there ";
+  text += names.size() == 1 ? "is only " : "are ";
+  for (const auto& one : names) text += (&one == &names.front() ? "" : ", ") + one;
+  return make(Kind::setup, where_of(task, ""), text);
+}
+
 std::exception_ptr unshippable_error(const detail::TaskState& task, const std::string& why) {
   return make(Kind::setup, where_of(task, ""), "can run nowhere: " + why);
 }

@@ -29,6 +29,10 @@ std::exception_ptr lost_result_error(const detail::TaskState& task, const std::s
 std::exception_ptr unsent_error(const detail::TaskState& task, const std::string& slave,
                                 const std::string& why);
 
+/// It is for a slave of this name, which none has.
+std::exception_ptr no_such_slave_error(const detail::TaskState& task, const std::string& name,
+                                       const std::vector<std::string>& names);
+
 /// This program cannot travel to any slave.
 std::exception_ptr unshippable_error(const detail::TaskState& task, const std::string& why);
 

@@ -168,7 +168,21 @@ TEST_CASE("a signal that knee run gets before its command has started is not los
       [&] { return content_of(status).find("ShdPnd:\t0000000000000000") != std::string::npos; }));
   holding.close();
   CHECK(held.get().exit_code == 0);
-  CHECK(tool.wait() == 128 + SIGINT);
+}
+
+TEST_CASE("knee run that waits for a slave ends at the first signal") {
+  const TemporaryFolder here;
+  Tool tool({"run", "--slaves", "unix:" + here / "nothing.sock", "--", "true"});
+  tool.wait_for_err("no slave yet");
+  tool.signal(SIGTERM);
+  CHECK(tool.wait() == 128 + SIGTERM);
+}
+
+TEST_CASE("knee run on a name that no slave has ends with 2 and the names there are") {
+  SlaveProcess slave;
+  Tool tool(slave, {"run", "-n", "--on", "frodo", "--", "true"});
+  CHECK(tool.wait() == 2);
+  CHECK_THAT(tool.err(), Contains("'frodo'") && Contains("gandalf"));
 }
 
 TEST_CASE("knee run on a slave that lacks the program ends with 255 and says so") {
