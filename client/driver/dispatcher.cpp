@@ -348,6 +348,7 @@ void Dispatcher::send_to(SlaveId slave) {
   for (const auto id : batch_) {
     auto* task = tasks_[id.index].get();
     ++task->attempt;
+    if (is_command(*task)) command_job(*task).started = false;
     sending_.push_back(task);
   }
   constexpr std::size_t kBatch = 4096;

@@ -68,6 +68,8 @@ bool Dispatcher::conclude(SlaveLink& link, detail::TaskState& task, Duration run
     if (is_command(task) && command_job(task).runs_on == link.id())
       command_job(task).runs_on = kNoSlave;
     return false;
+      command_job(task).started = false;
+    }
   }
   if (auto* loser = link_of(verdict.loser)) loser->cancel(task.id, 0);
   if (verdict.end != AttemptEnd::cancelled) return true;
@@ -196,6 +198,7 @@ void Dispatcher::command_started(SlaveLink& link, detail::TaskState& task) {
   job.runs_on = link.id();
   job.session = link.session_number();
   for (const int number : std::exchange(job.signals, {})) link.signal(task.id, number);
+  job.started = true;
   if (job.live_input && job.live_input->begin_feeding()) link.feed(task.id, job.live_input);
 }
 
