@@ -1,6 +1,7 @@
 // Dispatcher: what comes back from the slaves, and on to whoever waits for it.
 
 #include <chrono>
+#include <csignal>
 #include <utility>
 
 #include "client/driver/command_wire.h"
@@ -18,13 +19,13 @@ using Clock = std::chrono::steady_clock;
 /// Of large results on their way, in bytes. While one more is fetched the next tasks compute.
 constexpr std::uint64_t kMostFetching = 128 * 1024 * 1024;
 
-}  // namespace
 /// Whether an attempt that was sent has ended before it started.
 bool never_ran(Duration run_time, AttemptEnd end) {
   return end == AttemptEnd::given_back || end == AttemptEnd::lost_uncharged ||
          (end == AttemptEnd::cancelled && run_time == Duration(0));
 }
 
+}  // namespace
 
 void Dispatcher::outcome(SlaveLink& link, proto::Outcome::Reader outcome) {
   auto* task = find(outcome.getId());
@@ -65,11 +66,11 @@ bool Dispatcher::conclude(SlaveLink& link, detail::TaskState& task, Duration run
   if (!fractions_.empty()) fractions_.erase(task.id);
   const Verdict verdict = scheduler_.finished(id, link.id(), run_time, end, Clock::now());
   if (verdict.action != Verdict::Action::deliver) {
-    if (is_command(task) && command_job(task).runs_on == link.id())
+    if (is_command(task) && command_job(task).runs_on == link.id()) {
       command_job(task).runs_on = kNoSlave;
-    return false;
       command_job(task).started = false;
     }
+    return false;
   }
   if (auto* loser = link_of(verdict.loser)) loser->cancel(task.id, 0);
   if (verdict.end != AttemptEnd::cancelled) return true;
@@ -197,8 +198,8 @@ void Dispatcher::command_started(SlaveLink& link, detail::TaskState& task) {
   auto& job = command_job(task);
   job.runs_on = link.id();
   job.session = link.session_number();
-  for (const int number : std::exchange(job.signals, {})) link.signal(task.id, number);
   job.started = true;
+  for (const int number : std::exchange(job.signals, {})) link.signal(task.id, number);
   if (job.live_input && job.live_input->begin_feeding()) link.feed(task.id, job.live_input);
 }
 
@@ -207,8 +208,12 @@ void Dispatcher::printed(SlaveLink& link, proto::OutputText::Reader output) {
   std::string text(reinterpret_cast<const char*>(bytes.begin()), bytes.size());
   auto* task = find(output.getId());
   if (task != nullptr && is_command(*task) &&
-      command_job(*task).command.output == Command::Output::pass)
-    return console_.pass(output.getError(), std::move(text));
+      command_job(*task).command.output == Command::Output::pass) {
+    console_.pass(output.getError(), std::move(text));
+    // As it would hear of it from a pipe of its own.
+    if (console_.reader_gone(output.getError())) link.signal(task->id, SIGPIPE);
+    return;
+  }
   std::string prefix = "[" + link.name() + ":" + std::to_string(output.getSlot());
   if (task != nullptr) prefix += " " + Access::name(*task);
   console_.print(output.getError(), prefix + "] ", std::move(text));
@@ -230,6 +235,7 @@ void Dispatcher::unsent(SlaveLink& link, detail::TaskState& task, AttemptEnd end
     return turn_soon();
   }
   const Verdict verdict = scheduler_.finished(id, link.id(), Duration(0), end, Clock::now());
+  if (end == AttemptEnd::cancelled) task.attempt = static_cast<std::uint16_t>(task.attempt - 1);
   if (verdict.action == Verdict::Action::deliver)
     fail(id, verdict.end == AttemptEnd::cancelled ? cancelled_error(task)
                                                   : unsent_error(task, link.name(), why));
@@ -238,7 +244,6 @@ void Dispatcher::unsent(SlaveLink& link, detail::TaskState& task, AttemptEnd end
 }
 
 void Dispatcher::link_progressed(SlaveLink&) {
-  if (end == AttemptEnd::cancelled) task.attempt = static_cast<std::uint16_t>(task.attempt - 1);
   flush_completions();
   turn_soon();
 }
