@@ -207,6 +207,8 @@ void Dispatcher::printed(SlaveLink& link, proto::OutputText::Reader output) {
   const auto bytes = output.getText();
   std::string text(reinterpret_cast<const char*>(bytes.begin()), bytes.size());
   auto* task = find(output.getId());
+  // News of its start come only when it has run for a while.
+  if (task != nullptr && is_command(*task)) command_job(*task).started = true;
   if (task != nullptr && is_command(*task) &&
       command_job(*task).command.output == Command::Output::pass) {
     console_.pass(output.getError(), std::move(text));
