@@ -39,7 +39,7 @@ Dispatcher::Dispatcher(Driver& driver, kj::AsyncIoContext& io)
   }
   if (config::uses_tcp(options))
     console_.say(
-        "warning: --knee-insecure: whoever can reach these TCP connections may run programs here "
+        "warning: insecure: whoever can reach these TCP connections may run programs here "
         "and there");
   const bool alone = options.slaves.empty() && options.listen.empty();
   if (alone || options.local) add_link(local_slave(options.slots, io_), "local");

@@ -241,7 +241,7 @@ TEST_CASE("a slave dials by TCP when both sides are told to be insecure") {
   SlaveProcess slave({.dial = {address}, .flags = {"--insecure"}});
   CHECK(driver.wait() == 0);
   CHECK(driver.out() == "42\n");
-  CHECK_THAT(driver.err(), Contains("warning: --knee-insecure"));
+  CHECK_THAT(driver.err(), Contains("warning: insecure: whoever can reach"));
   CHECK_THAT(slave.err(), Contains("warning: --insecure"));
 }
 
