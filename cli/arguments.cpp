@@ -1,10 +1,12 @@
 #include "cli/arguments.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <iostream>
 
-#include "common/base/check.h"
+#include <knee/error.h>
 
 namespace knee::cli {
 namespace {
@@ -12,7 +14,9 @@ namespace {
 std::shared_ptr<std::istream> open_lines(const std::string& file) {
   if (file == "-") return {&std::cin, [](std::istream*) {}};
   auto stream = std::make_shared<std::ifstream>(file);
-  if (!*stream) throw_errno("cannot read the arguments in '" + file + "'");
+  if (!*stream)
+    throw Error(Error::Kind::setup,
+                "cannot read the arguments in '" + file + "': " + std::strerror(errno));
   return stream;
 }
 

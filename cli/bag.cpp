@@ -82,9 +82,11 @@ Verb add_bag(CLI::App& app, const Words& words) {
       "When to stop: never, now,fail=1 (kill what runs), soon,fail=1 (let it end), also "
       "success=N, done=N and N%. Default: never.");
   verb->add_option("--timeout", given->settings.timeout,
-                   "Seconds a job may run. Default: no limit.");
+                   "Seconds a job may run. Default: no limit.")
+      ->check(CLI::Range(0.001, 1e9));
   verb->add_option("--attempts", given->settings.attempts,
-                   "Starts of a job in all, when slaves are lost. Default: 3.");
+                   "Starts of a job in all, when slaves are lost. Default: 3.")
+      ->check(CLI::Range(1, 255));
   const SlaveOptions slaves(*verb);
   return {verb, [slaves, given, verb, &words] {
             return run_bag(slaves.cluster(), *given, words, command_of(*verb, words));

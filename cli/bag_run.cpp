@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <iostream>
 
@@ -19,12 +20,14 @@ double now() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-void write_all(int fd, const std::string& text) {
+/// False: nobody reads it any more.
+bool write_all(int fd, const std::string& text) {
   for (std::size_t done = 0; done < text.size();) {
     const auto written = ::write(fd, text.data() + done, text.size() - done);
-    if (written < 0 && errno != EINTR) return;  // nobody reads it
+    if (written < 0 && errno != EINTR) return errno != EPIPE;
     if (written > 0) done += static_cast<std::size_t>(written);
   }
+  return true;
 }
 
 std::uint64_t size_of(const std::string& path) {
@@ -59,14 +62,14 @@ int BagRun::run(Arguments arguments) {
 
 bool BagRun::stops_now() {
   const std::lock_guard lock(mutex_);
-  return halted_ && settings_.halt.how() == HaltPolicy::How::now;
+  return reader_gone_ || (halted_ && settings_.halt.how() == HaltPolicy::How::now);
 }
 
 bool BagRun::wait_for_room() {
   const auto most = most_at_once();
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return running_ < most || halted_; });
-  return !halted_;
+  changed_.wait(lock, [&] { return running_ < most || halted_ || reader_gone_; });
+  return !halted_ && !reader_gone_;
 }
 
 std::size_t BagRun::most_at_once() const {
@@ -160,21 +163,22 @@ void BagRun::count(std::uint64_t, int exit_code) {
 }
 
 void BagRun::show(std::uint64_t number, std::string out, std::string err) {
-  if (!settings_.keep_order) {
-    write_all(STDOUT_FILENO, out);
-    write_all(STDERR_FILENO, err);
-    return;
-  }
+  if (!settings_.keep_order) return print(out, err);
   const std::lock_guard lock(mutex_);
   held_[number] = {std::move(out), std::move(err)};
   for (auto first = held_.begin(); first != held_.end() && first->first == shown_ + 1;
        first = held_.erase(first), ++shown_) {
-    write_all(STDOUT_FILENO, first->second.out);
-    write_all(STDERR_FILENO, first->second.err);
+    print(first->second.out, first->second.err);
   }
 }
 
+void BagRun::print(const std::string& out, const std::string& err) {
+  if (!write_all(STDOUT_FILENO, out)) reader_gone_ = true;
+  write_all(STDERR_FILENO, err);
+}
+
 int BagRun::exit_code() const {
+  if (reader_gone_) return 128 + SIGPIPE;
   if (halted_) return *halted_;
   return static_cast<int>(std::min<std::uint64_t>(failed_, 101));
 }

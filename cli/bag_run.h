@@ -1,6 +1,7 @@
 #pragma once
 #include <knee/cluster.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <map>
@@ -57,6 +58,7 @@ class BagRun {
   void failed(const Job& job, const Error& error);
   void count(std::uint64_t number, int exit_code);
   void show(std::uint64_t number, std::string out, std::string err);
+  void print(const std::string& out, const std::string& err);
   int exit_code() const;
 
   /// How many jobs may be with the cluster.
@@ -72,7 +74,8 @@ class BagRun {
   std::size_t running_ = 0;
   std::uint64_t succeeded_ = 0;
   std::uint64_t failed_ = 0;
-  std::optional<int> halted_;  ///< exit code of the job that was the last straw
+  std::optional<int> halted_;              ///< exit code of the job that was the last straw
+  std::atomic<bool> reader_gone_ = false;  ///< of stdout: no job is worth its time any more
   struct Text {
     std::string out;
     std::string err;

@@ -124,8 +124,10 @@ Verb add_bench(CLI::App& app, const Words&) {
   };
   const auto given = std::make_shared<Given>();
   verb->add_flag("--json", given->json, "Print a JSON object; times in seconds, sizes in bytes.");
-  verb->add_option("--mb", given->megabytes, "Megabytes to send for the bandwidth. Default: 64.");
-  verb->add_option("--seconds", given->seconds, "How long to send empty tasks. Default: 2.");
+  verb->add_option("--mb", given->megabytes, "Megabytes to send for the bandwidth. Default: 64.")
+      ->check(CLI::Range(0.001, 100'000.0));
+  verb->add_option("--seconds", given->seconds, "How long to send empty tasks. Default: 2.")
+      ->check(CLI::Range(0.001, 100'000.0));
   const SlaveOptions slaves(*verb);
   return {verb, [slaves, given] {
             return bench(slaves.cluster(), given->json, given->megabytes, given->seconds);

@@ -68,9 +68,9 @@ class Checkup {
     if (local()) return "a Unix socket, which only its owner can use";
     advice_ =
         "Whoever reaches a TCP port of a slave may run programs there. On a network you trust say "
-        "--insecure; else carry the slave's socket here:\n  ssh -N -L /tmp/slave.sock:SOCKET " +
+        "--insecure; else carry the slave's socket here:\n  ssh -N -L $HOME/slave.sock:SOCKET " +
         address_.host +
-        " &\nand use unix:/tmp/slave.sock; SOCKET is what knee-slave says it listens on.";
+        " &\nand use unix:$HOME/slave.sock; SOCKET is what knee-slave says it listens on.";
     if (!options_.insecure) throw std::runtime_error("TCP is not allowed without --insecure");
     return "TCP, allowed by --insecure";
   }

@@ -1,15 +1,19 @@
 #include "cli/job_log.h"
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 
-#include "common/base/check.h"
+#include <knee/error.h>
 
 namespace knee::cli {
 
 JobLog::JobLog(const std::string& path) {
   if (path.empty()) return;
   file_.open(path);
-  if (!file_) throw_errno("cannot write the job log '" + path + "'");
+  if (!file_)
+    throw Error(Error::Kind::setup,
+                "cannot write the job log '" + path + "': " + std::strerror(errno));
   file_ << "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n";
 }
 

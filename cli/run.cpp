@@ -2,8 +2,11 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <iostream>
 #include <optional>
+#include <variant>
 
 #include "cli/input_thread.h"
 #include "cli/outputs.h"
@@ -12,6 +15,8 @@
 
 namespace knee::cli {
 namespace {
+
+using namespace std::chrono_literals;
 
 struct RunOptions {
   std::string on;
@@ -30,10 +35,10 @@ class TakenSignals {
     for (const int number : {SIGINT, SIGTERM, SIGQUIT, SIGHUP}) sigaddset(&set_, number);
     pthread_sigmask(SIG_BLOCK, &set_, nullptr);
   }
-  /// The next one, 0 if none comes for some milliseconds.
-  int wait() const {
-    const timespec patience{0, 5'000'000};
-    const int number = ::sigtimedwait(&set_, nullptr, &patience);
+  /// The next one, 0 if none comes in this time.
+  int wait(std::chrono::nanoseconds patience) const {
+    const timespec time{0, static_cast<long>(patience.count())};
+    const int number = ::sigtimedwait(&set_, nullptr, &time);
     return number > 0 ? number : 0;
   }
 
@@ -41,18 +46,37 @@ class TakenSignals {
   sigset_t set_;
 };
 
-/// Passes signals on while it waits. A third one gives up.
-CommandResult wait_for(Promise<CommandResult> promise, const TakenSignals& signals) {
+/// A signal that has ended knee run itself.
+struct Ended {
+  int signal;
+};
+
+/// Passes signals on while it waits. The first one gives up if the command does not run yet, the
+/// third one anyway.
+std::variant<CommandResult, Ended> wait_for(Promise<CommandResult> promise,
+                                            const TakenSignals& signals) {
   int taken = 0;
+  int gave_up = 0;
+  const auto start = std::chrono::steady_clock::now();
   while (!promise.ready()) {
-    const int number = signals.wait();
+    // How late its end is noticed: hardly, measured by how long it takes.
+    const auto patience = std::clamp<std::chrono::nanoseconds>(
+        (std::chrono::steady_clock::now() - start) / 50, 1ms, 50ms);
+    const int number = signals.wait(patience);
     if (number == 0) continue;
-    if (++taken >= 3)
+    if (!promise.started() || ++taken >= 3) {
+      gave_up = number;
       promise.cancel();
-    else
+    } else {
       promise.signal(number);
+    }
   }
-  return promise.get();
+  try {
+    return promise.get();
+  } catch (const Error& error) {
+    if (error.kind() != Error::Kind::cancelled || gave_up == 0) throw;
+    return Ended{gave_up};
+  }
 }
 
 int run_command(ClusterOptions options, const RunOptions& run, std::vector<std::string> words) {
@@ -78,7 +102,9 @@ int run_command(ClusterOptions options, const RunOptions& run, std::vector<std::
   auto promise = run.on.empty() ? cluster.run(std::move(command), once)
                                 : cluster.slave(run.on).run(std::move(command), once);
   if (input) reader.emplace(STDIN_FILENO, *input);
-  const auto result = wait_for(std::move(promise), signals);
+  const auto end = wait_for(std::move(promise), signals);
+  if (const auto* ended = std::get_if<Ended>(&end)) return 128 + ended->signal;
+  const auto& result = std::get<CommandResult>(end);
   try {
     save_outputs(result);
   } catch (const std::exception& error) {
@@ -94,8 +120,10 @@ Verb add_run(CLI::App& app, const Words& words) {
   auto* verb = app.add_subcommand("run", "Runs a command on a slave as if it ran here.");
   verb->footer(
       "Standard input, output and errors pass through as they come; signals such as Ctrl-C are "
-      "passed on; the exit code is the command's, 255 if Knee could not run it or it has not made "
-      "an output.\n\nExample:\n  knee run --on gandalf --in data.txt -- sort -n data.txt");
+      "passed on, and end knee run itself as long as the command does not run yet; the exit code "
+      "is "
+      "the command's, 255 if Knee could not run it or it has not made an output.\n\nExample:\n  "
+      "knee run --on gandalf --in data.txt -- sort -n data.txt");
   verb->prefix_command();
   const auto run = std::make_shared<RunOptions>();
   verb->add_option("--on", run->on, "The slave, by name or address. Default: any.");

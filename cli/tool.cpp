@@ -17,7 +17,10 @@ namespace knee::cli {
 namespace {
 
 int report(const std::exception& error) {
-  std::cerr << "knee: " << error.what() << std::endl;
+  const std::string what = error.what();
+  const bool needs_hint = what.starts_with("--") && what.find("--help") == std::string::npos;
+  std::cerr << "knee: " << what << (needs_hint ? " (knee VERB --help explains the options)" : "")
+            << std::endl;
   const auto* failure = dynamic_cast<const Error*>(&error);
   const bool asked_wrongly = failure != nullptr && (failure->kind() == Error::Kind::setup ||
                                                     failure->kind() == Error::Kind::usage);
@@ -26,7 +29,23 @@ int report(const std::exception& error) {
 
 int parse_error(const CLI::App& app, const CLI::ParseError& error) {
   // Help and version are "errors" with the code 0.
-  return app.exit(error) == 0 ? 0 : kUsageError;
+  if (error.get_exit_code() == 0) return app.exit(error);
+  std::cerr << "knee: " << error.what() << " (knee VERB --help explains the options)" << std::endl;
+  return kUsageError;
+}
+
+/// What CLI11 would say of it does not help.
+void require_verb(const std::vector<Verb>& verbs, const std::vector<std::string>& words) {
+  const bool asks =
+      !words.empty() && (words[0] == "--help" || words[0] == "-h" || words[0] == "--version");
+  if (asks || std::any_of(verbs.begin(), verbs.end(), [&](const Verb& verb) {
+        return !words.empty() && verb.app->get_name() == words[0];
+      }))
+    return;
+  std::string text = words.empty() ? "what is to be done?" : "there is no verb '" + words[0] + "';";
+  text += " knee VERB, where VERB is one of";
+  for (const Verb& verb : verbs) text += " " + verb.app->get_name();
+  throw Error(Error::Kind::usage, text + "; knee --help tells more");
 }
 
 }  // namespace
@@ -40,6 +59,7 @@ int run_tool(int argc, char** argv) try {
   std::vector<Verb> verbs;
   for (const auto add : {add_slaves, add_run, add_bag, add_bench, add_doctor})
     verbs.push_back(add(app, words));
+  require_verb(verbs, words.options);
   auto options = words.options;
   std::reverse(options.begin(), options.end());  // as CLI11 wants them
   try {

@@ -88,6 +88,7 @@ struct Description {
   ownMemory @13 :UInt64;       # resident memory of knee-slave itself
   endsAt @14 :Int64;           # Unix time in seconds at which the slave must end; 0: not known
   storeReceived @15 :UInt64;   # bytes of blobs received since the slave started
+  storeLimit @16 :UInt64;      # bytes its blob store may take on disk; 0: not known
 }
 
 interface Store {

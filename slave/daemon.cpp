@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <iostream>
 #include <random>
+#include <stdexcept>
 
 #include "common/rpc/socket_stream.h"
 #include "slave/store/default_store.h"
@@ -126,6 +127,8 @@ void Daemon::serve(kj::Own<kj::AsyncIoStream> stream, const std::string& whom) {
                     return until_end(kj::mv(connection));
                   })
                   .catch_([whom](kj::Exception&& error) {
+                    // A driver that ends, however, is nothing to speak of.
+                    if (error.getType() == kj::Exception::Type::DISCONNECTED) return;
                     say("dropped a connection to " + whom + ": " + rpc::text_of(error));
                   }));
 }
@@ -176,9 +179,9 @@ kj::Promise<proto::Membership::Client> Daemon::meet(rpc::Connection& connection)
   fill_hello(request.initHello(), state_);
   return request.send().then([this](capnp::Response<proto::Door::HelloResults> answer) {
     const auto theirs = answer.getHello();
-    KJ_REQUIRE(!theirs.hasRefusal() || theirs.getRefusal().size() == 0, theirs.getRefusal());
+    if (theirs.getRefusal().size() != 0) throw std::runtime_error(theirs.getRefusal().cStr());
     const std::string refusal = rpc::refusal_of(theirs);
-    KJ_REQUIRE(refusal.empty(), refusal.c_str());
+    if (!refusal.empty()) throw std::runtime_error(refusal);
     auto join = answer.getMeeting().joinRequest();
     join.setSlave(kj::heap<SlaveServer>(state_, theirs.getIdentity().cStr()));
     return join.send().then([](auto&& answer) { return answer.getMembership(); });

@@ -7,6 +7,10 @@
 namespace knee::slave {
 namespace {
 
+constexpr int kUsageError = 2;
+/// Less is a slip: a unit was forgotten.
+constexpr std::uint64_t kSmallestStore = 64 * 1024;
+
 bool any_tcp(const std::vector<rpc::Address>& addresses) {
   return std::any_of(addresses.begin(), addresses.end(), [](const rpc::Address& address) {
     return address.kind == rpc::Address::Kind::tcp;
@@ -54,7 +58,7 @@ ParsedOptions parse_options(int argc, char** argv) {
       ->transform(CLI::AsSizeValue(false));
   app.add_option("--idle-exit", idle_exit,
                  "End after so many seconds without a driver (default: never)")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 32));
   app.add_flag(
       "--insecure", options.insecure,
       "Allow TCP: whoever reaches the port, or is dialed, may run any program as this user");
@@ -63,13 +67,17 @@ ParsedOptions parse_options(int argc, char** argv) {
     app.parse(argc, argv);
     options.listen = parse_all(listen);
     options.dial = parse_all(dial);
+    if (app.count("--store-size") != 0 && options.store_size < kSmallestStore)
+      throw CLI::ValidationError("--store-size: " + std::to_string(options.store_size) +
+                                 " bytes hold no program; write a unit, as in 500MB or 20GB");
     if ((any_tcp(options.listen) || any_tcp(options.dial)) && !options.insecure)
       throw CLI::ValidationError(
           "TCP is open to everybody who reaches it: whoever does may run programs as this user. "
           "Say --insecure if the network is isolated, or use the Unix socket through "
           "`ssh -L` (see SECURITY.md)");
   } catch (const CLI::ParseError& error) {
-    parsed.exit = app.exit(error);
+    // Help and version are "errors" with the code 0.
+    parsed.exit = app.exit(error) == 0 ? 0 : kUsageError;
   }
   options.idle_exit = std::chrono::seconds(idle_exit);
   if (options.name.empty()) options.name = host_name();

@@ -22,8 +22,8 @@ struct Options {
   int inherited = -1;                 ///< a connected socket of the driver that started this slave
 };
 
-/// Reads the command line. Prints help or an error and gives the exit code to end with, or the
-/// options.
+/// Reads the command line. Prints help or an error and gives the exit code to end with (0 or 2),
+/// or the options.
 struct ParsedOptions {
   Options options;
   std::optional<int> exit;

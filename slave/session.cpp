@@ -451,7 +451,7 @@ void Session::start_ticking() {
 kj::Promise<void> Session::tick() {
   return slave_.io.provider->getTimer().afterDelay(kTick).then([this]() -> kj::Promise<void> {
     const auto failed = kj::runCatchingExceptions([this] { look_round(); });
-    KJ_IF_MAYBE (error, failed) outbox_.add_note(error->getDescription().cStr());
+    KJ_IF_MAYBE (error, failed) outbox_.add_note(rpc::text_of(*error));
     if (busy()) return tick();
     ticking_ = false;
     return kj::READY_NOW;

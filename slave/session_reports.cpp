@@ -52,10 +52,10 @@ void Session::refuse_calls(const std::string& why) {
 }
 
 void Session::report_death(const QueuedTask& task, const WorkerDeath& death) {
-  if (death.killed == KillReason::cancelled) return cancelled(task);
   outbox_.add_outcome([&](proto::Outcome::Builder outcome) {
     begin(outcome, task);
     outcome.setRunTime(static_cast<std::uint64_t>(death.ran.count()));
+    if (death.killed == KillReason::cancelled) return outcome.setCancelled();
     fill_death(init_death(outcome, death), {death.record, death.explanation, death.stderr_tail});
   });
 }

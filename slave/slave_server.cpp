@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <iostream>
+#include <stdexcept>
 
 #include "common/program/cpu_flags.h"
 #include "common/rpc/connection.h"
@@ -73,8 +74,8 @@ std::vector<AnnouncedFile> files_for_here(proto::SessionRequest::Reader request)
       files.push_back({file.getName(), role_of(file.getRole()), digest_from(file.getDigest())});
     return files;
   }
-  KJ_REQUIRE(request.getVariants().size() == 0,
-             "the program is not built for this slave's architecture", here.c_str());
+  if (request.getVariants().size() != 0)
+    throw std::runtime_error("the program is not built for this slave's architecture, " + here);
   return files;
 }
 
@@ -122,6 +123,7 @@ kj::Promise<void> SlaveServer::describe(DescribeContext context) {
   description.setOwnMemory(own_memory());
   description.setStoreBytes(state_.traffic.stored);
   description.setStoreReceived(state_.traffic.received);
+  description.setStoreLimit(state_.store.size_limit());
   return kj::READY_NOW;
 }
 

@@ -9,6 +9,7 @@
 #include <ctime>
 
 #include "common/channel/worker_mark.h"
+#include "common/rpc/rpc_loop.h"
 
 namespace knee::slave {
 namespace {
@@ -184,7 +185,7 @@ void Worker::look() {
 }
 
 void Worker::broken(const kj::Exception& error) {
-  unusable_ = error.getDescription().cStr();
+  unusable_ = rpc::text_of(error);
   kill(KillReason::broken);
 }
 
@@ -337,7 +338,7 @@ void Worker::die(std::optional<process::DeathRecord> record, std::string explana
     while (const auto outcome = channel_.next_outcome()) take_outcome(*outcome);
   });
   KJ_IF_MAYBE (error, broken) {
-    if (unusable_.empty()) unusable_ = error->getDescription().cStr();
+    if (unusable_.empty()) unusable_ = rpc::text_of(*error);
   }
   for (auto* pipe : {&stdout_, &stderr_}) {
     while (pipe->drain() == OutputPipe::State::more) {

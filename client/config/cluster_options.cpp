@@ -50,7 +50,11 @@ ClusterOptions cluster_options(int& argc, char** argv) {
 
 void refuse(const Error& error) {
   std::fflush(stdout);
-  std::fprintf(stderr, "%s: %s\n", program_invocation_short_name, error.what());
+  const std::string what = error.what();
+  const bool needs_hint =
+      what.starts_with("--knee-") && what.find("--knee-help") == std::string::npos;
+  std::fprintf(stderr, "%s: %s%s\n", program_invocation_short_name, what.c_str(),
+               needs_hint ? " (--knee-help explains the options)" : "");
   std::exit(2);
 }
 

@@ -104,7 +104,7 @@ constexpr std::array<Option, 12> kOptions{{
      "Slaves to dial, separated by commas: HOST, HOST:PORT, [IPV6]:PORT or unix:PATH; 'none' for "
      "none. "
      "May be given several times. Default: none; with nothing to listen on either, a local slave.",
-     " gandalf,frodo:18900,unix:/tmp/sam.sock", apply_slaves},
+     " gandalf,frodo:18900,unix:$HOME/sam.sock", apply_slaves},
     {"hosts", "FILE", Shape::single, "slaves",
      "Slaves to dial from a file: an address per line, # begins a comment. They come beside those "
      "of "
@@ -114,7 +114,7 @@ constexpr std::array<Option, 12> kOptions{{
      "Where slaves that dial (knee-slave --dial) may come: HOST:PORT, :PORT or unix:PATH; 'none' "
      "for "
      "nowhere. May be given several times. Default: nowhere.",
-     " unix:/tmp/bilbo.sock", apply_listen},
+     " unix:$HOME/bilbo.sock", apply_listen},
     {"local", "", Shape::toggle, "local",
      "Start a slave on this machine beside the others. Default: only if there are no others.", "",
      apply_local},

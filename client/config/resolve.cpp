@@ -1,9 +1,14 @@
 #include "client/config/resolve.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <filesystem>
 #include <set>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "client/config/address_rules.h"
@@ -121,6 +126,23 @@ void check(const ClusterOptions& options) {
          std::to_string(options.slots) + " are too many; at most " + std::to_string(kMostSlots));
   if (options.cancel_grace.count() < 0)
     fail("ClusterOptions::cancel_grace", "a duration below zero; 0 kills at once");
+}
+
+void check_shipped(const ClusterOptions& options) {
+  for (const std::string& path : options.ship) {
+    std::error_code failure;
+    const bool regular = std::filesystem::is_regular_file(path, failure);
+    std::string why;
+    if (failure || ::access(path.c_str(), R_OK) != 0)
+      why = failure ? failure.message() : std::generic_category().message(errno);
+    else if (!regular)
+      why = "it is not a regular file";
+    if (!why.empty())
+      fail("cannot ship '" + path + "'",
+           why +
+               " (--knee-ship, KNEE_SHIP, ship in knee.toml or ClusterOptions::ship names files "
+               "that travel with the program)");
+  }
 }
 
 bool uses_tcp(const ClusterOptions& options) {

@@ -18,6 +18,10 @@ ClusterOptions resolve(std::span<const Setting> command_line, const Surroundings
 /// entries, cancel_grace. Throws knee::Error (setup) that names the field.
 void check(const ClusterOptions& options);
 
+/// That the files which are to travel with the program can be read. Throws knee::Error (setup) that
+/// names the first which cannot.
+void check_shipped(const ClusterOptions& options);
+
 /// Whether these options use TCP, so that a warning is due. The options have passed check() or
 /// resolve().
 bool uses_tcp(const ClusterOptions& options);

@@ -18,14 +18,17 @@ namespace knee {
 Cluster::Cluster(int& argc, char** argv) {
   serve_if_worker();
   try {
-    driver_ = std::make_unique<driver::Driver>(config::cluster_options(argc, argv));
+    auto options = config::cluster_options(argc, argv);
+    config::check_shipped(options);
+    driver_ = std::make_unique<driver::Driver>(std::move(options));
   } catch (const Error& error) {
     config::refuse(error);
   }
 }
 
 Cluster::Cluster(ClusterOptions options)
-    : driver_(std::make_unique<driver::Driver>((config::check(options), std::move(options)))) {}
+    : driver_(std::make_unique<driver::Driver>(
+          (config::check(options), config::check_shipped(options), std::move(options)))) {}
 
 Cluster::~Cluster() = default;
 

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <set>
 
 #include <knee/error.h>
 
@@ -43,9 +44,14 @@ CommandJob::CommandJob(Command wanted) : command(std::move(wanted)) {
   if (!command.folder.empty() && !command.inputs.empty())
     refuse(label, "input files can only be put into a folder of its own, not into '" +
                       command.folder + "'");
+  std::set<fs::path> names;
   for (auto& input : command.inputs) {
     if (input.name.empty()) input.name = last_part(input.path);
     check_name(label, input.name);
+    if (!names.insert(fs::path(input.name).lexically_normal()).second)
+      refuse(label, "two of its inputs are to be named '" + input.name +
+                        "' there, the second is '" + input.path +
+                        "'; give them different names (InputFile::name)");
     if (::access(input.path.c_str(), R_OK) != 0)
       throw Error(Error::Kind::setup, label + " cannot be run: cannot read its input '" +
                                           input.path + "': " + std::strerror(errno));

@@ -1,6 +1,7 @@
 #pragma once
 #include <knee/command.h>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -38,6 +39,7 @@ struct CommandJob {
   std::shared_ptr<InputSource> live_input;  ///< null: none
   std::string label;                        ///< for people
   std::vector<InputBlob> inputs;            ///< as they were at the last attempt
+  std::atomic<bool> started = false;        ///< by the slave `runs_on`; any thread may ask
   SlaveId runs_on = kNoSlave;               ///< the slave that has reported it as started
   std::uint64_t session = 0;                ///< the link's session in which it did
   std::vector<int> signals;                 ///< to be sent when it has started

@@ -13,6 +13,7 @@
 #include <knee/error.h>
 #include <chrono>
 #include <filesystem>
+#include <stdexcept>
 #include <thread>
 
 #include "common/base/check.h"
@@ -265,11 +266,11 @@ kj::Promise<Connected> greet(kj::Own<rpc::Connection> connection, std::string ta
   return request.send().then([connection = kj::mv(connection), target = std::move(target)](
                                  capnp::Response<proto::Door::HelloResults> answer) mutable {
     const auto theirs = answer.getHello();
-    KJ_REQUIRE(theirs.getRefusal().size() == 0, theirs.getRefusal());
+    if (theirs.getRefusal().size() != 0) throw std::runtime_error(theirs.getRefusal().cStr());
     const std::string refusal = rpc::refusal_of(theirs);
-    KJ_REQUIRE(refusal.empty(), refusal.c_str());
-    KJ_REQUIRE(answer.hasSlave(), "this is a driver that waits for slaves, not a slave",
-               target.c_str());
+    if (!refusal.empty()) throw std::runtime_error(refusal);
+    if (!answer.hasSlave())
+      throw std::runtime_error("a driver that waits for slaves listens there, not a slave");
     auto disconnected = connection->on_disconnect();
     return Connected{answer.getSlave(), theirs.getName().cStr(), kj::mv(connection),
                      kj::mv(disconnected), cpu_flags_of(theirs)};

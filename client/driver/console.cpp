@@ -8,12 +8,14 @@
 namespace knee::driver {
 namespace {
 
-void write_all(int fd, const std::string& text) {
+/// False: nobody reads it any more.
+bool write_all(int fd, const std::string& text) {
   for (std::size_t done = 0; done < text.size();) {
     const ssize_t count = ::write(fd, text.data() + done, text.size() - done);
-    if (count < 0 && errno != EINTR) return;  // nobody reads it
+    if (count < 0 && errno != EINTR) return errno != EPIPE;
     if (count > 0) done += static_cast<std::size_t>(count);
   }
+  return true;
 }
 
 std::string with_prefix(const std::string& prefix, const std::string& lines) {
@@ -55,7 +57,10 @@ void Console::status(std::string line) {
 
 void Console::write(bool error, const std::string& text) {
   const int fd = error ? STDERR_FILENO : STDOUT_FILENO;
-  if (status_.empty() || ::isatty(fd) == 0) return write_all(fd, text);
+  if (status_.empty() || ::isatty(fd) == 0) {
+    reader_gone_[error].store(!write_all(fd, text), std::memory_order_relaxed);
+    return;
+  }
   const std::string status = status_;
   draw("");
   write_all(fd, text);

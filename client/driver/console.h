@@ -1,6 +1,8 @@
 #pragma once
 #include <boost/asio/thread_pool.hpp>
 
+#include <array>
+#include <atomic>
 #include <string>
 
 namespace knee::driver {
@@ -15,6 +17,8 @@ class Console {
   void print(bool error, std::string prefix, std::string lines);
   /// Bytes as they are.
   void pass(bool error, std::string bytes);
+  /// Whether what was written there last met a closed pipe.
+  bool reader_gone(bool error) const { return reader_gone_[error].load(std::memory_order_relaxed); }
   /// A line of the library's own, to stderr.
   void say(std::string line);
   /// A line that stays below all that is printed to a terminal, until it is replaced; empty: none.
@@ -26,7 +30,8 @@ class Console {
   void write(bool error, const std::string& text);
   void draw(const std::string& status);
 
-  std::string status_;  ///< as drawn; the writer's
+  std::string status_;                              ///< as drawn; the writer's
+  std::array<std::atomic<bool>, 2> reader_gone_{};  ///< of stdout and stderr
   boost::asio::thread_pool writer_{1};
 };
 

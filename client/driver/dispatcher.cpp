@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <stdexcept>
 
 #include "client/config/resolve.h"
 #include "client/driver/command_job.h"
@@ -38,7 +39,7 @@ Dispatcher::Dispatcher(Driver& driver, kj::AsyncIoContext& io)
   }
   if (config::uses_tcp(options))
     console_.say(
-        "warning: --knee-insecure: whoever can reach these TCP connections may run programs here "
+        "warning: insecure: whoever can reach these TCP connections may run programs here "
         "and there");
   const bool alone = options.slaves.empty() && options.listen.empty();
   if (alone || options.local) add_link(local_slave(options.slots, io_), "local");
@@ -59,7 +60,8 @@ Dispatcher::~Dispatcher() {
   for (auto& task : tasks_) {
     if (!task) continue;
     const auto id = TaskId::unpack(task->id);
-    fail(id, cancelled_error(*task));
+    const auto* link = link_of(scheduler_.cancel(id).slaves[0]);
+    fail(id, cancelled_error(*task, link != nullptr ? link->name() : ""));
   }
   flush_completions();
   turn_promise_ = nullptr;
@@ -102,15 +104,16 @@ void Dispatcher::joined(Connected connected) {
   auto& connector = joined_[name];
   if (connector == nullptr) {
     const auto known = names_.find(name);
-    KJ_REQUIRE(known == names_.end() || !links_[driver::slave_index(known->second)],
-               "another slave of this driver has the same name: give one of them a --name",
-               name.c_str());
+    if (known != names_.end() && links_[driver::slave_index(known->second)])
+      throw std::runtime_error("another slave of this driver is named '" + name +
+                               "': give one of them a --name");
     auto fresh = kj::heap<JoinedSlave>(name);
     connector = fresh.get();
     add_link(kj::mv(fresh), name);
   }
-  KJ_REQUIRE(connector->offer(kj::mv(connected)),
-             "a slave with this name is here already: give one of them a --name", name.c_str());
+  if (!connector->offer(kj::mv(connected)))
+    throw std::runtime_error("a slave named '" + name +
+                             "' is here already: give one of them a --name");
 }
 
 void Dispatcher::link_named(SlaveLink& link, const std::string& own_name) {
@@ -188,17 +191,17 @@ void Dispatcher::link_down(SlaveLink& link, const std::string& why) {
   scheduler_.lose_slave(link.id(), Clock::now(), gone);
   fractions_.clear();  // those of others will say it again
   ended(gone, link.name(), why);
-  if (!shipment_.problem().empty()) give_up();
+  if (const auto problem = hopeless(); !problem.empty()) give_up(problem);
   flush_completions();
   turn_soon();
 }
 
-void Dispatcher::give_up() {
+void Dispatcher::give_up(const std::string& why) {
   for (std::size_t i = 0; i < tasks_.size(); ++i) {
     if (!tasks_[i]) continue;
     const auto id = TaskId::unpack(tasks_[i]->id);
     scheduler_.cancel(id);
-    fail(id, unshippable_error(*tasks_[i], shipment_.problem()));
+    fail(id, unshippable_error(*tasks_[i], why));
   }
 }
 
@@ -218,7 +221,9 @@ void Dispatcher::warn_without_slaves() {
     --quiet_looks_;
     return;
   }
-  std::string text = "no slave yet, " + std::to_string(totals.queued) + " tasks wait; still trying";
+  const auto waiting = totals.queued + totals.sent;
+  std::string text = "no slave yet, " + std::to_string(waiting) +
+                     (waiting == 1 ? " task waits" : " tasks wait") + "; still trying";
   for (const auto& link : links_)
     if (link)
       text += "\n  " +
@@ -242,8 +247,8 @@ void Dispatcher::submissions() {
   driver_.take_submissions(submitted_);
   for (auto& task : submitted_) accept(std::move(task));
   submitted_.clear();
-  if (!shipment_.problem().empty()) {
-    give_up();
+  if (const auto problem = hopeless(); !problem.empty()) {
+    give_up(problem);
     flush_completions();
   }
   turn_soon();
@@ -258,7 +263,10 @@ void Dispatcher::accept(detail::TaskRef task) {
   facts.attempts = task->attempts;
   facts.retry_timeouts = task->retry_timeouts;
   facts.repeatable = task->repeatable;
-  if (task->pinned != UINT32_MAX) facts.pinned = id_of_[task->pinned];
+  if (task->pinned != UINT32_MAX) {
+    facts.pinned = id_of_[task->pinned];
+    waits_for_name_ = waits_for_name_ || link_of(facts.pinned) == nullptr;
+  }
   const TaskId id = scheduler_.submit(facts);
   task->id = id.packed();
   if (tasks_.size() <= id.index)
@@ -279,6 +287,7 @@ void Dispatcher::turn_soon() {
 
 void Dispatcher::turn() {
   turn_planned_ = false;
+  if (waits_for_name_) refuse_unknown_names();
   const Time now = Clock::now();
   // A slave answers the exchange that brings it tasks: who wants no results sends none.
   if (may_receive())
@@ -321,9 +330,7 @@ void Dispatcher::warn_of_absent() {
   quiet_of_absent_ = kQuietLooks;
   for (const auto& [slave, tasks] : absent) {
     std::string text = std::to_string(tasks) + (tasks == 1 ? " task waits" : " tasks wait");
-    const auto named = std::find_if(names_.begin(), names_.end(),
-                                    [&](const auto& entry) { return entry.second == slave; });
-    if (named != names_.end()) text += " for slave '" + named->first + "'";
+    text += " for slave '" + name_of(slave) + "'";
     text += ", which is not here; here are:";
     for (const auto& name : slave_names()) text += " " + name;
     if (const auto* link = link_of(slave); link != nullptr && !link->last_error().empty())
@@ -341,6 +348,7 @@ void Dispatcher::send_to(SlaveId slave) {
   for (const auto id : batch_) {
     auto* task = tasks_[id.index].get();
     ++task->attempt;
+    if (is_command(*task)) command_job(*task).started = false;
     sending_.push_back(task);
   }
   constexpr std::size_t kBatch = 4096;
@@ -409,8 +417,8 @@ void Dispatcher::signal(std::uint64_t id, int number) {
 Standing Dispatcher::standing() const {
   const auto totals = scheduler_.totals();
   Standing standing;
-  standing.running = totals.sent;
-  standing.waiting = totals.queued;
+  standing.running = scheduler_.running();
+  standing.waiting = totals.queued + totals.sent - standing.running;
   standing.slaves = slave_names().size();
   standing.remaining = scheduler_.remaining_time();
   for (const auto& [task, fraction] : fractions_) standing.fractions.push_back(fraction);

@@ -69,10 +69,15 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   void joined(Connected connected);
   void move_pinned(std::uint32_t from, std::uint32_t to);
   SlaveLink* link_of(SlaveId id);
+  std::string name_of(SlaveId slave) const;
   detail::TaskState* find(std::uint64_t id);
 
-  /// The program cannot travel: fails all tasks.
-  void give_up();
+  /// Why no slave can run this program, now and later; empty: one may.
+  std::string hopeless() const;
+  /// Fails all tasks.
+  void give_up(const std::string& why);
+  /// Fails tasks for slaves whose names can never come: all slaves there are have other ones.
+  void refuse_unknown_names();
   void turn_soon();
   void turn();
   void accept(detail::TaskRef task);
@@ -122,6 +127,7 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   unsigned quiet_looks_ = 0;
   unsigned quiet_of_absent_ = 0;
   bool said_unschedulable_ = false;
+  bool waits_for_name_ = false;  ///< perhaps there is a task for a slave that is not there
   std::optional<Time> alarm_at_;
   kj::Promise<void> turn_promise_ = nullptr;
   kj::Promise<void> alarm_ = nullptr;

@@ -1,6 +1,7 @@
 // Dispatcher: what comes back from the slaves, and on to whoever waits for it.
 
 #include <chrono>
+#include <csignal>
 #include <utility>
 
 #include "client/driver/command_wire.h"
@@ -17,6 +18,12 @@ using Clock = std::chrono::steady_clock;
 
 /// Of large results on their way, in bytes. While one more is fetched the next tasks compute.
 constexpr std::uint64_t kMostFetching = 128 * 1024 * 1024;
+
+/// Whether an attempt that was sent has ended before it started.
+bool never_ran(Duration run_time, AttemptEnd end) {
+  return end == AttemptEnd::given_back || end == AttemptEnd::lost_uncharged ||
+         (end == AttemptEnd::cancelled && run_time == Duration(0));
+}
 
 }  // namespace
 
@@ -35,7 +42,7 @@ void Dispatcher::settle(SlaveLink& link, detail::TaskState& task, proto::Outcome
   if (outcome.isCommandEnded() && is_command(task)) return settle_command(link, task, outcome);
   if (outcome.isValue() && outcome.getValue().isValue()) return settle_large(link, task, outcome);
   if (outcome.isRefused() && is_command(task)) link.forget_inputs(command_job(task));
-  if (end == AttemptEnd::given_back || end == AttemptEnd::lost_uncharged)
+  if (never_ran(Duration(outcome.getRunTime()), end))
     task.attempt = static_cast<std::uint16_t>(task.attempt - 1);
   if (!conclude(link, task, Duration(outcome.getRunTime()), end)) return;
   const auto id = TaskId::unpack(task.id);
@@ -59,13 +66,15 @@ bool Dispatcher::conclude(SlaveLink& link, detail::TaskState& task, Duration run
   if (!fractions_.empty()) fractions_.erase(task.id);
   const Verdict verdict = scheduler_.finished(id, link.id(), run_time, end, Clock::now());
   if (verdict.action != Verdict::Action::deliver) {
-    if (is_command(task) && command_job(task).runs_on == link.id())
+    if (is_command(task) && command_job(task).runs_on == link.id()) {
       command_job(task).runs_on = kNoSlave;
+      command_job(task).started = false;
+    }
     return false;
   }
   if (auto* loser = link_of(verdict.loser)) loser->cancel(task.id, 0);
   if (verdict.end != AttemptEnd::cancelled) return true;
-  fail(id, cancelled_error(task));
+  fail(id, cancelled_error(task, never_ran(run_time, end) ? "" : link.name()));
   return false;
 }
 
@@ -167,7 +176,7 @@ void Dispatcher::ended(const std::vector<EndedTask>& tasks, const std::string& s
                        const std::string& why) {
   for (const auto& task : tasks) {
     auto& state = *tasks_[task.task.index];
-    fail(task.task, task.end == AttemptEnd::cancelled ? cancelled_error(state)
+    fail(task.task, task.end == AttemptEnd::cancelled ? cancelled_error(state, slave)
                                                       : lost_slave_error(state, slave, why));
   }
 }
@@ -189,6 +198,7 @@ void Dispatcher::command_started(SlaveLink& link, detail::TaskState& task) {
   auto& job = command_job(task);
   job.runs_on = link.id();
   job.session = link.session_number();
+  job.started = true;
   for (const int number : std::exchange(job.signals, {})) link.signal(task.id, number);
   if (job.live_input && job.live_input->begin_feeding()) link.feed(task.id, job.live_input);
 }
@@ -197,9 +207,15 @@ void Dispatcher::printed(SlaveLink& link, proto::OutputText::Reader output) {
   const auto bytes = output.getText();
   std::string text(reinterpret_cast<const char*>(bytes.begin()), bytes.size());
   auto* task = find(output.getId());
+  // News of its start come only when it has run for a while.
+  if (task != nullptr && is_command(*task)) command_job(*task).started = true;
   if (task != nullptr && is_command(*task) &&
-      command_job(*task).command.output == Command::Output::pass)
-    return console_.pass(output.getError(), std::move(text));
+      command_job(*task).command.output == Command::Output::pass) {
+    console_.pass(output.getError(), std::move(text));
+    // As it would hear of it from a pipe of its own.
+    if (console_.reader_gone(output.getError())) link.signal(task->id, SIGPIPE);
+    return;
+  }
   std::string prefix = "[" + link.name() + ":" + std::to_string(output.getSlot());
   if (task != nullptr) prefix += " " + Access::name(*task);
   console_.print(output.getError(), prefix + "] ", std::move(text));
@@ -231,6 +247,7 @@ void Dispatcher::unsent(SlaveLink& link, detail::TaskState& task, AttemptEnd end
   // What cannot be sent at all ends a task, unless another attempt has had it already.
   if (end == AttemptEnd::exception && scheduler_.has_twin(id)) end = AttemptEnd::crashed;
   const Verdict verdict = scheduler_.finished(id, link.id(), Duration(0), end, Clock::now());
+  if (end == AttemptEnd::cancelled) task.attempt = static_cast<std::uint16_t>(task.attempt - 1);
   if (verdict.action == Verdict::Action::deliver)
     fail(id, verdict.end == AttemptEnd::cancelled ? cancelled_error(task)
                                                   : unsent_error(task, link.name(), why));

@@ -107,7 +107,7 @@ std::exception_ptr error_of(const detail::TaskState& task, proto::Outcome::Reade
     case proto::Outcome::REFUSED:
       return make(Kind::refused, where, std::string("was refused: ") + outcome.getRefused().cStr());
     case proto::Outcome::CANCELLED:
-      return cancelled_error(task);
+      return cancelled_error(task, outcome.getRunTime() != 0 ? slave : "");
     case proto::Outcome::NOT_STARTED:
     case proto::Outcome::VALUE:
     case proto::Outcome::COMMAND_ENDED:
@@ -116,8 +116,8 @@ std::exception_ptr error_of(const detail::TaskState& task, proto::Outcome::Reade
   return make(Kind::refused, where, "ended in a way this version of Knee does not know");
 }
 
-std::exception_ptr cancelled_error(const detail::TaskState& task) {
-  return make(Kind::cancelled, where_of(task, ""), "was cancelled");
+std::exception_ptr cancelled_error(const detail::TaskState& task, const std::string& slave) {
+  return make(Kind::cancelled, where_of(task, slave), "was cancelled");
 }
 
 std::exception_ptr lost_slave_error(const detail::TaskState& task, const std::string& slave,
@@ -135,6 +135,14 @@ std::exception_ptr lost_result_error(const detail::TaskState& task, const std::s
 std::exception_ptr unsent_error(const detail::TaskState& task, const std::string& slave,
                                 const std::string& why) {
   return make(Kind::refused, where_of(task, slave), "could not be sent there: " + why);
+}
+
+std::exception_ptr no_such_slave_error(const detail::TaskState& task, const std::string& name,
+                                       const std::vector<std::string>& names) {
+  std::string text = "cannot run: no slave has the name '" + name + "'; there ";
+  text += names.size() == 1 ? "is only " : "are ";
+  for (const auto& one : names) text += (&one == &names.front() ? "" : ", ") + one;
+  return make(Kind::setup, where_of(task, ""), text);
 }
 
 std::exception_ptr unshippable_error(const detail::TaskState& task, const std::string& why) {

@@ -17,7 +17,8 @@ AttemptEnd end_of(proto::Outcome::Reader outcome);
 /// `cpu_flags`: of the slave's processor, as program::cpu_flags gives them; empty if not known.
 std::exception_ptr error_of(const detail::TaskState& task, proto::Outcome::Reader outcome,
                             const std::string& slave, const std::vector<std::string>& cpu_flags);
-std::exception_ptr cancelled_error(const detail::TaskState& task);
+/// `slave`: on which it ran, or waited, when it was cancelled; empty: on none.
+std::exception_ptr cancelled_error(const detail::TaskState& task, const std::string& slave = {});
 std::exception_ptr lost_slave_error(const detail::TaskState& task, const std::string& slave,
                                     const std::string& why);
 /// The task ran, but its large result could not be fetched.
@@ -27,6 +28,10 @@ std::exception_ptr lost_result_error(const detail::TaskState& task, const std::s
 /// Its files could not be sent.
 std::exception_ptr unsent_error(const detail::TaskState& task, const std::string& slave,
                                 const std::string& why);
+
+/// It is for a slave of this name, which none has.
+std::exception_ptr no_such_slave_error(const detail::TaskState& task, const std::string& name,
+                                       const std::vector<std::string>& names);
 
 /// This program cannot travel to any slave.
 std::exception_ptr unshippable_error(const detail::TaskState& task, const std::string& why);

@@ -116,6 +116,8 @@ void MeetingPlace::serve(kj::Own<kj::AsyncIoStream> stream, const std::string& w
                        .exclusiveJoin(kj::mv(over))
                        .attach(kj::mv(visit))
                        .catch_([this, where](kj::Exception&& error) {
+                         // A slave that ends is spoken of by its link.
+                         if (error.getType() == kj::Exception::Type::DISCONNECTED) return;
                          say_("dropped a connection to " + where + ": " + rpc::text_of(error));
                        }));
 }

@@ -461,6 +461,16 @@ ScheduleTotals Scheduler::totals() const {
   return {queued_, sent_, slots_, busy_};
 }
 
+std::uint64_t Scheduler::running() const {
+  std::uint64_t running = 0;
+  for (const Slave& slave : slaves_) {
+    // Of those that are too many each is taken to be as wide as the average.
+    const std::uint64_t tasks = slave.held_tasks;
+    running += slave.held_cores <= slave.slots ? tasks : tasks * slave.slots / slave.held_cores;
+  }
+  return running;
+}
+
 SlaveState Scheduler::state_of(SlaveId id) const {
   const Slave& slave = const_cast<Scheduler*>(this)->at(id);
   SlaveState state{slave.slots,

@@ -95,6 +95,9 @@ class Scheduler {
   /// Slaves that are away and have tasks pinned to them, with how many those are.
   std::vector<std::pair<SlaveId, std::uint32_t>> waiting_for_absent() const;
   ScheduleTotals totals() const;
+  /// Of the tasks sent, how many may run: of each slave as many as its slots suffice for. Costs a
+  /// look at every slave.
+  std::uint64_t running() const;
   /// Throws std::invalid_argument for a slave that was removed.
   SlaveState state_of(SlaveId slave) const;
   /// nullopt while nothing is known of a kind, or nobody is there. Costs a look at every slave.

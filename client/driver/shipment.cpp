@@ -3,6 +3,8 @@
 #include <kj/debug.h>
 #include <sys/utsname.h>
 
+#include <map>
+
 #include "client/driver/upload.h"
 #include "common/program/function_address.h"
 #include "common/rpc/rpc_loop.h"
@@ -81,6 +83,15 @@ void Shipment::fill(proto::Variant::Builder variant) const {
     files[i].setDigest(bytes_of(file.digest));
     files[i].setSize(file.size);
   }
+}
+
+std::uint64_t Shipment::room_needed() const {
+  if (files_ == nullptr) return 0;
+  std::map<Digest, std::uint64_t> sizes;  // a file may have several names
+  for (const auto& file : *files_) sizes.emplace(file.digest, file.size);
+  std::uint64_t bytes = 0;
+  for (const auto& [digest, size] : sizes) bytes += size;
+  return 2 * bytes;
 }
 
 Shipment::Place Shipment::locate(const void* function) const {

@@ -27,6 +27,10 @@ class Shipment {
   /// After `send`: names the files.
   void fill(proto::Variant::Builder variant) const;
 
+  /// What a store has room for when it holds this program: its files, and the copies of them that
+  /// workers are started from. After `send`; 0 if that did not get so far.
+  std::uint64_t room_needed() const;
+
   /// Where a function lies, as every process of the program finds it. After `send`.
   struct Place {
     std::uint32_t file;

@@ -5,12 +5,14 @@
 
 #include <algorithm>
 #include <random>
+#include <stdexcept>
 
 #include "client/driver/command_wire.h"
 #include "client/driver/function_table.h"
 #include "client/driver/input_feed.h"
 #include "client/driver/task_access.h"
 #include "client/driver/upload.h"
+#include "common/base/size_text.h"
 #include "common/channel/layout.h"
 #include "common/rpc/byte_stream.h"
 #include "common/rpc/rpc_loop.h"
@@ -109,6 +111,7 @@ kj::Promise<void> SlaveLink::live() {
       .then([this](Connected connected) {
         auto held = kj::heap<Connected>(kj::mv(connected));
         cpu_flags_ = held->cpu_flags;
+        unfit_.clear();
         owner_.link_named(*this, held->name);
         auto& open_one = *held;
         return open(open_one).attach(kj::mv(held));
@@ -130,7 +133,17 @@ kj::Promise<void> SlaveLink::open(Connected& connected) {
   auto shipped = kj::Promise<void>(kj::READY_NOW);
   if (shipment_ != nullptr)
     KJ_IF_MAYBE (store, store_) shipped = shipment_->send(*store);
-  auto ready = shipped.then([this, &connected] { return open_session(connected.slave); });
+  auto ready =
+      shipped.then([this, &connected] { return open_session(connected.slave); })
+          .catch_([this, &connected](kj::Exception&& error) -> kj::Promise<void> {
+            if (shipment_ == nullptr || error.getType() == kj::Exception::Type::DISCONNECTED)
+              return kj::mv(error);
+            return find_unfit(connected.slave)
+                .then([this, error = kj::mv(error)]() mutable -> kj::Promise<void> {
+                  if (unfit_.empty()) return kj::mv(error);
+                  throw std::runtime_error(unfit_);
+                });
+          });
   return ready.then([promise = kj::mv(paf.promise)]() mutable { return kj::mv(promise); })
       .exclusiveJoin(kj::mv(connected.disconnected))
       .exclusiveJoin(heartbeat(connected.slave));
@@ -149,6 +162,18 @@ kj::Promise<void> SlaveLink::open_session(proto::Slave::Client slave) {
     draining_ = false;
     // The first answer tells the slots.
     exchange({});
+  });
+}
+
+kj::Promise<void> SlaveLink::find_unfit(proto::Slave::Client slave) {
+  return slave.describeRequest().send().then([this](auto&& answer) {
+    const std::uint64_t limit = answer.getDescription().getStoreLimit();
+    const std::uint64_t needed = shipment_->room_needed();
+    if (limit == 0 || needed <= limit) return;
+    unfit_ = "its store is too small for this program, which needs " + size_text(needed) +
+             " there, as files and as the copies they are started from; the store's limit is " +
+             size_text(limit) + ": start knee-slave with a larger --store-size";
+    if (!std::exchange(told_unfit_, true)) owner_.note(*this, unfit_);
   });
 }
 

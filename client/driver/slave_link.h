@@ -84,6 +84,10 @@ class SlaveLink {
   /// Why it is not up; empty before the first attempt has failed.
   const std::string& last_error() const { return last_error_; }
 
+  /// Why this slave cannot run this program as long as it is started as it is; empty: it can, or
+  /// that is not known.
+  const std::string& unfit() const { return unfit_; }
+
   void send(std::span<detail::TaskState* const> tasks);
   void take_back(std::uint32_t count);
   void cancel(std::uint64_t task, std::uint64_t grace);
@@ -124,6 +128,8 @@ class SlaveLink {
   kj::Promise<void> fetch_to(std::uint64_t value, std::uint64_t size, Into& into);
   kj::Promise<void> fetch_into(std::uint64_t value, proto::ByteSink::Client sink);
   kj::Promise<void> open_session(proto::Slave::Client slave);
+  /// Whether the program did not get there because the slave's store is too small for it.
+  kj::Promise<void> find_unfit(proto::Slave::Client slave);
   void receive(proto::Update::Reader update);
   void lost(const std::string& why);
   void give_back_leaving(const std::string& why);
@@ -139,6 +145,7 @@ class SlaveLink {
   SlaveId id_;
   std::string name_;
   std::string last_error_;
+  std::string unfit_;
   std::vector<std::string> cpu_flags_;
   bool up_ = false;
   std::uint32_t slots_ = 0;
@@ -166,6 +173,7 @@ class SlaveLink {
   };
   std::map<std::uint64_t, Leaving> leaving_;
   bool draining_ = false;
+  bool told_unfit_ = false;
   bool told_full_ = false;  ///< the user knows that its store is full
   unsigned unanswered_beats_ = 0;
   std::vector<std::uint64_t> drop_values_;

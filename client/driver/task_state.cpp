@@ -49,6 +49,10 @@ void TaskState::signal(int number) {
   driver_->signal(*this, number);
 }
 
+bool TaskState::started() const {
+  return static_cast<const driver::CommandJob*>(extra_.get())->started;
+}
+
 void TaskState::unhandled(const std::exception_ptr& error) {
   if (bag_ != nullptr) return bag_->fail(error);
   try {

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <stdexcept>
 #include <string_view>
 
 #include "common/rpc/socket_stream.h"
@@ -57,10 +58,13 @@ kj::Promise<kj::Own<Connection>> Connection::open(kj::Own<kj::AsyncIoStream> str
       .exclusiveJoin(kj::mv(silence))
       .then([side, our_door = kj::mv(our_door), stream = kj::mv(stream),
              answer = kj::mv(answer)](size_t size) mutable {
-        KJ_REQUIRE(size > 0, "the other side closed the connection without a word");
-        KJ_REQUIRE(
-            size == kPreface.size() && std::equal(kPreface.begin(), kPreface.end(), answer.begin()),
-            "the other side does not speak Knee", printable(answer.slice(0, size)));
+        if (size == 0)
+          kj::throwFatalException(
+              KJ_EXCEPTION(DISCONNECTED, "the other side closed the connection without a word"));
+        if (size != kPreface.size() ||
+            !std::equal(kPreface.begin(), kPreface.end(), answer.begin()))
+          throw std::runtime_error("the other side does not speak Knee; it began with '" +
+                                   printable(answer.slice(0, size)) + "'");
         return kj::heap<Connection>(kj::mv(stream), side, kj::mv(our_door));
       });
 }

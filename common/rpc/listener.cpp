@@ -4,7 +4,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <stdexcept>
+#include <string_view>
+
 #include "common/rpc/connection.h"
+#include "common/rpc/rpc_loop.h"
 #include "common/rpc/socket_stream.h"
 
 namespace knee::rpc {
@@ -26,27 +30,56 @@ std::string kj_address(const Address& address) {
   return address.text();
 }
 
+/// What KJ says of a host that is not found lists its own variables.
+std::string reason(const kj::Exception& error, const Address& address) {
+  const std::string text = text_of(error);
+  constexpr std::string_view kWhy = "gai_strerror(status) = ";
+  const auto why = text.find(kWhy);
+  if (why == text.npos) return text;
+  return "cannot find the host '" + address.host + "': " + text.substr(why + kWhy.size());
+}
+
+/// A process that ends lets go of its socket in a moment: who is started after it waits so often.
+constexpr unsigned kTries = 25;
+constexpr auto kBetweenTries = 20 * kj::MILLISECONDS;
+
+kj::Promise<kj::Own<Listener>> open_unix(Address address, kj::AsyncIoContext& io, unsigned tries) {
+  try {
+    SocketFile file(address.path);
+    auto receiver = io.lowLevelProvider->wrapListenSocketFd(
+        file.take_socket().release(), kj::LowLevelAsyncIoProvider::TAKE_OWNERSHIP);
+    return kj::heap<Listener>(address, std::move(file), kj::mv(receiver), io);
+  } catch (const SocketTaken&) {
+    if (tries == 0) throw;
+  }
+  return io.provider->getTimer()
+      .afterDelay(kBetweenTries)
+      .then([address = kj::mv(address), &io, tries]() mutable {
+        return open_unix(kj::mv(address), io, tries - 1);
+      });
+}
+
 }  // namespace
 
 kj::Promise<kj::Own<Listener>> Listener::open(Address address, kj::AsyncIoContext& io) {
-  if (address.kind == Address::Kind::unix_socket) {
-    return kj::evalNow([&]() -> kj::Own<Listener> {
-      SocketFile file(address.path);
-      auto receiver = io.lowLevelProvider->wrapListenSocketFd(
-          file.take_socket().release(), kj::LowLevelAsyncIoProvider::TAKE_OWNERSHIP);
-      return kj::heap<Listener>(address, std::move(file), kj::mv(receiver), io);
-    });
-  }
+  if (address.kind == Address::Kind::unix_socket)
+    return kj::evalNow([&] { return open_unix(kj::mv(address), io, kTries); });
   return io.provider->getNetwork()
       .parseAddress(kj_address(address))
-      .then([address, &io](kj::Own<kj::NetworkAddress> parsed) mutable {
-        kj::Own<kj::ConnectionReceiver> receiver;
-        KJ_IF_MAYBE (error, kj::runCatchingExceptions([&] { receiver = parsed->listen(); })) {
-          KJ_FAIL_REQUIRE("cannot listen", address.text().c_str(), error->getDescription());
-        }
-        address.port = static_cast<std::uint16_t>(receiver->getPort());
-        return kj::heap<Listener>(address, std::nullopt, kj::mv(receiver), io);
-      });
+      .then(
+          [address, &io](kj::Own<kj::NetworkAddress> parsed) mutable {
+            kj::Own<kj::ConnectionReceiver> receiver;
+            KJ_IF_MAYBE (error, kj::runCatchingExceptions([&] { receiver = parsed->listen(); })) {
+              throw std::runtime_error("cannot listen on " + address.text() + ": " +
+                                       text_of(*error));
+            }
+            address.port = static_cast<std::uint16_t>(receiver->getPort());
+            return kj::heap<Listener>(address, std::nullopt, kj::mv(receiver), io);
+          },
+          [address](kj::Exception&& error) -> kj::Own<Listener> {
+            throw std::runtime_error("cannot listen on " + address.text() + ": " +
+                                     reason(error, address));
+          });
 }
 
 Listener::Listener(Address address, std::optional<SocketFile> file,
@@ -75,6 +108,9 @@ kj::Promise<kj::Own<kj::AsyncIoStream>> connect(Address address, kj::AsyncIoCont
   const bool local = address.kind == Address::Kind::unix_socket;
   auto connected = io.provider->getNetwork()
                        .parseAddress(kj_address(address), kDefaultPort)
+                       .catch_([address](kj::Exception&& error) -> kj::Own<kj::NetworkAddress> {
+                         throw std::runtime_error(reason(error, address));
+                       })
                        .then([](kj::Own<kj::NetworkAddress> parsed) {
                          return parsed->connect().attach(kj::mv(parsed));
                        })

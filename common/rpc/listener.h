@@ -12,7 +12,8 @@ namespace knee::rpc {
 /// root's, are let in there.
 class Listener {
  public:
-  /// Rejects, in words that name the address, when it is taken or not ours to bind.
+  /// Rejects, in words that name the address, when it is not ours to bind, or taken: of a Unix
+  /// socket, when it is still taken after half a second.
   static kj::Promise<kj::Own<Listener>> open(Address address, kj::AsyncIoContext& io);
 
   Listener(Address address, std::optional<SocketFile> file,

@@ -9,6 +9,7 @@
 #include <exception>
 #include <future>
 #include <optional>
+#include <string_view>
 
 #include "common/base/check.h"
 #include "common/rpc/low_level_io.h"
@@ -35,6 +36,20 @@ void enter(kj::EventLoop& loop, std::optional<kj::WaitScope>& scope) {
   } catch (const kj::Exception&) {
     scope.reset();
   }
+}
+
+bool remove_prefix(std::string_view& text, std::string_view prefix) {
+  if (!text.starts_with(prefix)) return false;
+  text.remove_prefix(prefix.size());
+  return true;
+}
+
+/// KJ_REQUIRE(size > 0, "no size") says "expected size > 0; no size".
+bool remove_condition(std::string_view& text) {
+  const auto end = text.find("; ");
+  if (!text.starts_with("expected ") || end == text.npos) return false;
+  text.remove_prefix(end + 2);
+  return true;
 }
 
 }  // namespace
@@ -208,7 +223,11 @@ void RpcLoop::give_back(bool at_once) {
 }
 
 std::string text_of(const kj::Exception& error) {
-  return {error.getDescription().cStr(), error.getDescription().size()};
+  std::string_view text(error.getDescription().cStr(), error.getDescription().size());
+  while (remove_prefix(text, "remote exception: ") || remove_prefix(text, "std::exception: ") ||
+         remove_condition(text)) {
+  }
+  return std::string(text);
 }
 
 }  // namespace knee::rpc

@@ -145,7 +145,8 @@ auto offload(Post&& post, Work work) {
   return paf.promise.then([landing] { return landing->take(); });
 }
 
-/// What a kj::Exception means to people: its description without file and line.
+/// What a kj::Exception means to people: its description without file and line, and without what KJ
+/// puts before it ("remote exception:", "std::exception:", the condition of a KJ_REQUIRE).
 std::string text_of(const kj::Exception& error);
 
 }  // namespace knee::rpc

@@ -10,7 +10,6 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <stdexcept>
 
 #include "common/base/check.h"
 
@@ -24,8 +23,8 @@ std::string attempt(const std::string& path) {
 }
 
 [[noreturn]] void throw_taken(const std::string& path) {
-  throw std::runtime_error(attempt(path) +
-                           ": another process does; end it first, or choose another address");
+  throw SocketTaken(attempt(path) +
+                    ": another process does; end it first, or choose another address");
 }
 
 sockaddr_un unix_address(const std::string& path) {

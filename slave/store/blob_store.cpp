@@ -185,6 +185,10 @@ StoreStatistics BlobStore::statistics() {
   return result;
 }
 
+std::uint64_t BlobStore::size_limit() const {
+  return shelf_->size_limit();
+}
+
 std::vector<StoreReport> BlobStore::take_reports() {
   return shelf_->take_reports();
 }

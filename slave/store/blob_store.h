@@ -79,6 +79,8 @@ class BlobStore {
   Evicted evict(std::uint64_t needed);
 
   StoreStatistics statistics();
+  /// As given. Does not block.
+  std::uint64_t size_limit() const;
 
   /// What happened since the last call that a log should tell about, oldest first.
   std::vector<StoreReport> take_reports();

@@ -9,9 +9,9 @@
 #include <sys/stat.h>
 
 #include "common/base/check.h"
+#include "common/base/size_text.h"
 #include "common/base/unique_fd.h"
 #include "slave/store/shelf.h"
-#include "slave/store/size_text.h"
 
 namespace knee::slave {
 namespace {

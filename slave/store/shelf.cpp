@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 
 #include "common/base/check.h"
+#include "common/base/size_text.h"
 #include "slave/store/blob_writer.h"
-#include "slave/store/size_text.h"
 #include "slave/store/store_pin.h"
 
 namespace knee::slave {

@@ -147,7 +147,7 @@ TEST_CASE("knee run reads a terminal line by line, and ends while it waits for o
   CHECK(script.wait() == 3);
 }
 
-TEST_CASE("a signal that knee run gets before its command has started is not lost") {
+TEST_CASE("a signal that knee run gets before its command has started ends it") {
   SlaveProcess slave({.slots = 1});
   auto options = reaching(slave);
   options.commands_only = true;
@@ -159,16 +159,29 @@ TEST_CASE("a signal that knee run gets before its command has started is not los
   holder.live_input = holding;
   auto held = cluster.run(holder);
   wait_for_marks(here / "marks");
-  Tool tool(slave, {"run", "--", "sleep", "1000"});
+  Tool tool(slave, {"run", "--", "echo", "ran"});
   // With its session it has long taken signals over.
   CHECK(wait_until([&] { return cluster.describe().at(0).sessions == 2; }));
   tool.signal(SIGINT);
-  const auto status = "/proc/" + std::to_string(tool.pid()) + "/status";
-  CHECK(wait_until(
-      [&] { return content_of(status).find("ShdPnd:\t0000000000000000") != std::string::npos; }));
+  CHECK(tool.wait() == 128 + SIGINT);
+  CHECK(tool.out() == "");
   holding.close();
   CHECK(held.get().exit_code == 0);
-  CHECK(tool.wait() == 128 + SIGINT);
+}
+
+TEST_CASE("knee run that waits for a slave ends at the first signal") {
+  const TemporaryFolder here;
+  Tool tool({"run", "--slaves", "unix:" + here / "nothing.sock", "--", "true"});
+  tool.wait_for_err("no slave yet");
+  tool.signal(SIGTERM);
+  CHECK(tool.wait() == 128 + SIGTERM);
+}
+
+TEST_CASE("knee run on a name that no slave has ends with 2 and the names there are") {
+  SlaveProcess slave;
+  Tool tool(slave, {"run", "-n", "--on", "frodo", "--", "true"});
+  CHECK(tool.wait() == 2);
+  CHECK_THAT(tool.err(), Contains("'frodo'") && Contains("gandalf"));
 }
 
 TEST_CASE("knee run on a slave that lacks the program ends with 255 and says so") {
@@ -182,6 +195,27 @@ TEST_CASE("knee run uses this machine where no slaves are named") {
   Tool tool({"run", "-n", "--", "echo", "here"});
   CHECK(tool.wait() == 0);
   CHECK(tool.out() == "here\n");
+}
+
+TEST_CASE("knee run and knee bag end when nobody reads what they print") {
+  SlaveProcess slave;
+  Script run(slave, "{ $knee run -n -- yes; echo ended with $? >&2; } | head -n 1");
+  CHECK(run.wait() == 0);
+  CHECK(run.out() == "y\n");
+  CHECK(run.err() == "ended with 141\n");
+  Script bag(slave, "{ yes | $knee bag -j 1 echo; echo ended with $? >&2; } | head -n 1");
+  CHECK(bag.wait() == 0);
+  CHECK(bag.out() == "y\n");
+  CHECK_THAT(bag.err(), Contains("ended with 141"));
+}
+
+TEST_CASE("knee run whose slave is killed says so and ends with 255") {
+  SlaveProcess slave;
+  Tool tool(slave, {"run", "-n", "--", "sh", "-c", "echo ready; sleep 1000"});
+  tool.wait_for_out("ready");
+  slave.kill();
+  CHECK(tool.wait() == 255);
+  CHECK_THAT(tool.err(), Contains("on slave gandalf was lost with its slave"));
 }
 
 TEST_CASE("knee bag runs a line for each argument and counts failures") {
@@ -293,14 +327,29 @@ TEST_CASE("each verb's help has an example, and wrong use ends with 2") {
     CHECK(tool.wait() == 0);
     CHECK_THAT(tool.out(), Contains("Example") && Contains(std::string("knee ") + verb));
   }
+  Tool lost({"walk"});
+  CHECK(lost.wait() == 2);
+  CHECK_THAT(lost.err(), Contains("no verb 'walk'") && Contains("slaves run bag bench doctor"));
   for (const std::vector<std::string>& words : {std::vector<std::string>{},
                                                 {"walk"},
                                                 {"run"},
                                                 {"run", "--no-such-option", "x"},
+                                                {"--no-such-option"},
+                                                {"slaves", "--slots", "many"},
+                                                {"slaves", "too", "many"},
+                                                {"run", "--on"},
+                                                {"run", "--ship", "/no/such/file", "true"},
+                                                {"run", "--in", "/no/such/file", "true"},
+                                                {"bench", "--mb", "-5"},
                                                 {"doctor"},
+                                                {"bag", "-f", "/no/such/file", "echo"},
+                                                {"bag", "--joblog", "/no/such/log", "echo"},
+                                                {"bag", "--timeout", "-1", "echo"},
                                                 {"bag", "--halt", "x", ":::", "1"}}) {
     Tool tool(words);
     CHECK(tool.wait() == 2);
-    CHECK(tool.err() != "");
+    CAPTURE(tool.err());
+    CHECK_THAT(tool.err(), Catch::StartsWith("knee: "));
+    CHECK(count_of(tool.err(), "\n") == 1);
   }
 }

@@ -59,7 +59,7 @@ slave::Options good(std::vector<std::string> arguments) {
 std::string bad(std::vector<std::string> arguments) {
   const auto result = parse(std::move(arguments));
   REQUIRE(result.parsed.exit.has_value());
-  CHECK(*result.parsed.exit != 0);
+  CHECK(*result.parsed.exit == 2);
   CHECK_FALSE(result.err.empty());
   return result.err;
 }

@@ -59,6 +59,9 @@ void cancel_one_that_notices() {
     const Error error = error_of(std::move(promise));
     CHECK(error.kind() == Error::Kind::cancelled);
     CHECK_THAT(error.task(), Contains("polite: "));
+    CHECK(error.slave() == "gandalf");
+    CHECK(error.attempt() == 1);
+    CHECK_THAT(error.what(), Contains("on slave gandalf was cancelled"));
     CHECK(marks_in(folder / "marks").back() == "noticed");
     CHECK(bag.call<own_pid>().get() == worker);
   }
@@ -83,6 +86,8 @@ TEST_CASE("a cancelled task that waits never starts") {
       const Error error = error_of(std::move(promise));
       CHECK(error.kind() == Error::Kind::cancelled);
       CHECK_THAT(error.what(), Contains("was cancelled"));
+      CHECK(error.slave().empty());
+      CHECK(error.attempt() == 0);
     }
     leave_mark(folder / "go", "");
     CHECK(running.get() == 1);
@@ -113,7 +118,9 @@ TEST_CASE("a cancelled task that does not notice is killed after the grace") {
     auto behind = bag.call<rest>(knee::TaskOptions{.attempts = 1}, 7, 0);
     wait_for_marks(folder / "started");
     deaf.cancel();
-    CHECK(error_of(std::move(deaf)).kind() == Error::Kind::cancelled);
+    const Error killed = error_of(std::move(deaf));
+    CHECK(killed.kind() == Error::Kind::cancelled);
+    CHECK(killed.slave() == "gandalf");
     CHECK(behind.get() == 7);
     CHECK(marks_in(folder / "started").size() == 1);
   }

@@ -223,6 +223,9 @@ TEST_CASE("what cannot be run anywhere is said at the call") {
   command.inputs = {{.path = "/no/such/file", .name = ""}};
   CHECK_THROWS_WITH(place.cluster.run(command),
                     Contains("/no/such/file") && Contains("No such file"));
+  command.inputs = {{.path = "/etc/passwd", .name = "a/b"},
+                    {.path = "/etc/group", .name = "a/./b"}};
+  CHECK_THROWS_WITH(place.cluster.run(command), Contains("'a/./b'") && Contains("/etc/group"));
 }
 
 TEST_CASE("a function cannot be called where only commands run") {

@@ -45,9 +45,11 @@ TEST_CASE("a driver that is killed leaves nothing, and the next one has all slot
   DriverProcess driver(
       {.part = "hang", .arguments = {folder / "started", "5"}, .slaves = {slave.address()}});
   wait_for_marks(folder / "started", 2);
+  const std::string said = slave.err();
   driver.kill();
   CHECK(wait_until([&] { return slave.family().empty(); }, 3s));
   CHECK(leaks.found() == "");
+  CHECK(slave.err() == said);
   knee::Cluster cluster(reaching(slave));
   auto bag = cluster.bag();
   // Both slots at once.

@@ -126,9 +126,12 @@ TEST_CASE("a task may be called for a slave that will dial") {
 TEST_CASE("a task for a slave that never comes can be cancelled, and ends with the cluster") {
   SlaveProcess frodo({.name = "frodo"});
   const LeakCheck leaks({&frodo});
+  const TemporaryFolder folder;
   knee::Promise<std::string> left;
   {
-    knee::Cluster cluster(reaching(frodo));
+    auto options = reaching(frodo);
+    options.listen = {"unix:" + (folder / "driver.sock")};
+    knee::Cluster cluster(options);
     auto pinned = cluster.slave("nobody").call<where>();
     left = cluster.slave("nobody").call<where>();
     REQUIRE(cluster.call<where>().get() == "frodo");
@@ -138,6 +141,24 @@ TEST_CASE("a task for a slave that never comes can be cancelled, and ends with t
   }
   CHECK(error_of(std::move(left)).kind() == Error::Kind::cancelled);
   CHECK(leaks.found() == "");
+}
+
+TEST_CASE("a task for a name that none of the slaves has fails as soon as all are here") {
+  SlaveProcess gandalf({.name = "gandalf", .start = false});
+  SlaveProcess frodo({.name = "frodo"});
+  knee::Cluster cluster(reaching({&gandalf, &frodo}));
+  auto lost = cluster.slave("nobody").call<where>();
+  auto found = cluster.slave("gandalf").call<where>();
+  REQUIRE(cluster.call<where>().get() == "frodo");
+  CHECK_FALSE(lost.ready());  // the one that is not here yet may have that name
+  gandalf.start();
+  for (const Error& error :
+       {error_of(std::move(lost)), error_of(cluster.slave("nobody").call<where>())}) {
+    CHECK(error.kind() == Error::Kind::setup);
+    CHECK_THAT(error.what(), Catch::Contains("no slave has the name 'nobody'") &&
+                                 Catch::Contains("gandalf") && Catch::Contains("frodo"));
+  }
+  CHECK(found.get() == "gandalf");
 }
 
 TEST_CASE("pinned tasks survive a restart of their slave, and go nowhere else meanwhile") {

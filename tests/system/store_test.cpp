@@ -9,6 +9,7 @@
 #include "tests/system/harness/marks.h"
 #include "tests/system/harness/slave_process.h"
 #include "tests/system/harness/traffic.h"
+#include "tests/system/tasks.h"
 
 using namespace knee::test;
 using knee::Command;
@@ -109,4 +110,34 @@ TEST_CASE("commands whose inputs do not fit into the store together run one afte
     bag.run(reader_of(here, letter)).then([&](knee::CommandResult result) { out += result.out; });
   bag.wait();
   CHECK(out.size() == 12);
+}
+
+TEST_CASE("a program too large for the stores of all slaves fails its tasks, with what to do") {
+  SlaveProcess slave({.flags = {"--store-size", "200000"}});
+  knee::Cluster cluster(reaching(slave));
+  for (int i = 0; i < 2; ++i) {
+    const knee::Error error = error_of(cluster.call<twice>(1));
+    CHECK(error.kind() == knee::Error::Kind::setup);
+    CHECK_THAT(error.what(), Catch::Contains("gandalf") && Catch::Contains("200.0 kB") &&
+                                 Catch::Contains("larger --store-size"));
+  }
+}
+
+TEST_CASE("a program too large for one slave's store runs on the others") {
+  SlaveProcess small({.name = "small", .flags = {"--store-size", "200000"}});
+  SlaveProcess large({.name = "large"});
+  knee::Cluster cluster(reaching({&small, &large}));
+  CHECK(cluster.call<twice>(1).get() == 2);
+  CHECK(cluster.slaves() == std::vector<std::string>{"large"});
+}
+
+TEST_CASE("an input too large for a slave's store fails its command, with what to do") {
+  SlaveProcess slave({.flags = {"--store-size", "500000"}});
+  const TemporaryFolder here;
+  knee::Cluster cluster(commands_on(slave));
+  const knee::Error error = error_of(cluster.run(reader_of(here, 'a')));
+  CHECK(error.kind() == knee::Error::Kind::refused);
+  CHECK_THAT(error.what(), Catch::Contains("gandalf") && Catch::Contains("1.0 MB") &&
+                               Catch::Contains("500.0 kB") &&
+                               Catch::Contains("larger --store-size"));
 }

@@ -66,7 +66,8 @@ struct Command {
   enum class Output {
     keep,   ///< comes back in the result; at most 16 MiB of each
     print,  ///< appears here line by line as it comes, with the slave's name before it
-    pass    ///< appears here unchanged as it comes
+    pass    ///< appears here unchanged as it comes; when nobody reads it here, the command gets
+            ///< SIGPIPE
   };
   /// What becomes of its stdout and stderr.
   Output output = Output::keep;

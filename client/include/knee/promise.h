@@ -93,6 +93,11 @@ class [[nodiscard]] Promise {
     if (task_) task_->signal(number);
   }
 
+  /// Whether a slave has said that the command runs there. A moment's value; stays true at its end.
+  bool started() const requires std::is_same_v<T, CommandResult> {
+    return task_ && task_->started();
+  }
+
   /// Waits with any Boost.Asio completion token, signature void(std::exception_ptr[, T]). The
   /// handler runs on its associated executor, which is kept busy until then; one without runs on
   /// the callback thread. `co_await promise.async_wait()` gives the value or throws.

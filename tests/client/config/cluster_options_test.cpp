@@ -194,7 +194,8 @@ TEST_CASE("a refusal names the program and ends it with 2") {
       end_of([] { refuse(Error(Error::Kind::setup, "--knee-x: there is no such option")); });
   CHECK(ended.code == 2);
   CHECK(ended.err ==
-        std::string(program_invocation_short_name) + ": --knee-x: there is no such option\n");
+        std::string(program_invocation_short_name) +
+            ": --knee-x: there is no such option (--knee-help explains the options)\n");
 }
 
 }  // namespace

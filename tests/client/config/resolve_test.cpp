@@ -205,6 +205,18 @@ TEST_CASE("options filled in by a program are checked in the name of their field
   CHECK_THROWS_WITH(check(options), Contains("ClusterOptions::cancel_grace: "));
 }
 
+TEST_CASE("a file to be shipped that cannot be read is refused by name") {
+  ClusterOptions options;
+  options.ship = {"/proc/self/exe"};
+  CHECK_NOTHROW(check_shipped(options));
+  options.ship.push_back("/no/such/plugin.so");
+  CHECK_THROWS_WITH(check_shipped(options), Contains("cannot ship '/no/such/plugin.so'") &&
+                                                Contains("No such file or directory") &&
+                                                Contains("--knee-ship"));
+  options.ship = {"/proc/self"};
+  CHECK_THROWS_WITH(check_shipped(options), Contains("not a regular file"));
+}
+
 TEST_CASE("a use of TCP is seen") {
   ClusterOptions options;
   CHECK_FALSE(uses_tcp(options));

@@ -138,11 +138,23 @@ TEST_CASE_METHOD(Failures, "a refusal gives the slave's reason, and is charged")
         std::string(kSubject) + "was refused: it wants 9 slots and this slave has 4");
 }
 
-TEST_CASE_METHOD(Failures, "a cancelled task has no slave to blame") {
+TEST_CASE_METHOD(Failures, "a cancelled task names the slave on which it ran, if it did") {
   outcome.setCancelled();
   CHECK(end() == AttemptEnd::cancelled);
   CHECK(error().kind() == Error::Kind::cancelled);
   CHECK(std::string(error().what()) == "task 'bag: sum', attempt 2 was cancelled");
+  outcome.setRunTime(1);
+  CHECK(error().what() == std::string(kSubject) + "was cancelled");
+  CHECK(error().slave() == "gandalf");
+}
+
+TEST_CASE_METHOD(Failures, "a task for a slave that cannot come hears who is there") {
+  const auto error = thrown(no_such_slave_error(*one, "sam", {"frodo", "gandalf"}));
+  CHECK(error.kind() == Error::Kind::setup);
+  CHECK_THAT(error.what(), Catch::Contains("no slave has the name 'sam'") &&
+                               Catch::EndsWith("there are frodo, gandalf"));
+  CHECK_THAT(thrown(no_such_slave_error(*one, "sam", {"frodo"})).what(),
+             Catch::EndsWith("there is only frodo"));
 }
 
 TEST_CASE_METHOD(Failures, "a task that never started goes back") {

@@ -761,6 +761,24 @@ TEST_CASE("totals count what is queued, sent and busy") {
   CHECK(state.slots == 2);
 }
 
+TEST_CASE("of the tasks sent those run that have slots, the others wait at their slaves") {
+  Bed bed;
+  bed.slave(2);
+  CHECK(bed.scheduler.running() == 0);
+  bed.submit(1);
+  bed.turn();
+  CHECK(bed.scheduler.running() == 1);
+  bed.submit(9);
+  bed.turn();
+  REQUIRE(bed.scheduler.totals().sent == 4);
+  CHECK(bed.scheduler.running() == 2);
+  bed.slave(4);
+  bed.submit(4, {.kind = 1, .cores = 2});
+  bed.turn();
+  CHECK(bed.scheduler.running() >= 4);
+  CHECK(bed.scheduler.running() <= 6);
+}
+
 TEST_CASE("the remaining time is work over slots, and unknown while a kind is unknown") {
   Bed bed;
   bed.slave(4);

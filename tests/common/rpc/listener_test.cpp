@@ -122,6 +122,18 @@ TEST_CASE("a socket somebody listens on is refused and stays theirs") {
   CHECK(std::filesystem::is_socket(path));
 }
 
+TEST_CASE("a socket whose owner is about to end is waited for") {
+  TempFolder folder;
+  auto io = kj::setupAsyncIo();
+  const auto path = folder.file("s");
+  auto before = std::make_unique<rpc::SocketFile>(path);
+  auto opening = Listener::open(socket_at(path), io);
+  CHECK_FALSE(opening.poll(io.waitScope));
+  before.reset();
+  const auto listener = opening.wait(io.waitScope);
+  CHECK(std::filesystem::is_socket(path));
+}
+
 TEST_CASE("a file that is no socket is not replaced") {
   TempFolder folder;
   auto io = kj::setupAsyncIo();

@@ -354,3 +354,21 @@ TEST_CASE("the text of an exception is its description alone") {
   const kj::Exception error(kj::Exception::Type::FAILED, "file.c++", 7, kj::heapString("it rains"));
   CHECK(knee::rpc::text_of(error) == "it rains");
 }
+
+TEST_CASE("the text of an exception has nothing in it of the ways it took") {
+  const auto text = [](const char* description) {
+    return knee::rpc::text_of(
+        kj::Exception(kj::Exception::Type::FAILED, "file.c++", 7, kj::heapString(description)));
+  };
+  CHECK(text("remote exception: std::exception: it rains") == "it rains");
+  CHECK(text("remote exception: remote exception: it rains") == "it rains");
+  CHECK(text("remote exception: expected size > 0; no size; size = 0") == "no size; size = 0");
+  CHECK(text("no remote exception: none") == "no remote exception: none");
+  CHECK(text("expected rain") == "expected rain");
+  auto io = kj::setupAsyncIo();
+  const auto thrown = kj::runCatchingExceptions([] { throw std::runtime_error("it rains"); });
+  KJ_IF_MAYBE (error, thrown)
+    CHECK(knee::rpc::text_of(*error) == "it rains");
+  else
+    FAIL("it was not caught");
+}

@@ -67,6 +67,8 @@ class KNEE_EXPORT TaskState {
   void cancel();
   /// To a running command.
   void signal(int number);
+  /// Of a command: whether it was reported as started, and did not go back to be started again.
+  bool started() const;
 
   /// After `done`: what it failed with, or null.
   const std::exception_ptr& error() const noexcept { return error_; }

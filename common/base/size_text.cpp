@@ -1,8 +1,8 @@
-#include "slave/store/size_text.h"
+#include "common/base/size_text.h"
 
 #include <cstdio>
 
-namespace knee::slave {
+namespace knee {
 
 std::string size_text(std::uint64_t bytes) {
   if (bytes < 1000) return std::to_string(bytes) + (bytes == 1 ? " byte" : " bytes");
@@ -17,4 +17,4 @@ std::string size_text(std::uint64_t bytes) {
   return text;
 }
 
-}  // namespace knee::slave
+}  // namespace knee
