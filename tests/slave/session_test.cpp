@@ -22,6 +22,8 @@ namespace {
 
 using Ids = std::vector<std::uint64_t>;
 
+constexpr std::size_t kLargeArgument = 100'000;
+
 /// What a session tells its driver, collected from its updates.
 struct Told {
   Ids values;
@@ -66,7 +68,11 @@ struct Place {
       tasks[i].setId(sent.tasks[i]);
       tasks[i].setTimeout(sent.timeout);
       tasks[i].setCores(sent.cores);
-      if (sent.large) tasks[i].initArguments().setValue(sent.tasks[i]);
+      if (!sent.large) continue;
+      tasks[i].initArguments().setValue(sent.tasks[i]);
+      tasks[i].getArguments().setSize(kLargeArgument);
+      session.values().put_argument(sent.tasks[i],
+                                    session.values().room_for_argument(kLargeArgument));
     }
     auto cancel = work.initCancel(static_cast<unsigned>(sent.cancel.size()));
     for (unsigned i = 0; i < cancel.size(); ++i) cancel.set(i, sent.cancel[i]);
@@ -226,7 +232,6 @@ TEST_CASE("tasks are taken back youngest first, but for those that have begun") 
 TEST_CASE("a worker that reads nothing while it starts does not keep the slave busy for ever") {
   Place place;
   auto& session = place.open();
-  session.values().put_argument(1, channel::SharedMemory::create("value", 4096));
   place.send(session, {.tasks = {1}, .large = true});
   REQUIRE(place.workers() == 1);
   // Each of these takes its task back from the worker and gives it again, with its value: until
