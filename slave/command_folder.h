@@ -40,7 +40,7 @@ class CommandFolder {
   void place(BlobStore& store, const std::vector<CommandOrder::Input>& inputs);
 
   /// Removes it with all it holds. Processes of the command that still die may write into it: tries
-  /// for some seconds.
+  /// for a second.
   void remove();
   /// `place` may stop: nobody waits for it.
   void abandon() { abandoned_ = true; }

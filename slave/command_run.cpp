@@ -106,6 +106,7 @@ kj::Promise<void> CommandRun::run(std::string executable) {
   plan_.arguments = order_->arguments;
   plan_.environment = order_->environment;
   plan_.cwd = working_folder_;
+  plan_.open_files = slave_.open_files;
   start();
   return watch();
 }

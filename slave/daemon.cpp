@@ -47,13 +47,13 @@ void say(const std::string& line) {
 
 }  // namespace
 
-Daemon::Daemon(Options options)
+Daemon::Daemon(Options options, std::uint64_t open_files)
     : options_(std::move(options)),
       io_(kj::setupAsyncIo()),
       store_(store_folder(options_), store_size(options_)),
       slots_(options_.slots),
       state_{SlaveContext{options_.name, slots_, keepers_, io_, disk_, store_, scratch_.path(),
-                          [this] { grant(); }},
+                          open_files, [this] { grant(); }},
              disk_, store_},
       tasks_(kj::heap<kj::TaskSet>(*this)) {}
 

@@ -19,7 +19,8 @@ namespace knee::slave {
 class Daemon final : public kj::TaskSet::ErrorHandler {
  public:
   /// Opens the store. Throws with a text for people when it cannot be had.
-  explicit Daemon(Options options);
+  /// `open_files`: soft limit of descriptors for workers and commands.
+  Daemon(Options options, std::uint64_t open_files);
   ~Daemon();
 
   /// Listens, dials and serves until told to end: SIGTERM or SIGINT drains, a second one stops.

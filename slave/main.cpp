@@ -15,8 +15,8 @@ int main(int argc, char** argv) {
   auto parsed = knee::slave::parse_options(argc, argv);
   if (parsed.exit) return *parsed.exit;
   try {
-    knee::slave::prepare_process();
-    return knee::slave::Daemon(std::move(parsed.options)).run();
+    const auto open_files = knee::slave::prepare_process();
+    return knee::slave::Daemon(std::move(parsed.options), open_files).run();
   } catch (const kj::Exception& error) {
     std::cerr << "knee-slave: " << knee::rpc::text_of(error) << '\n';
   } catch (const std::exception& error) {

@@ -65,9 +65,9 @@ void Session::accept(proto::Work::Reader work, std::map<Digest, std::string> sha
       unreadable.id = task.getId();
       unreadable.attempt = task.getAttempt();
       refuse(unreadable, "its arguments are too long to travel with the task");
-    } else if (queued->cores == 0 || queued->cores > slave_.slots.slots()) {
+    } else if (queued->cores == 0 || queued->cores > slave_.slots.limit(client_)) {
       refuse(*queued, "it wants " + std::to_string(queued->cores) + " slots and this slave has " +
-                          std::to_string(slave_.slots.slots()));
+                          std::to_string(slave_.slots.limit(client_)) + " for it");
     } else if (!has_value_of(*queued)) {
       refuse(*queued, "its argument is not here, or not as long as it says");
     } else if (draining_) {
@@ -123,8 +123,9 @@ void Session::ask_for_slots() {
   const auto may_start_one = [&] {
     if (queue_.empty()) return false;
     if (queue_.front().is_command) return true;
+    if (idle_worker() != nullptr) return true;
     const auto now = Clock::now();
-    return now >= give_again_ && (idle_worker() != nullptr || now >= start_again_);
+    return now >= start_again_ && !is_any_full(now);
   };
   const bool may_start = may_start_one();
   wanted_ = may_start ? queue_.front().cores : 0;
@@ -155,7 +156,7 @@ void Session::start_call(std::uint32_t cores) {
   if (!give_one(*worker)) {
     // It has not read what it was passed before. To ask for a slot at once would be answered at
     // once, for ever.
-    give_again_ = Clock::now() + kGiveAgain;
+    worker->full_until = Clock::now() + kGiveAgain;
     start_ticking();
   }
   worker->publish();
@@ -175,18 +176,27 @@ void Session::cannot_start(const std::string& why) {
 }
 
 Worker* Session::idle_worker() {
+  const auto now = Clock::now();
   for (auto& [slot, worker] : workers_)
-    if (worker->idle() && worker->holding == 0 && worker->usable()) return worker.get();
+    if (worker->idle() && worker->holding == 0 && worker->usable() && now >= worker->full_until)
+      return worker.get();
   return nullptr;
+}
+
+bool Session::is_any_full(Clock::time_point now) const {
+  return std::any_of(workers_.begin(), workers_.end(),
+                     [now](const auto& worker) { return now < worker.second->full_until; });
 }
 
 Worker& Session::start_worker() {
   if (!program_) throw std::runtime_error("the session was opened without a program");
   const std::uint32_t slot = free_slot();
   const auto setup = worker_setup(slave_.name, slot, program_->files, records_);
+  auto plan = program_->plan;
+  plan.open_files = slave_.open_files;
   WorkingFolder folder(slave_.disk, slave_.scratch, "worker" + std::to_string(slot));
   auto worker = std::make_unique<Worker>(*this, slave_.keepers, slave_.io.unixEventPort, slot,
-                                         std::move(folder), program_->plan, setup);
+                                         std::move(folder), plan, setup);
   return *workers_.emplace(slot, std::move(worker)).first->second;
 }
 
@@ -253,6 +263,8 @@ bool Session::prepare(Worker& worker, const QueuedTask& task) {
     if (!worker.tell(shared_record(digest, found->second, records_))) return false;
     worker.shared_told.insert(digest);
   }
+  // Last: a value that was passed is of no use if its task finds no room.
+  if (!worker.has_room_for(task)) return false;
   if (!task.value) return true;
   const auto* memory = values_.argument(*task.value);
   return memory == nullptr || worker.pass_value(*task.value, memory->fd());
@@ -353,7 +365,8 @@ void Session::worker_died(Worker& worker, WorkerDeath death) {
     reported_.erase(death.running->id);
     if (death.running->value) values_.drop_argument(*death.running->value);
   }
-  if (!death.served && death.killed == KillReason::none) {
+  const bool by_itself = death.killed == KillReason::none || death.killed == KillReason::broken;
+  if (!death.served && by_itself) {
     ++failed_starts_;
     const std::string why = "a worker ended before it served: " + death.explanation +
                             (death.stderr_tail.empty() ? "" : "\n" + death.stderr_tail);

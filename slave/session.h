@@ -40,6 +40,7 @@ struct SlaveContext {
   DiskPool& disk;
   BlobStore& store;
   std::string scratch;          ///< folder for the working folders of workers and commands
+  std::uint64_t open_files;     ///< soft limit of descriptors for what is started here
   std::function<void()> grant;  ///< slots may have become free, or wanted: look who is next
 };
 
@@ -113,6 +114,7 @@ class Session final : public WorkerOwner, public CommandsOwner {
   void ask_for_slots();
   bool rebalance();
   Worker* idle_worker();
+  bool is_any_full(Worker::Clock::time_point now) const;
   Worker& start_worker();
   void start_call(std::uint32_t cores);
   void cannot_start(const std::string& why);
@@ -158,7 +160,6 @@ class Session final : public WorkerOwner, public CommandsOwner {
   std::map<std::uint32_t, std::unique_ptr<Worker>> workers_;  ///< by slot number
   std::uint32_t failed_starts_ = 0;
   std::chrono::steady_clock::time_point start_again_{};  ///< no new worker before
-  std::chrono::steady_clock::time_point give_again_{};   ///< no task for an idle worker before
   bool draining_ = false;
   bool ticking_ = false;
   bool looking_ = false;

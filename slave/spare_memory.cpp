@@ -1,25 +1,17 @@
 #include "spare_memory.h"
 
 #include <algorithm>
-#include <bit>
 #include <iterator>
 #include <utility>
 
 namespace knee::slave {
 namespace {
 
-constexpr std::size_t kPage = 4096;
 /// Of descriptors and mappings: values of 60 KiB do not fill kMost with thousands of them.
 constexpr std::size_t kMostPieces = 64;
 
-/// A little more than was asked for, so that values of similar sizes can follow each other.
-std::size_t rounded(std::size_t size) {
-  const std::size_t step = std::max(kPage, std::bit_floor(size) / 16);
-  return (size + step - 1) / step * step;
-}
-
 bool fits(std::size_t capacity, std::size_t size) {
-  return capacity >= size && capacity / 2 <= rounded(size);
+  return capacity >= size && capacity / 2 <= size;
 }
 
 }  // namespace
@@ -31,14 +23,12 @@ SpareMemory::~SpareMemory() {
 
 channel::SharedMemory SpareMemory::take(std::size_t size) {
   if (auto memory = take_kept(size)) return std::move(*memory);
-  auto memory = channel::SharedMemory::create("knee-value", rounded(size));
-  memory.resize(size);
-  return memory;
+  return channel::SharedMemory::create("knee-value", size);
 }
 
 void SpareMemory::keep(channel::SharedMemory memory) {
   const std::size_t capacity = memory.capacity();
-  if (kept_.size() >= kMostPieces || bytes_ + lent_ + capacity > kMost) return;
+  if (kept_.size() >= kMostPieces || bytes_ + lent_ + capacity > kMost) return memory.discard();
   bytes_ += capacity;
   kept_.push_back({std::move(memory)});
 }

@@ -15,7 +15,7 @@ namespace knee::slave {
 /// knows no clock, its owner tells it that time passes.
 class SpareMemory {
  public:
-  /// All that is kept and lent, at most: two large values on their way and two being computed.
+  /// All that is kept and lent, at most: a few large values on their way or being computed.
   static constexpr std::size_t kMost = std::size_t{256} << 20;
 
   SpareMemory() = default;

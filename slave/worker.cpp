@@ -16,6 +16,9 @@ namespace {
 
 using std::chrono::nanoseconds;
 
+/// Each costs the worker a descriptor, of which it may have no more than 1024.
+constexpr std::size_t kMostPassed = 128;
+
 /// The clock the worker stamps its starts with.
 nanoseconds monotonic_now() {
   timespec now{};
@@ -82,6 +85,7 @@ bool Worker::tell(std::span<const std::byte> record) {
 
 bool Worker::pass_value(std::uint64_t id, int memfd) {
   if (passed_.contains(id)) return true;
+  if (passed_.size() >= kMostPassed) return false;
   try {
     if (!channel_.send_value(id, memfd)) return false;
   } catch (const std::system_error&) {
@@ -116,7 +120,11 @@ void Worker::end_loans(std::uint32_t record) {
 bool Worker::age_loans() {
   // Those of an idle worker are of tasks that were taken back. A task that runs may be writing.
   if (!idle()) return !loans_.empty();
-  for (const auto& loan : loans_) loan.memory.discard();
+  for (const auto& loan : loans_) {
+    loan.memory.discard();
+    loan.from->returned(loan.memory.capacity());
+  }
+  loans_.clear();
   return false;
 }
 
@@ -180,7 +188,7 @@ void Worker::resume() {
 
 void Worker::look() {
   if (dead_ || held_back_) return;
-  const auto failed = kj::runCatchingExceptions([this] { take_outcomes(); });
+  const auto failed = kj::runCatchingExceptions([this] { hear(); });
   KJ_IF_MAYBE (error, failed) broken(*error);
 }
 
@@ -191,13 +199,16 @@ void Worker::broken(const kj::Exception& error) {
 
 kj::Promise<void> Worker::watch_channel() {
   auto readable = channel_readable_.whenBecomesReadable();
-  const bool open = channel_.listen();
-  take_outcomes();
-  if (!open) {
-    gone_ = true;  // the keeper says the rest
-    return kj::READY_NOW;
-  }
+  if (!hear()) return kj::READY_NOW;
   return readable.then([this] { return watch_channel(); });
+}
+
+bool Worker::hear() {
+  // Of a worker that is held back the values stay in the socket, so that it has to wait as well.
+  const bool open = held_back_ || channel_.listen();
+  take_outcomes();
+  if (!open) gone_ = true;  // the keeper says the rest
+  return open;
 }
 
 void Worker::take_outcomes() {
@@ -334,7 +345,6 @@ void Worker::die(std::optional<process::DeathRecord> record, std::string explana
   // What it finished before it died lies in the shared memory. A worker that wrote nonsense has no
   // more to say.
   const auto broken = kj::runCatchingExceptions([this] {
-    channel_.listen();
     while (const auto outcome = channel_.next_outcome()) take_outcome(*outcome);
   });
   KJ_IF_MAYBE (error, broken) {

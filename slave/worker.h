@@ -73,6 +73,10 @@ class Worker {
   bool give(QueuedTask& task, std::chrono::nanoseconds estimate);
   /// Puts a record that is not a task. False: no room.
   bool tell(std::span<const std::byte> record);
+  /// Whether `give` would find room for it. It stays so.
+  bool has_room_for(const QueuedTask& task) const {
+    return channel_.has_room(task.record.bytes().size());
+  }
   /// Passes an argument's memfd, once, before the task that names it. False: no room.
   bool pass_value(std::uint64_t id, int memfd);
   /// Lends memory for the result of the next task given, from which it comes back as spare, or as
@@ -123,6 +127,8 @@ class Worker {
   /// How many functions and shared values of the session's tables it has been told.
   std::size_t functions_told = 0;
   std::set<Digest> shared_told;
+  /// It had no room for a task although it had none: not offered one before.
+  Clock::time_point full_until{};
   /// Slots it holds while it has tasks.
   std::uint32_t holding = 0;
   /// The task it is told to stop, and when that will be killed. It is given nothing meanwhile.
@@ -140,6 +146,8 @@ class Worker {
 
   kj::Promise<void> watch_channel();
   kj::Promise<void> watch_keeper();
+  /// Takes in values and outcomes. False: it has closed its channel.
+  bool hear();
   void take_outcomes();
   void broken(const kj::Exception& error);
   void forget_value(const QueuedTask& task);
@@ -173,7 +181,7 @@ class Worker {
     channel::SharedMemory memory;
     std::uint32_t record;
   };
-  std::deque<Loan> loans_;  ///< in the order of their records
+  std::deque<Loan> loans_;  ///< in the order in which they were made
   std::size_t large_result_ = 0;
   std::set<std::uint64_t> passed_;  ///< arguments it has been passed, of tasks it has
   std::vector<std::uint64_t> scratch_;

@@ -15,10 +15,15 @@ namespace {
 
 using std::chrono::milliseconds;
 
-/// A machine under load takes its time to kill a tree of processes.
-constexpr auto kPatience = std::chrono::seconds(3);
-constexpr auto kFirstPause = milliseconds(10);
-constexpr auto kLongestPause = milliseconds(200);
+/// A machine under load takes its time to kill a tree of processes. Meanwhile a thread waits.
+constexpr auto kPatience = std::chrono::seconds(1);
+constexpr auto kFirstPause = milliseconds(5);
+constexpr auto kLongestPause = milliseconds(100);
+
+/// Somebody still writes there; nothing else passes by waiting.
+bool may_pass(std::error_code error) {
+  return error == std::errc::directory_not_empty || error == std::errc::device_or_resource_busy;
+}
 
 }  // namespace
 
@@ -32,8 +37,7 @@ std::string make_working_folder(const std::string& scratch, const std::string& p
 void remove_working_folder(const std::string& path) {
   const auto end = std::chrono::steady_clock::now() + kPatience;
   for (auto pause = kFirstPause;; pause = std::min(2 * pause, kLongestPause)) {
-    remove_tree(path);
-    if (::access(path.c_str(), F_OK) != 0 || std::chrono::steady_clock::now() > end) return;
+    if (!may_pass(remove_tree(path)) || std::chrono::steady_clock::now() > end) return;
     std::this_thread::sleep_for(pause);
   }
 }

@@ -11,7 +11,7 @@ namespace knee::slave {
 std::string make_working_folder(const std::string& scratch, const std::string& prefix);
 
 /// Removes it with all it holds. What ran there may still be dying and write into it: tries for
-/// some seconds. Blocks on the disk: not on the loop.
+/// a second. Blocks on the disk: not on the loop.
 void remove_working_folder(const std::string& path);
 
 /// The folder in which a worker runs. Lives on the loop; destruction has it removed by the disk

@@ -159,6 +159,7 @@ class Server {
     current_task().begin(channel_.number(), task.getAttempt());
     try {
       call(task, result);
+      if (result.size() > channel::kMaxInline) pass(result);
     } catch (...) {
       failed = describe_current_exception();
     }
@@ -205,17 +206,21 @@ class Server {
     }
   }
 
-  void fill(proto::Payload::Builder payload, const detail::Bytes& result) {
+  /// A result too long for a record goes before it, as a value.
+  void pass(const detail::Bytes& result) {
+    const UniqueFd memory = memory_for(result.size());
+    channel::write_at(memory.get(), result.view(), 0);
+    if (!channel_.send_value(++last_value_, memory.get())) leave();
+  }
+
+  void fill(proto::Payload::Builder payload, const detail::Bytes& result) const {
     if (result.size() <= channel::kMaxInline) {
       payload.setInline(
           kj::arrayPtr(reinterpret_cast<const kj::byte*>(result.data()), result.size()));
-      return;
+    } else {
+      payload.setValue(last_value_);
+      payload.setSize(result.size());
     }
-    const UniqueFd memory = memory_for(result.size());
-    channel::write_at(memory.get(), result.view(), 0);
-    payload.setValue(++last_value_);
-    payload.setSize(result.size());
-    if (!channel_.send_value(last_value_, memory.get())) leave();
   }
 
   /// Memory of an earlier value if there is some: fresh pages cost more than the copy into them.

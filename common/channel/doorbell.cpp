@@ -12,9 +12,9 @@
 namespace knee::channel {
 namespace {
 
-/// A memfd costs a descriptor of ours: a worker that passes more than this and has them not taken
-/// is broken or hostile.
-constexpr std::size_t kMaxWaitingValues = 1024;
+/// A memfd costs a descriptor of ours: while so many have not been taken, more are left in the
+/// socket, and the other side soon has to wait.
+constexpr std::size_t kMaxWaitingValues = 256;
 
 /// Of memory for results; more are of no use, and a task that returns little looks at none.
 constexpr std::size_t kMaxLoans = 8;
@@ -54,6 +54,11 @@ ssize_t receive_with_fd(int socket, std::span<std::byte> bytes, UniqueFd& fd, in
     size = ::recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
   } while (size < 0 && errno == EINTR);
   if (size < 0) return size;
+  // Taken for the bytes alone, a value would be one that is not wanted any more.
+  if ((message.msg_flags & MSG_CTRUNC) != 0) {
+    errno = EMFILE;
+    throw_errno("cannot take a value that was passed");
+  }
   for (cmsghdr* h = CMSG_FIRSTHDR(&message); h; h = CMSG_NXTHDR(&message, h)) {
     if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS) continue;
     const std::size_t count = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -116,7 +121,8 @@ UniqueFd Doorbell::take_lent(std::uint32_t number) {
 
 Doorbell::Heard Doorbell::listen() {
   auto all = Heard::nothing;
-  for (int messages = 0; messages < kMostMessages; ++messages) {
+  for (int messages = 0; messages < kMostMessages && values_.size() < kMaxWaitingValues;
+       ++messages) {
     const auto heard = take_message(MSG_DONTWAIT);
     if (heard == Heard::closed) return heard;
     if (heard == Heard::nothing) break;
@@ -145,8 +151,6 @@ Doorbell::Heard Doorbell::take_message(int flags) {
   } else if (size == sizeof id && !fd) {
     values_.erase(id);
   } else if (size == sizeof id) {
-    if (values_.size() >= kMaxWaitingValues)
-      throw std::runtime_error("channel: more values were passed than named");
     values_.insert_or_assign(id, std::move(fd));
   }
   return Heard::something;

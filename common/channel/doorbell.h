@@ -39,9 +39,9 @@ class Doorbell {
 
   enum class Heard { something, nothing, closed };
 
-  /// Takes all that has arrived, without waiting. Values wait inside for `take_value`. Throws
-  /// std::runtime_error on what the other side must not send: an empty message, or more values than
-  /// anybody takes.
+  /// Takes what has arrived, without waiting: all, but for values that come while many wait inside
+  /// for `take_value`. Throws std::runtime_error on an empty message, which the other side must not
+  /// send, and std::system_error if this process is out of descriptors.
   Heard listen();
   /// Waits for one message and takes that.
   Heard wait() { return take_message(0); }

@@ -15,23 +15,29 @@ std::size_t padded(std::size_t size) {
 
 }  // namespace
 
-bool RingWriter::write(std::span<const std::byte> record, Position read) {
-  const std::size_t size = kHeader + padded(record.size());
-  const std::size_t offset = position_ & (memory_.size() - 1);
-  const std::size_t to_end = memory_.size() - offset;
-  const std::size_t needed = size <= to_end ? size : to_end + size;
-  // `read` comes from the other side, who may claim to have read what was never written.
-  if (needed > memory_.size() || position_ + needed - read > memory_.size()) return false;
+std::size_t RingWriter::needed(std::size_t record) const {
+  const std::size_t size = kHeader + padded(record);
+  return size <= to_end() ? size : to_end() + size;
+}
 
-  std::size_t at = offset;
-  if (size > to_end) {
-    std::memcpy(&memory_[offset], &kFiller, sizeof kFiller);
+bool RingWriter::has_room(std::size_t record, Position read) const {
+  const std::size_t bytes = needed(record);
+  // `read` comes from the other side, who may claim to have read what was never written.
+  return bytes <= memory_.size() && position_ + bytes - read <= memory_.size();
+}
+
+bool RingWriter::write(std::span<const std::byte> record, Position read) {
+  if (!has_room(record.size(), read)) return false;
+  const Position end = position_ + needed(record.size());
+  std::size_t at = memory_.size() - to_end();
+  if (kHeader + padded(record.size()) > to_end()) {
+    std::memcpy(&memory_[at], &kFiller, sizeof kFiller);
     at = 0;
   }
   const auto length = static_cast<std::uint32_t>(record.size());
   std::memcpy(&memory_[at], &length, sizeof length);
   if (!record.empty()) std::memcpy(&memory_[at + kHeader], record.data(), record.size());
-  position_ += needed;
+  position_ = end;
   return true;
 }
 

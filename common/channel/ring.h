@@ -22,6 +22,8 @@ class RingWriter {
 
   /// Copies `record` behind the last one if it fits before the reader's position. False: no room.
   bool write(std::span<const std::byte> record, Position read);
+  /// Whether a record of that many bytes would fit.
+  bool has_room(std::size_t record, Position read) const;
 
   /// Where the next record (or the filler before it) begins.
   Position position() const { return position_; }
@@ -30,6 +32,10 @@ class RingWriter {
   void rewind(Position position) { position_ = position; }
 
  private:
+  std::size_t to_end() const { return memory_.size() - (position_ & (memory_.size() - 1)); }
+  /// Bytes it takes, with the filler before it.
+  std::size_t needed(std::size_t record) const;
+
   std::span<std::byte> memory_;
   Position position_ = 0;
 };

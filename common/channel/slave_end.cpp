@@ -50,6 +50,10 @@ bool SlaveEnd::offer(std::span<const std::byte> record) {
   return true;
 }
 
+bool SlaveEnd::has_room(std::size_t record) const {
+  return tasks_.has_room(record, control().task_read.load(std::memory_order_acquire));
+}
+
 void SlaveEnd::publish() {
   if (published_ == offered_) return;
   published_ = offered_;

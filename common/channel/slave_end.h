@@ -24,6 +24,8 @@ class SlaveEnd {
 
   /// Writes a record the worker may claim after the next `publish`. False: no room now.
   bool offer(std::span<const std::byte> record);
+  /// Whether a record of that many bytes could be offered now; room only grows.
+  bool has_room(std::size_t record) const;
   /// Lets the worker claim all that was offered; wakes it if it sleeps.
   void publish();
   /// Takes back all that the worker has not claimed, published or not; returns how many.

@@ -113,21 +113,24 @@ void RunFolder::add_pins_of(const std::string& name, std::set<std::string>& pins
   for (const auto& pin : fs::directory_iterator(path / "pins")) pins.insert(pin.path().filename());
 }
 
-void remove_tree(const fs::path& path) noexcept {
+std::error_code remove_tree(const fs::path& path) noexcept {
+  std::error_code error;
   try {
-    std::error_code ignored;
-    fs::remove_all(path, ignored);
-    if (!ignored) return;
+    fs::remove_all(path, error);
+    if (!error) return error;
     // Nobody but root can empty a read-only folder.
-    fs::permissions(path, fs::perms::owner_all, fs::perm_options::add, ignored);
-    for (fs::recursive_directory_iterator member(path, ignored), end; !ignored && member != end;
-         member.increment(ignored))
+    fs::permissions(path, fs::perms::owner_all, fs::perm_options::add, error);
+    for (fs::recursive_directory_iterator member(path, error), end; !error && member != end;
+         member.increment(error))
       if (member->is_directory() && !member->is_symlink())
         fs::permissions(member->path(), fs::perms::owner_all, fs::perm_options::add);
-    fs::remove_all(path, ignored);
+    fs::remove_all(path, error);
+  } catch (const fs::filesystem_error& failed) {
+    error = failed.code();
   } catch (const std::exception&) {
-    // The next start tries again.
+    error = std::make_error_code(std::errc::not_enough_memory);
   }
+  return error;
 }
 
 }  // namespace knee::slave

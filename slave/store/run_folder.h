@@ -63,7 +63,8 @@ class RunFolder {
   std::size_t removed_ = 0;
 };
 
-/// Removes a file or a folder, also one with read-only folders in it. What cannot be removed stays.
-void remove_tree(const std::filesystem::path& path) noexcept;
+/// Removes a file or a folder, also one with read-only folders in it. What cannot be removed stays;
+/// says why.
+std::error_code remove_tree(const std::filesystem::path& path) noexcept;
 
 }  // namespace knee::slave

@@ -43,6 +43,12 @@ class PlayedWorker {
     }
   }
 
+  /// What no worker says.
+  void say_nonsense() {
+    channel_.emplace(std::move(socket_));
+    channel_->put(std::as_bytes(std::span(&kNonsense, 1)), channel::WorkerEnd::Bell::at_once);
+  }
+
   /// Claims the next task and begins it. None: there is nothing to do.
   std::optional<std::uint64_t> begin() {
     while (const auto bytes = channel_->claim()) {
@@ -107,6 +113,8 @@ class PlayedWorker {
   }
 
  private:
+  static constexpr std::uint64_t kNonsense = ~std::uint64_t{0};
+
   template <class Fill>
   void end_with(Fill fill) {
     const auto record = records_.build<proto::FromWorker>([&](auto root) {

@@ -43,8 +43,8 @@ struct Told {
 struct Place {
   explicit Place(std::uint32_t slots = 1) : slots(slots) {}
 
-  Session& open(const std::string& identity = "you") {
-    return sessions.emplace_back(context, identity, 0, WorkerProgram{});
+  Session& open(const std::string& identity = "you", std::uint32_t slot_limit = 0) {
+    return sessions.emplace_back(context, identity, slot_limit, WorkerProgram{});
   }
   void close(Session& session) {
     sessions.remove_if([&](const Session& one) { return &one == &session; });
@@ -162,8 +162,8 @@ struct Place {
   slave::test::PlayedKeepers keepers;
   bool granting = false;
   FairShare slots;
-  SlaveContext context{"gandalf", slots, keepers,       io,
-                       disk,      store, folder.path(), [this] { grant(); }};
+  SlaveContext context{"gandalf",          slots, keepers, io, disk, store, folder.path(), 1024,
+                       [this] { grant(); }};
   std::list<Session> sessions;
 };
 
@@ -208,6 +208,15 @@ TEST_CASE("a task that wants more slots than there are is refused") {
   place.send(session, {.tasks = {1}, .cores = 3});
   CHECK(place.told(session).refused == Ids{1});
   CHECK(place.workers() == 0);
+}
+
+TEST_CASE("a task that wants more slots than its session may have is refused, too") {
+  Place place(4);
+  auto& session = place.open("you", 2);
+  place.send(session, {.tasks = {1}, .cores = 3});
+  CHECK(place.told(session).refused == Ids{1});
+  place.send(session, {.tasks = {2}, .cores = 2});
+  CHECK(place.workers() == 1);
 }
 
 TEST_CASE("tasks are taken back youngest first, but for those that have begun") {
@@ -346,6 +355,40 @@ TEST_CASE("a program that has ended before the slave looks at it is given up, to
   CHECK(place.workers() == 3);
   CHECK(place.busy() == 0);
   CHECK(place.wait_until([&] { return place.working_folders() == 0; }));
+}
+
+TEST_CASE("a worker that writes nonsense before it serves is not started over and over") {
+  Place place;
+  auto& session = place.open();
+  place.send(session, {.tasks = {1}});
+  for (std::size_t i = 0; i < 3; ++i) {
+    REQUIRE(place.workers() == i + 1);
+    place.worker(i).say_nonsense();
+    REQUIRE(place.wait_until([&] { return place.worker(i).is_wanted_dead(); }));
+    place.worker(i).die_of(SIGKILL);
+    place.settle();
+  }
+  CHECK(place.told(session).refused == Ids{1});
+  CHECK(place.workers() == 3);
+}
+
+TEST_CASE("a worker that does not read while it is idle leaves the tasks to another") {
+  Place place(2);
+  auto& session = place.open();
+  place.send(session, {.tasks = {1, 2}});
+  REQUIRE(place.workers() == 2);
+  auto& reads_not = place.ready(0);
+  auto& reads = place.ready(1);
+  CHECK(place.run_all(reads_not) == Ids{1});
+  CHECK(place.run_all(reads) == Ids{2});
+  // Given and taken back, again and again, until the first one's socket is full.
+  place.send(session, {.tasks = {3}, .large = true});
+  for (int i = 0; i < 2000; ++i) {
+    place.send(session, {.cancel = {99}});
+    reads.drop_values();
+  }
+  CHECK(place.run_all(reads) == Ids{3});
+  CHECK(place.told(session).values == Ids{1, 2, 3});
 }
 
 TEST_CASE("a machine that has no more processes refuses the task and keeps no folder") {

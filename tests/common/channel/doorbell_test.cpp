@@ -146,20 +146,23 @@ TEST_CASE("a value passed again under its number replaces the first") {
   CHECK(content(*pair.worker.take_value(1)) == "new");
 }
 
-TEST_CASE("a flood of values nobody takes is an error before it costs all descriptors") {
+TEST_CASE("who floods with values that nobody takes has to wait before it costs all descriptors") {
   Pair pair;
   const auto value = memfd("x");
-  const auto flood = [&] {
-    for (std::uint64_t id = 0; id < 2000; ++id) {
-      while (!pair.worker.send_value(id, value.get())) pair.slave.listen();
-      if (id % 100 == 0) pair.slave.listen();
-    }
-    pair.slave.listen();
-  };
   // Ours and those in flight; some systems allow a process no more than 1024 by default.
   const auto before = open_descriptors();
-  CHECK_THROWS_AS(flood(), std::runtime_error);
-  CHECK(open_descriptors() <= before + 1100);
+  std::uint64_t sent = 0;
+  const auto send_one = [&] { return pair.worker.send_value(sent, value.get()) && ++sent; };
+  while (send_one() || (pair.slave.listen() == Heard::something && send_one())) {
+  }
+  CHECK(sent < 1000);
+  CHECK(open_descriptors() <= before + 1000);
+  // It goes on as they are taken, and none is lost.
+  for (std::uint64_t id = 0; id < sent; ++id) {
+    if (id % 100 == 0) pair.slave.listen();
+    REQUIRE(pair.slave.take_value(id));
+  }
+  CHECK(send_one());
 }
 
 TEST_CASE("descriptors that came with anything but a value are closed") {
