@@ -24,6 +24,9 @@ constexpr std::uint64_t kSmallFile = 64 * 1024;
 constexpr std::uint64_t kSmallFiles = 4 * 1024 * 1024;
 /// Each large one costs a descriptor until it was fetched.
 constexpr std::size_t kMostLargeFiles = 10'000;
+/// All of them are named in one message, and so is what is missing.
+constexpr std::size_t kMostFiles = 20'000;
+constexpr std::size_t kMostMissing = 10'000;
 
 void write_all(int fd, const char* bytes, std::size_t size, const std::string& path) {
   while (size != 0) {
@@ -117,7 +120,7 @@ class Collector {
     std::error_code error;
     const auto status = fs::status(folder_ / name, error);
     if (fs::is_directory(status)) return collect_below(name);
-    if (!fs::is_regular_file(status) || !add(name)) outputs.missing.push_back(name);
+    if (!fs::is_regular_file(status) || !add(name)) miss(name);
   }
 
   CommandOutputs outputs;
@@ -132,10 +135,18 @@ class Collector {
         names.push_back(fs::path(name) / fs::relative(at->path(), folder_ / name, error));
     std::sort(names.begin(), names.end());
     for (const auto& one : names)
-      if (!add(one)) outputs.missing.push_back(one);
+      if (!add(one)) miss(one);
+  }
+
+  void miss(const std::string& name) {
+    if (++missing_ <= kMostMissing)
+      outputs.missing.push_back(name);
+    else
+      outputs.missing.back() = "(and " + std::to_string(missing_ - kMostMissing + 1) + " more)";
   }
 
   bool add(const std::string& name) {
+    if (outputs.files.size() >= kMostFiles) return false;
     // A pipe or a device among the outputs must not hold up the thread.
     UniqueFd file(::open((folder_ / name).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
     struct stat status {};
@@ -159,6 +170,7 @@ class Collector {
   fs::path folder_;
   std::uint64_t small_ = 0;
   std::size_t large_ = 0;
+  std::size_t missing_ = 0;
 };
 
 }  // namespace

@@ -57,8 +57,8 @@ class CommandFolder {
 std::string find_executable(const CommandOrder& order, const std::string& folder,
                             const std::string& slave);
 
-/// Opens the outputs below `folder`. What is no regular file, or cannot be read, is missing. Blocks
-/// on the disk.
+/// Opens the outputs below `folder`. What is no regular file, cannot be read, or is one of too many
+/// for a message, is missing. Blocks on the disk.
 CommandOutputs collect_outputs(const std::string& folder, const std::vector<std::string>& names);
 
 }  // namespace knee::slave
