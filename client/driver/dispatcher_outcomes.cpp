@@ -3,6 +3,7 @@
 #include <chrono>
 #include <csignal>
 #include <utility>
+#include <vector>
 
 #include "client/driver/command_wire.h"
 #include "client/driver/dispatcher.h"
@@ -82,7 +83,10 @@ bool Dispatcher::conclude(SlaveLink& link, detail::TaskState& task, Duration run
 /// the task runs again.
 struct Dispatcher::Fetch {
   Fetch(Dispatcher& dispatcher, const detail::TaskState& task, proto::Outcome::Reader outcome)
-      : dispatcher(dispatcher), id(task.id), run_time(outcome.getRunTime()) {}
+      : dispatcher(dispatcher),
+        id(task.id),
+        run_time(outcome.getRunTime()),
+        values(values_of(outcome)) {}
   ~Fetch() { dispatcher.fetching_ -= bytes; }
   void expect(std::uint64_t more) {
     bytes += more;
@@ -92,6 +96,7 @@ struct Dispatcher::Fetch {
   Dispatcher& dispatcher;
   const std::uint64_t id;
   const Duration run_time;
+  const std::vector<std::uint64_t> values;  ///< what the slave keeps until it is fetched or dropped
   std::uint64_t bytes = 0;
   detail::Bytes value;
   CommandResult command;
@@ -147,6 +152,8 @@ void Dispatcher::when_fetched(kj::Promise<void> fetched, SlaveLink& link,
       },
       [this, &link, fetch](kj::Exception&& error) -> kj::Promise<void> {
         if (error.getType() == kj::Exception::Type::DISCONNECTED) return kj::mv(error);
+        // What stays at the slave takes room from results to come, until it reads no more of them.
+        for (const auto value : fetch->values) link.drop_value(value);
         auto* task = find(fetch->id);
         if (task == nullptr)
           forget_loser(link, fetch->id, fetch->run_time, AttemptEnd::value);
