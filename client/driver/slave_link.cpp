@@ -191,6 +191,14 @@ kj::Promise<void> SlaveLink::heartbeat(proto::Slave::Client slave) {
       });
 }
 
+void SlaveLink::break_off(const std::string& why) {
+  KJ_IF_MAYBE (broken, broken_) {
+    if ((*broken)->isWaiting())
+      (*broken)->reject(
+          kj::Exception(kj::Exception::Type::FAILED, "", 0, kj::str("the slave ", why.c_str())));
+  }
+}
+
 void SlaveLink::lost(const std::string& why) {
   ++failures_;
   last_error_ = "cannot use " + connector_->target() + ": " + why;
@@ -417,6 +425,9 @@ void SlaveLink::receive(proto::Update::Reader update) {
   for (const auto started : update.getStarted()) owner_.started(*this, started);
   for (const auto output : update.getOutput()) owner_.printed(*this, output);
   for (const auto outcome : update.getOutcomes()) {
+    // Its argument is being read, which the result would replace. No honest slave does this, so
+    // nothing else that it says counts: what is there runs again elsewhere.
+    if (leaving_.count(outcome.getId()) != 0) return break_off("ended a task that it had not got");
     if (tasks_here_ != 0) --tasks_here_;
     if (outcome.isNotStarted()) ++given_back_;
     owner_.outcome(*this, outcome);

@@ -131,6 +131,8 @@ class SlaveLink {
   /// Whether the program did not get there because the slave's store is too small for it.
   kj::Promise<void> find_unfit(proto::Slave::Client slave);
   void receive(proto::Update::Reader update);
+  /// It does what no slave may: ends the connection. `why`: what it did.
+  void break_off(const std::string& why);
   void lost(const std::string& why);
   void give_back_leaving(const std::string& why);
 

@@ -32,6 +32,8 @@ struct SlaveFacts {
   int blobs = 0;
   int announced = 0;
   bool open = false;  ///< values are taken in; else they stop at their first byte
+  /// Exchanges that wait to be answered with the id of a task that ended.
+  std::vector<kj::Own<kj::PromiseFulfiller<std::uint64_t>>> exchanges;
   kj::Maybe<proto::ByteSink::Client> result_sink;  ///< of a result that was asked for
   kj::Maybe<kj::Own<kj::PromiseFulfiller<void>>> result_sent;
 
@@ -104,7 +106,13 @@ class FakeSession final : public proto::Session::Server {
     facts_.announced += static_cast<int>(work.getShared().size());
     for (const auto task : work.getTasks()) facts_.tasks.push_back(task.getId());
     const bool answer = !std::exchange(greeted_, true) || work.getShared().size() != 0;
-    if (!answer) return kj::NEVER_DONE;
+    if (!answer) {
+      auto paf = kj::newPromiseAndFulfiller<std::uint64_t>();
+      facts_.exchanges.push_back(kj::mv(paf.fulfiller));
+      return paf.promise.then([context](std::uint64_t id) mutable {
+        context.getResults().initUpdate().initOutcomes(1)[0].setId(id);
+      });
+    }
     context.getResults().initUpdate().setSlots(4);
     return kj::READY_NOW;
   }
@@ -169,7 +177,9 @@ struct Owner final : LinkOwner {
   void link_named(SlaveLink&, const std::string&) override {}
   void link_up(SlaveLink&, std::uint32_t) override { ++ups; }
   void link_down(SlaveLink&, const std::string&) override { ++downs; }
-  void outcome(SlaveLink&, proto::Outcome::Reader) override {}
+  void outcome(SlaveLink&, proto::Outcome::Reader outcome) override {
+    outcomes.push_back(outcome.getId());
+  }
   void started(SlaveLink&, proto::Started::Reader) override {}
   void printed(SlaveLink&, proto::OutputText::Reader) override {}
   void take_back_answered(SlaveLink&, std::uint32_t) override {}
@@ -190,6 +200,7 @@ struct Owner final : LinkOwner {
   };
   int ups = 0;
   int downs = 0;
+  Ids outcomes;
   std::vector<std::string> notes;
   std::map<std::uint64_t, Unsent> unsent_tasks;
 };
@@ -291,6 +302,21 @@ TEST_CASE("when the slave goes, all that waits to be sent comes back") {
   CHECK(place.owner.unsent_tasks.size() == 4);
   for (const auto& [id, unsent] : place.owner.unsent_tasks)
     CHECK(unsent.end == AttemptEnd::given_back);
+}
+
+TEST_CASE("a slave that ends a task before its argument is there is dropped") {
+  Place place;
+  const auto small = place.task(1, 10);
+  const auto large = place.task(2, 8 * kMiB);
+  place.send(small);
+  place.send(large);
+  place.facts.exchanges.front()->fulfill(2);
+  place.settle();
+  CHECK(place.owner.outcomes.empty());
+  CHECK(place.owner.downs == 1);
+  CHECK(place.owner.unsent_tasks.at(2).end == AttemptEnd::given_back);
+  CHECK(place.link.last_error() ==
+        "cannot use fake: the slave ended a task that it had not got");
 }
 
 TEST_CASE("a shared value whose upload failed is sent again for the next task that needs it") {
