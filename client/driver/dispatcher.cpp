@@ -361,7 +361,8 @@ void Dispatcher::send_to(SlaveId slave) {
 
 void Dispatcher::set_alarm() {
   const auto now = Clock::now();
-  const auto next = scheduler_.next_deadline(now);
+  // While nothing is given out, what is due stays due: `resume` or the end of a fetch comes first.
+  const auto next = may_receive() ? scheduler_.next_deadline(now) : std::nullopt;
   if (next == alarm_at_) return;
   alarm_at_ = next;
   alarm_ = nullptr;
