@@ -404,7 +404,7 @@ void SlaveLink::keep(kj::Promise<void> promise) {
 void SlaveLink::pump() {
   if (session_ == nullptr) return;
   const bool something = !cancel_.empty() || !drop_values_.empty();
-  if (something || (pending_ == 0 && tasks_here_ != 0 && owner_.may_receive())) exchange({});
+  if (something || (pending_ == 0 && tasks_here_ != 0 && owner_.may_receive(*this))) exchange({});
 }
 
 // --- outcomes in

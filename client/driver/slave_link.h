@@ -46,8 +46,8 @@ class LinkOwner {
                       const std::string& why) = 0;
   /// After a round of the above.
   virtual void link_progressed(SlaveLink& link) = 0;
-  /// Whether results may be fetched now; if not, `SlaveLink::resume` comes later.
-  virtual bool may_receive() = 0;
+  /// Whether it may bring results now; if not, `SlaveLink::pump` is called later.
+  virtual bool may_receive(SlaveLink& link) = 0;
   /// Everything of a session request but the program.
   virtual void fill_session(proto::SessionRequest::Builder request) = 0;
 

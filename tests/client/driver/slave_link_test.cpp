@@ -191,7 +191,7 @@ struct Owner final : LinkOwner {
     unsent_tasks[task.id] = {end, why};
   }
   void link_progressed(SlaveLink&) override {}
-  bool may_receive() override { return true; }
+  bool may_receive(SlaveLink&) override { return true; }
   void fill_session(proto::SessionRequest::Builder) override {}
 
   struct Unsent {
