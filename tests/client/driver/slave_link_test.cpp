@@ -372,6 +372,23 @@ TEST_CASE("an upload that finds no room waits while tasks are there that may mak
   CHECK(place.facts.blobs_begun == 1);
 }
 
+TEST_CASE("an argument leaves when what else its task needs is there") {
+  Place place;
+  place.facts.open = place.facts.full = true;
+  const auto small = place.task(1, 10);
+  place.send(small);
+  const auto task = place.task(2, 2 * channel::kMaxInline);
+  Access::shared(*task).push_back(shared_value(8 * kMiB));
+  place.send(task);
+  CHECK(place.owner.notes.size() == 1);
+  CHECK(place.facts.values_begun.empty());
+  place.facts.full = false;
+  for (int i = 0; i < 1000 && place.facts.tasks.size() < 2; ++i)
+    place.io.provider->getTimer().afterDelay(10 * kj::MILLISECONDS).wait(place.io.waitScope);
+  CHECK(place.facts.values_begun == Ids{2});
+  CHECK(place.facts.tasks == Ids{1, 2});
+}
+
 TEST_CASE("a shared value that nobody waits for any more may fail") {
   Place place;
   place.facts.blobs_to_fail = 1;
