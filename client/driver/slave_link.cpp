@@ -339,6 +339,8 @@ void SlaveLink::take_back(std::uint32_t count) {
 }
 
 void SlaveLink::cancel(std::uint64_t task, std::uint64_t grace) {
+  // Those of one message have one grace.
+  if (!cancel_.empty() && cancel_grace_ != grace) exchange({});
   // Also one that has not left: what went ahead of it is to be dropped there.
   cancel_.push_back(task);
   cancel_grace_ = grace;

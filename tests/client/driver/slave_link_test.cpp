@@ -26,6 +26,7 @@ struct SlaveFacts {
   Ids tasks;                       ///< in the order in which they came
   Ids values_begun;                ///< ids of arguments that are or were on their way
   std::set<std::uint64_t> values;  ///< those that are there
+  std::map<std::uint64_t, std::uint64_t> cancelled;  ///< with what grace
   int blobs_begun = 0;
   int blobs_to_fail = 0;  ///< so many of the next ones are not stored
   bool full = false;      ///< the store has no room for another
@@ -105,6 +106,7 @@ class FakeSession final : public proto::Session::Server {
     const auto work = context.getParams().getWork();
     facts_.announced += static_cast<int>(work.getShared().size());
     for (const auto task : work.getTasks()) facts_.tasks.push_back(task.getId());
+    for (const auto id : work.getCancel()) facts_.cancelled[id] = work.getCancelGrace();
     const bool answer = !std::exchange(greeted_, true) || work.getShared().size() != 0;
     if (!answer) {
       auto paf = kj::newPromiseAndFulfiller<std::uint64_t>();
@@ -288,6 +290,19 @@ TEST_CASE("a cancelled upload, or one that only waits, lets the next one go") {
   CHECK(place.facts.tasks == Ids{3, 4});
 }
 
+TEST_CASE("each cancelled task has its own grace") {
+  Place place;
+  std::vector<TaskRef> some;
+  for (std::uint64_t id = 1; id <= 3; ++id) place.send(some.emplace_back(place.task(id, 10)));
+  place.link.cancel(1, 5000);
+  place.link.cancel(2, 5000);
+  place.link.cancel(3, 0);
+  place.link.pump();
+  place.settle();
+  CHECK(place.facts.cancelled ==
+        std::map<std::uint64_t, std::uint64_t>{{1, 5000}, {2, 5000}, {3, 0}});
+}
+
 TEST_CASE("when the slave goes, all that waits to be sent comes back") {
   Place place;
   std::vector<TaskRef> large;
@@ -315,8 +330,7 @@ TEST_CASE("a slave that ends a task before its argument is there is dropped") {
   CHECK(place.owner.outcomes.empty());
   CHECK(place.owner.downs == 1);
   CHECK(place.owner.unsent_tasks.at(2).end == AttemptEnd::given_back);
-  CHECK(place.link.last_error() ==
-        "cannot use fake: the slave ended a task that it had not got");
+  CHECK(place.link.last_error() == "cannot use fake: the slave ended a task that it had not got");
 }
 
 TEST_CASE("a shared value whose upload failed is sent again for the next task that needs it") {
