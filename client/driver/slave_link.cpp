@@ -51,13 +51,15 @@ kj::Duration retry_delay(unsigned failures) {
 template <class Into>
 class PayloadSink final : public proto::ByteSink::Server {
  public:
-  PayloadSink(std::shared_ptr<Into*> into, std::uint64_t size)
-      : into_(std::move(into)), size_(size) {}
+  /// `heard` is called for each piece, as long as there is `into`.
+  PayloadSink(std::shared_ptr<Into*> into, std::uint64_t size, rpc::Heard heard)
+      : into_(std::move(into)), size_(size), heard_(std::move(heard)) {}
   kj::Promise<void> write(WriteContext context) override {
     const auto bytes = context.getParams().getBytes();
     KJ_REQUIRE(*into_ != nullptr, "nobody waits for this value any more");
     KJ_REQUIRE(bytes.size() <= size_ - (*into_)->size(), "a value is longer than was said");
     (*into_)->append(reinterpret_cast<const char*>(bytes.begin()), bytes.size());
+    heard_();
     return kj::READY_NOW;
   }
   kj::Promise<void> done(DoneContext) override { return kj::READY_NOW; }
@@ -65,6 +67,7 @@ class PayloadSink final : public proto::ByteSink::Server {
  private:
   std::shared_ptr<Into*> into_;  ///< shared with the fetch, which ends first or last
   std::uint64_t size_;
+  rpc::Heard heard_;
 };
 
 /// About what a batch takes: a message of one piece is read much faster than one of many.
@@ -132,7 +135,7 @@ kj::Promise<void> SlaveLink::open(Connected& connected) {
   store_ = connected.slave.storeRequest().send().getStore();
   auto shipped = kj::Promise<void>(kj::READY_NOW);
   if (shipment_ != nullptr)
-    KJ_IF_MAYBE (store, store_) shipped = shipment_->send(*store);
+    KJ_IF_MAYBE (store, store_) shipped = shipment_->send(*store, heard_);
   auto ready =
       shipped.then([this, &connected] { return open_session(connected.slave); })
           .catch_([this, &connected](kj::Exception&& error) -> kj::Promise<void> {
@@ -369,7 +372,7 @@ kj::Promise<void> SlaveLink::fetch_to(std::uint64_t value, std::uint64_t size, I
   into.reserve(size);
   auto wanted = std::make_shared<Into*>(&into);
   auto over = kj::defer([wanted] { *wanted = nullptr; });
-  return fetch_into(value, kj::heap<PayloadSink<Into>>(wanted, size))
+  return fetch_into(value, kj::heap<PayloadSink<Into>>(wanted, size, heard_))
       .then([&into, size] { KJ_REQUIRE(into.size() == size, "a value is shorter than was said"); })
       .attach(kj::mv(over));
 }

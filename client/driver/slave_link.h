@@ -18,6 +18,7 @@
 #include "client/driver/shared_shipment.h"
 #include "client/driver/shipment.h"
 #include "client/driver/upload_lane.h"
+#include "common/rpc/byte_stream.h"
 #include "proto/slave.capnp.h"
 
 namespace knee::driver {
@@ -141,8 +142,10 @@ class SlaveLink {
   Shipment* shipment_;
   InputFiles& input_files_;
   UploadLane lane_;
-  InputShipment inputs_{input_files_, lane_};
-  SharedShipment shared_{lane_, [this](auto& blob) { return announce(blob); }};
+  /// Bytes that come or are taken count as much as the answer to a beat, which waits behind them.
+  rpc::Heard heard_ = [this] { unanswered_beats_ = 0; };
+  InputShipment inputs_{input_files_, lane_, heard_};
+  SharedShipment shared_{lane_, [this](auto& blob) { return announce(blob); }, heard_};
   kj::Own<Connector> connector_;
   SlaveId id_;
   std::string name_;

@@ -119,7 +119,8 @@ kj::Promise<void> SlaveLink::put_value(detail::TaskState& task) {
           auto request = session->putValueRequest();
           request.setId(task.id);
           request.setSize(payload_of(task).size());
-          return rpc::send_bytes(request.send().getSink(), payload_of(task)).attach(kj::mv(turn));
+          return rpc::send_bytes(request.send().getSink(), payload_of(task), heard_)
+              .attach(kj::mv(turn));
         }
         return KJ_EXCEPTION(DISCONNECTED, "the slave is gone");
       });
