@@ -99,17 +99,26 @@ class LocalSlave final : public Connector {
   std::string target() const override { return "the local slave"; }
 
   kj::Promise<Connected> connect() override {
-    reap();
-    auto stream = kj::heap<rpc::SocketStream>(io_.unixEventPort, start());
-    return rpc::Connection::open(kj::mv(stream), rpc::Connection::Side::dialed,
-                                 kj::heap<ClosedDoor>(), io_.provider->getTimer())
+    return last_one_ended(std::chrono::steady_clock::now() + kPatience)
+        .then([this] {
+          auto stream = kj::heap<rpc::SocketStream>(io_.unixEventPort, start());
+          return rpc::Connection::open(kj::mv(stream), rpc::Connection::Side::dialed,
+                                       kj::heap<ClosedDoor>(), io_.provider->getTimer());
+        })
         .then([this](kj::Own<rpc::Connection> connection) {
           return greet(kj::mv(connection), target());
         });
   }
 
  private:
+  /// Its socket is closed, so it ends by itself, and at once, unless somebody has stopped it.
+  static constexpr auto kPatience = std::chrono::seconds(2);
+  using Time = std::chrono::steady_clock::time_point;
+
   UniqueFd start();
+  /// Whether the slave that was started last has ended. After `give_up` it is killed.
+  bool has_ended(Time give_up);
+  kj::Promise<void> last_one_ended(Time give_up);
   void reap();
 
   std::string executable_;
@@ -165,16 +174,26 @@ UniqueFd LocalSlave::start() {
   return ours;
 }
 
-void LocalSlave::reap() {
-  if (pid_ == 0) return;
-  // Its socket is closed, so it ends by itself, and at once, unless somebody has stopped it.
-  constexpr auto kPatience = std::chrono::seconds(2);
-  const auto give_up = std::chrono::steady_clock::now() + kPatience;
-  while (::waitpid(pid_, nullptr, WNOHANG) == 0) {
+bool LocalSlave::has_ended(Time give_up) {
+  if (pid_ != 0 && ::waitpid(pid_, nullptr, WNOHANG) == 0) {
     if (std::chrono::steady_clock::now() > give_up) ::kill(pid_, SIGKILL);
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return false;
   }
   pid_ = 0;
+  return true;
+}
+
+kj::Promise<void> LocalSlave::last_one_ended(Time give_up) {
+  if (has_ended(give_up)) return kj::READY_NOW;
+  return io_.provider->getTimer().afterDelay(1 * kj::MILLISECONDS).then([this, give_up] {
+    return last_one_ended(give_up);
+  });
+}
+
+/// At the driver's end, when nothing else is left for the loop to do.
+void LocalSlave::reap() {
+  const auto give_up = std::chrono::steady_clock::now() + kPatience;
+  while (!has_ended(give_up)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
 }  // namespace

@@ -290,7 +290,7 @@ void Dispatcher::turn() {
   if (waits_for_name_) refuse_unknown_names();
   const Time now = Clock::now();
   // A slave answers the exchange that brings it tasks: who wants no results sends none.
-  if (may_receive())
+  if (!driver_.congested())
     while (const auto slave = scheduler_.next_ready(now)) send_to(*slave);
   std::vector<TakeBack> requests;
   scheduler_.take_backs(now, requests);
@@ -340,6 +340,8 @@ void Dispatcher::warn_of_absent() {
 }
 
 void Dispatcher::send_to(SlaveId slave) {
+  // The attempts whose results are on their way end later, and wake it.
+  if (!has_room_for_results_of(slave)) return scheduler_.rest(slave);
   batch_.clear();
   scheduler_.take(slave, Clock::now(), batch_);
   auto* link = link_of(slave);
@@ -361,7 +363,8 @@ void Dispatcher::send_to(SlaveId slave) {
 
 void Dispatcher::set_alarm() {
   const auto now = Clock::now();
-  const auto next = scheduler_.next_deadline(now);
+  // While nothing is given out, what is due stays due: `resume` comes first.
+  const auto next = driver_.congested() ? std::nullopt : scheduler_.next_deadline(now);
   if (next == alarm_at_) return;
   alarm_at_ = next;
   alarm_ = nullptr;

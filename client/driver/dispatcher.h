@@ -61,7 +61,7 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   void unsent(SlaveLink& link, detail::TaskState& task, AttemptEnd end,
               const std::string& why) override;
   void link_progressed(SlaveLink& link) override;
-  bool may_receive() override;
+  bool may_receive(SlaveLink& link) override;
   void fill_session(proto::SessionRequest::Builder request) override;
   void taskFailed(kj::Exception&& error) override;
 
@@ -97,6 +97,8 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   bool conclude(SlaveLink& link, detail::TaskState& task, Duration run_time, AttemptEnd end);
   void forget_loser(SlaveLink& link, std::uint64_t task, Duration run_time, AttemptEnd end);
   struct Fetch;
+  std::uint32_t& fetches_of(SlaveId slave);
+  bool has_room_for_results_of(SlaveId slave);
   template <class Finish>
   void when_fetched(kj::Promise<void> fetched, SlaveLink& link, std::shared_ptr<Fetch> fetch,
                     Finish finish);
@@ -133,6 +135,7 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   kj::Promise<void> alarm_ = nullptr;
   std::map<std::uint64_t, float> fractions_;  ///< how far running tasks say they are
   std::uint64_t fetching_ = 0;                ///< bytes of large results on their way
+  std::vector<std::uint32_t> fetches_;        ///< by index of the slave: of how many attempts
   kj::Own<kj::TaskSet> background_;
 };
 

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <csignal>
 #include <utility>
+#include <vector>
 
 #include "client/driver/command_wire.h"
 #include "client/driver/dispatcher.h"
@@ -81,25 +82,37 @@ bool Dispatcher::conclude(SlaveLink& link, detail::TaskState& task, Duration run
 /// A large result on its way. The attempt has ended when it is here: if its slave is lost before,
 /// the task runs again.
 struct Dispatcher::Fetch {
-  Fetch(Dispatcher& dispatcher, const detail::TaskState& task, proto::Outcome::Reader outcome)
-      : dispatcher(dispatcher), id(task.id), run_time(outcome.getRunTime()) {}
-  ~Fetch() { dispatcher.fetching_ -= bytes; }
+  Fetch(Dispatcher& dispatcher, const SlaveLink& link, const detail::TaskState& task,
+        proto::Outcome::Reader outcome)
+      : dispatcher(dispatcher),
+        slave(link.id()),
+        id(task.id),
+        run_time(outcome.getRunTime()),
+        values(values_of(outcome)) {}
+  ~Fetch() {
+    dispatcher.fetching_ -= bytes;
+    if (is_counted) --dispatcher.fetches_of(slave);
+  }
   void expect(std::uint64_t more) {
+    if (!std::exchange(is_counted, true)) ++dispatcher.fetches_of(slave);
     bytes += more;
     dispatcher.fetching_ += more;
   }
 
   Dispatcher& dispatcher;
+  const SlaveId slave;
   const std::uint64_t id;
   const Duration run_time;
+  const std::vector<std::uint64_t> values;  ///< what the slave keeps until it is fetched or dropped
   std::uint64_t bytes = 0;
+  bool is_counted = false;
   detail::Bytes value;
   CommandResult command;
 };
 
 void Dispatcher::settle_large(SlaveLink& link, detail::TaskState& task,
                               proto::Outcome::Reader outcome) {
-  auto fetch = std::make_shared<Fetch>(*this, task, outcome);
+  auto fetch = std::make_shared<Fetch>(*this, link, task, outcome);
   const auto payload = outcome.getValue();
   fetch->expect(payload.getSize());
   auto fetched =
@@ -112,7 +125,7 @@ void Dispatcher::settle_large(SlaveLink& link, detail::TaskState& task,
 
 void Dispatcher::settle_command(SlaveLink& link, detail::TaskState& task,
                                 proto::Outcome::Reader outcome) {
-  auto fetch = std::make_shared<Fetch>(*this, task, outcome);
+  auto fetch = std::make_shared<Fetch>(*this, link, task, outcome);
   const auto large = take_result(outcome.getCommandEnded(), fetch->command);
   const auto finish = [this, fetch, name = link.name()](detail::TaskState& one) {
     auto& result = command_job(one).result = std::move(fetch->command);
@@ -147,6 +160,8 @@ void Dispatcher::when_fetched(kj::Promise<void> fetched, SlaveLink& link,
       },
       [this, &link, fetch](kj::Exception&& error) -> kj::Promise<void> {
         if (error.getType() == kj::Exception::Type::DISCONNECTED) return kj::mv(error);
+        // What stays at the slave takes room from results to come, until it reads no more of them.
+        for (const auto value : fetch->values) link.drop_value(value);
         auto* task = find(fetch->id);
         if (task == nullptr)
           forget_loser(link, fetch->id, fetch->run_time, AttemptEnd::value);
@@ -260,8 +275,19 @@ void Dispatcher::link_progressed(SlaveLink&) {
   turn_soon();
 }
 
-bool Dispatcher::may_receive() {
-  return fetching_ < kMostFetching && !driver_.congested();
+bool Dispatcher::may_receive(SlaveLink& link) {
+  return has_room_for_results_of(link.id()) && !driver_.congested();
+}
+
+/// One of each slave always: those of a slow one must not stop the others.
+bool Dispatcher::has_room_for_results_of(SlaveId slave) {
+  return fetching_ < kMostFetching || fetches_of(slave) == 0;
+}
+
+std::uint32_t& Dispatcher::fetches_of(SlaveId slave) {
+  const auto index = driver::slave_index(slave);
+  if (fetches_.size() <= index) fetches_.resize(index + 1);
+  return fetches_[index];
 }
 
 void Dispatcher::resume() {

@@ -123,7 +123,8 @@ kj::Promise<void> InputShipment::put(proto::Store::Client store, const InputBlob
                on(files_.disk()),
                [path = blob.path] { return std::make_shared<const UniqueFd>(open_input(path)); })
         .then([this, store, blob](std::shared_ptr<const UniqueFd> fd) mutable {
-          return upload(store, files_.disk(), {blob.path, fd->get(), blob.digest, blob.size, fd});
+          return upload(store, files_.disk(), {blob.path, fd->get(), blob.digest, blob.size, fd},
+                        heard_);
         })
         .attach(kj::mv(turn));
   });

@@ -11,6 +11,7 @@
 #include "client/driver/joint_upload.h"
 #include "client/driver/upload_lane.h"
 #include "common/program/digest_cache.h"
+#include "common/rpc/byte_stream.h"
 #include "proto/slave.capnp.h"
 
 namespace knee::driver {
@@ -37,7 +38,9 @@ class InputFiles {
 /// What inputs one slave has, as long as it is connected. RPC loop.
 class InputShipment {
  public:
-  InputShipment(InputFiles& files, UploadLane& lane) : files_(files), lane_(lane) {}
+  /// `heard`: the slave gives a sign of life.
+  InputShipment(InputFiles& files, UploadLane& lane, rpc::Heard heard)
+      : files_(files), lane_(lane), heard_(std::move(heard)) {}
 
   /// Sends what the slave lacks; each file once, however many commands want it at the same time.
   kj::Promise<void> send(proto::Store::Client store, const std::vector<InputBlob>& blobs);
@@ -57,6 +60,7 @@ class InputShipment {
 
   InputFiles& files_;
   UploadLane& lane_;
+  rpc::Heard heard_;
   std::map<Digest, Known> known_;
 };
 

@@ -64,11 +64,15 @@ class Scheduler {
   Cancellation cancel(TaskId task);
 
   /// The best slave that should be visited by `take` now. Each slave returned must be visited
-  /// before the next call; the loop ends.
+  /// before the next call, by `take` or by `rest`; the loop ends.
   std::optional<SlaveId> next_ready(Time now);
   /// Appends the tasks this slave is to be sent now, perhaps none. A task that appears a second
   /// time, for another slave, is its twin.
   void take(SlaveId slave, Time now, std::vector<TaskId>& out);
+
+  /// Visits a slave that is to be sent nothing before an attempt of its own has ended. Only of one
+  /// where there is one.
+  void rest(SlaveId slave);
 
   /// A task taken for this slave leaves later: something large travels ahead of it.
   void delayed(TaskId task, SlaveId slave);

@@ -115,6 +115,13 @@ void Scheduler::take(SlaveId id, Time now, std::vector<TaskId>& out) {
   refile(*slave);
 }
 
+void Scheduler::rest(SlaveId id) {
+  Slave* slave = find(id);
+  if (!slave) return;
+  slave->resting = true;
+  refile(*slave);
+}
+
 /// How many tasks a slave may take beyond its slots: its share of what is queued beyond all idle
 /// slots, so a slave visited early leaves enough for the others. Where it may hold many tasks it
 /// takes half of that, so what is left at the end of a bag comes in ever smaller pieces.

@@ -26,11 +26,11 @@ kj::Promise<void> SharedShipment::put_if_lacking(proto::Store::Client store,
   return request.send().then([this, store, blob](auto&& lacking) mutable -> kj::Promise<void> {
     if (lacking.getDigests().size() == 0) return kj::READY_NOW;
     return lane_.take(blob->bytes.size())
-        .then([store, blob](kj::Own<UploadLane::Turn> turn) mutable {
+        .then([this, store, blob](kj::Own<UploadLane::Turn> turn) mutable {
           auto put = store.putRequest();
           put.setDigest(bytes_of(blob->digest));
           put.setSize(blob->bytes.size());
-          return rpc::send_bytes(put.send().getSink(), blob->bytes.view())
+          return rpc::send_bytes(put.send().getSink(), blob->bytes.view(), heard_)
               .attach(kj::mv(turn), kj::heap(blob));
         });
   });

@@ -8,6 +8,7 @@
 
 #include "client/driver/joint_upload.h"
 #include "client/driver/upload_lane.h"
+#include "common/rpc/byte_stream.h"
 #include "proto/slave.capnp.h"
 
 namespace knee::driver {
@@ -15,9 +16,11 @@ namespace knee::driver {
 /// What shared values one slave's session has, as long as it is connected. RPC loop.
 class SharedShipment {
  public:
-  /// `announce` names a value that is in the store to the session.
+  /// `announce` names a value that is in the store to the session; `heard`: the slave gives a sign
+  /// of life.
   using Announce = kj::Function<kj::Promise<void>(const detail::SharedBlobRef& blob)>;
-  SharedShipment(UploadLane& lane, Announce announce) : lane_(lane), announce_(kj::mv(announce)) {}
+  SharedShipment(UploadLane& lane, Announce announce, rpc::Heard heard)
+      : lane_(lane), announce_(kj::mv(announce)), heard_(std::move(heard)) {}
 
   /// Sends what the slave lacks; each value once, however many tasks want it at the same time. What
   /// failed is tried again by the next call.
@@ -30,6 +33,7 @@ class SharedShipment {
 
   UploadLane& lane_;
   Announce announce_;
+  rpc::Heard heard_;
   std::map<detail::DigestBytes, JointUpload> known_;
 };
 

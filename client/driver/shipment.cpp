@@ -45,7 +45,7 @@ kj::Promise<void> Shipment::describe() {
   return branch;
 }
 
-kj::Promise<void> Shipment::send(proto::Store::Client store) {
+kj::Promise<void> Shipment::send(proto::Store::Client store, rpc::Heard heard) {
   return describe()
       .then([this, store]() mutable {
         auto request = store.lackingRequest();
@@ -53,12 +53,12 @@ kj::Promise<void> Shipment::send(proto::Store::Client store) {
         for (unsigned i = 0; i < digests.size(); ++i) digests.set(i, bytes_of((*files_)[i].digest));
         return request.send();
       })
-      .then([this, store](capnp::Response<proto::Store::LackingResults> lacking) mutable {
+      .then([this, store, heard](capnp::Response<proto::Store::LackingResults> lacking) mutable {
         kj::Promise<void> sent = kj::READY_NOW;
         for (const auto digest : lacking.getDigests()) {
           for (std::size_t i = 0; i < files_->size(); ++i) {
             if (digest != bytes_of((*files_)[i].digest)) continue;
-            sent = sent.then([this, store, i]() mutable { return put(store, i); });
+            sent = sent.then([this, store, i, heard]() mutable { return put(store, i, heard); });
             break;
           }
         }
@@ -66,9 +66,10 @@ kj::Promise<void> Shipment::send(proto::Store::Client store) {
       });
 }
 
-kj::Promise<void> Shipment::put(proto::Store::Client store, std::size_t index) {
+kj::Promise<void> Shipment::put(proto::Store::Client store, std::size_t index, rpc::Heard heard) {
   const auto& file = (*files_)[index];
-  return upload(store, disk_, {file.path, file.fd.get(), file.digest, file.size, files_});
+  return upload(store, disk_, {file.path, file.fd.get(), file.digest, file.size, files_},
+                std::move(heard));
 }
 
 void Shipment::fill(proto::Variant::Builder variant) const {

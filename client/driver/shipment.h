@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/program/program_file.h"
+#include "common/rpc/byte_stream.h"
 #include "proto/slave.capnp.h"
 
 namespace knee::driver {
@@ -22,7 +23,7 @@ class Shipment {
   const std::string& problem() const { return problem_; }
 
   /// Sends what the slave lacks. Rejects when this program cannot travel.
-  kj::Promise<void> send(proto::Store::Client store);
+  kj::Promise<void> send(proto::Store::Client store, rpc::Heard heard);
 
   /// After `send`: names the files.
   void fill(proto::Variant::Builder variant) const;
@@ -42,7 +43,7 @@ class Shipment {
  private:
   using Files = std::vector<program::ProgramFile>;
   kj::Promise<void> describe();
-  kj::Promise<void> put(proto::Store::Client store, std::size_t index);
+  kj::Promise<void> put(proto::Store::Client store, std::size_t index, rpc::Heard heard);
 
   boost::asio::thread_pool& disk_;
   std::vector<std::string> ship_;

@@ -51,13 +51,15 @@ kj::Duration retry_delay(unsigned failures) {
 template <class Into>
 class PayloadSink final : public proto::ByteSink::Server {
  public:
-  PayloadSink(std::shared_ptr<Into*> into, std::uint64_t size)
-      : into_(std::move(into)), size_(size) {}
+  /// `heard` is called for each piece, as long as there is `into`.
+  PayloadSink(std::shared_ptr<Into*> into, std::uint64_t size, rpc::Heard heard)
+      : into_(std::move(into)), size_(size), heard_(std::move(heard)) {}
   kj::Promise<void> write(WriteContext context) override {
     const auto bytes = context.getParams().getBytes();
     KJ_REQUIRE(*into_ != nullptr, "nobody waits for this value any more");
     KJ_REQUIRE(bytes.size() <= size_ - (*into_)->size(), "a value is longer than was said");
     (*into_)->append(reinterpret_cast<const char*>(bytes.begin()), bytes.size());
+    heard_();
     return kj::READY_NOW;
   }
   kj::Promise<void> done(DoneContext) override { return kj::READY_NOW; }
@@ -65,6 +67,7 @@ class PayloadSink final : public proto::ByteSink::Server {
  private:
   std::shared_ptr<Into*> into_;  ///< shared with the fetch, which ends first or last
   std::uint64_t size_;
+  rpc::Heard heard_;
 };
 
 /// About what a batch takes: a message of one piece is read much faster than one of many.
@@ -132,7 +135,7 @@ kj::Promise<void> SlaveLink::open(Connected& connected) {
   store_ = connected.slave.storeRequest().send().getStore();
   auto shipped = kj::Promise<void>(kj::READY_NOW);
   if (shipment_ != nullptr)
-    KJ_IF_MAYBE (store, store_) shipped = shipment_->send(*store);
+    KJ_IF_MAYBE (store, store_) shipped = shipment_->send(*store, heard_);
   auto ready =
       shipped.then([this, &connected] { return open_session(connected.slave); })
           .catch_([this, &connected](kj::Exception&& error) -> kj::Promise<void> {
@@ -189,6 +192,14 @@ kj::Promise<void> SlaveLink::heartbeat(proto::Slave::Client slave) {
           owner_.note(*this, "has not answered for 6 s; waiting");
         return heartbeat(kj::mv(slave));
       });
+}
+
+void SlaveLink::break_off(const std::string& why) {
+  KJ_IF_MAYBE (broken, broken_) {
+    if ((*broken)->isWaiting())
+      (*broken)->reject(
+          kj::Exception(kj::Exception::Type::FAILED, "", 0, kj::str("the slave ", why.c_str())));
+  }
 }
 
 void SlaveLink::lost(const std::string& why) {
@@ -331,6 +342,8 @@ void SlaveLink::take_back(std::uint32_t count) {
 }
 
 void SlaveLink::cancel(std::uint64_t task, std::uint64_t grace) {
+  // Those of one message have one grace.
+  if (!cancel_.empty() && cancel_grace_ != grace) exchange({});
   // Also one that has not left: what went ahead of it is to be dropped there.
   cancel_.push_back(task);
   cancel_grace_ = grace;
@@ -359,7 +372,7 @@ kj::Promise<void> SlaveLink::fetch_to(std::uint64_t value, std::uint64_t size, I
   into.reserve(size);
   auto wanted = std::make_shared<Into*>(&into);
   auto over = kj::defer([wanted] { *wanted = nullptr; });
-  return fetch_into(value, kj::heap<PayloadSink<Into>>(wanted, size))
+  return fetch_into(value, kj::heap<PayloadSink<Into>>(wanted, size, heard_))
       .then([&into, size] { KJ_REQUIRE(into.size() == size, "a value is shorter than was said"); })
       .attach(kj::mv(over));
 }
@@ -396,7 +409,7 @@ void SlaveLink::keep(kj::Promise<void> promise) {
 void SlaveLink::pump() {
   if (session_ == nullptr) return;
   const bool something = !cancel_.empty() || !drop_values_.empty();
-  if (something || (pending_ == 0 && tasks_here_ != 0 && owner_.may_receive())) exchange({});
+  if (something || (pending_ == 0 && tasks_here_ != 0 && owner_.may_receive(*this))) exchange({});
 }
 
 // --- outcomes in
@@ -417,6 +430,9 @@ void SlaveLink::receive(proto::Update::Reader update) {
   for (const auto started : update.getStarted()) owner_.started(*this, started);
   for (const auto output : update.getOutput()) owner_.printed(*this, output);
   for (const auto outcome : update.getOutcomes()) {
+    // Its argument is being read, which the result would replace. No honest slave does this, so
+    // nothing else that it says counts: what is there runs again elsewhere.
+    if (leaving_.count(outcome.getId()) != 0) return break_off("ended a task that it had not got");
     if (tasks_here_ != 0) --tasks_here_;
     if (outcome.isNotStarted()) ++given_back_;
     owner_.outcome(*this, outcome);

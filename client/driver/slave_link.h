@@ -18,6 +18,7 @@
 #include "client/driver/shared_shipment.h"
 #include "client/driver/shipment.h"
 #include "client/driver/upload_lane.h"
+#include "common/rpc/byte_stream.h"
 #include "proto/slave.capnp.h"
 
 namespace knee::driver {
@@ -46,8 +47,8 @@ class LinkOwner {
                       const std::string& why) = 0;
   /// After a round of the above.
   virtual void link_progressed(SlaveLink& link) = 0;
-  /// Whether results may be fetched now; if not, `SlaveLink::resume` comes later.
-  virtual bool may_receive() = 0;
+  /// Whether it may bring results now; if not, `SlaveLink::pump` is called later.
+  virtual bool may_receive(SlaveLink& link) = 0;
   /// Everything of a session request but the program.
   virtual void fill_session(proto::SessionRequest::Builder request) = 0;
 
@@ -131,6 +132,8 @@ class SlaveLink {
   /// Whether the program did not get there because the slave's store is too small for it.
   kj::Promise<void> find_unfit(proto::Slave::Client slave);
   void receive(proto::Update::Reader update);
+  /// It does what no slave may: ends the connection. `why`: what it did.
+  void break_off(const std::string& why);
   void lost(const std::string& why);
   void give_back_leaving(const std::string& why);
 
@@ -139,8 +142,10 @@ class SlaveLink {
   Shipment* shipment_;
   InputFiles& input_files_;
   UploadLane lane_;
-  InputShipment inputs_{input_files_, lane_};
-  SharedShipment shared_{lane_, [this](auto& blob) { return announce(blob); }};
+  /// Bytes that come or are taken count as much as the answer to a beat, which waits behind them.
+  rpc::Heard heard_ = [this] { unanswered_beats_ = 0; };
+  InputShipment inputs_{input_files_, lane_, heard_};
+  SharedShipment shared_{lane_, [this](auto& blob) { return announce(blob); }, heard_};
   kj::Own<Connector> connector_;
   SlaveId id_;
   std::string name_;

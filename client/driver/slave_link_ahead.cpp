@@ -79,8 +79,12 @@ kj::Promise<void> SlaveLink::send_ahead(detail::TaskState& task,
     } else {
       return KJ_EXCEPTION(DISCONNECTED, "the slave is gone");
     }
-    if (payload_of(task).size() > channel::kMaxInline) ahead.add(put_value(task));
-    return kj::joinPromises(ahead.releaseAsArray());
+    // Last, so that it lies in the slave's memory for no longer than it takes its task to follow,
+    // and is sent once, however long the rest waits for room.
+    return kj::joinPromises(ahead.releaseAsArray()).then([this, &task]() -> kj::Promise<void> {
+      if (payload_of(task).size() > channel::kMaxInline) return put_value(task);
+      return kj::READY_NOW;
+    });
   });
 }
 
@@ -115,7 +119,8 @@ kj::Promise<void> SlaveLink::put_value(detail::TaskState& task) {
           auto request = session->putValueRequest();
           request.setId(task.id);
           request.setSize(payload_of(task).size());
-          return rpc::send_bytes(request.send().getSink(), payload_of(task)).attach(kj::mv(turn));
+          return rpc::send_bytes(request.send().getSink(), payload_of(task), heard_)
+              .attach(kj::mv(turn));
         }
         return KJ_EXCEPTION(DISCONNECTED, "the slave is gone");
       });

@@ -23,18 +23,20 @@ rpc::Piece read_piece(const Upload& file, std::uint64_t offset, std::size_t most
 
 }  // namespace
 
-kj::Promise<void> upload(proto::Store::Client store, boost::asio::thread_pool& disk, Upload file) {
+kj::Promise<void> upload(proto::Store::Client store, boost::asio::thread_pool& disk, Upload file,
+                         rpc::Heard heard) {
   auto request = store.putRequest();
   request.setDigest(bytes_of(file.digest));
   request.setSize(file.size);
   const auto size = file.size;
-  return rpc::send_pieces(request.send().getSink(), size,
-                          [&disk, file = std::make_shared<const Upload>(std::move(file))](
-                              std::uint64_t offset, std::size_t most) {
-                            return rpc::offload(on(disk), [file, offset, most] {
-                              return read_piece(*file, offset, most);
-                            });
-                          });
+  return rpc::send_pieces(
+      request.send().getSink(), size,
+      [&disk, file = std::make_shared<const Upload>(std::move(file))](std::uint64_t offset,
+                                                                      std::size_t most) {
+        return rpc::offload(on(disk),
+                            [file, offset, most] { return read_piece(*file, offset, most); });
+      },
+      std::move(heard));
 }
 
 }  // namespace knee::driver

@@ -10,6 +10,7 @@
 
 #include "common/base/digest.h"
 #include "common/base/unique_fd.h"
+#include "common/rpc/byte_stream.h"
 #include "proto/slave.capnp.h"
 
 namespace knee::driver {
@@ -37,6 +38,7 @@ struct Upload {
 };
 
 /// Puts the file into the store; reads it on the pool. RPC loop.
-kj::Promise<void> upload(proto::Store::Client store, boost::asio::thread_pool& disk, Upload file);
+kj::Promise<void> upload(proto::Store::Client store, boost::asio::thread_pool& disk, Upload file,
+                         rpc::Heard heard);
 
 }  // namespace knee::driver

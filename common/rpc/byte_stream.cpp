@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <deque>
+#include <utility>
 
 namespace knee::rpc {
 namespace {
@@ -23,13 +24,18 @@ void keep_freed_chunks() {
 /// A sink and the writes that it has not answered.
 class Window {
  public:
-  explicit Window(proto::ByteSink::Client sink) : sink_(kj::mv(sink)) { keep_freed_chunks(); }
+  Window(proto::ByteSink::Client sink, Heard heard)
+      : sink_(kj::mv(sink)), heard_(std::move(heard)) {
+    keep_freed_chunks();
+  }
 
   /// Sends a chunk; the promise says when the next may come.
   kj::Promise<void> write(kj::ArrayPtr<const kj::byte> bytes) {
     auto request = sink_.writeRequest(capnp::MessageSize{bytes.size() / 8 + 16, 0});
     request.setBytes(bytes);
-    unanswered_.push_back(request.send().eagerlyEvaluate(nullptr));
+    auto answer = request.send();
+    if (heard_) answer = answer.then([this] { heard_(); });
+    unanswered_.push_back(answer.eagerlyEvaluate(nullptr));
     if (unanswered_.size() < kOnTheirWay) return kj::READY_NOW;
     auto oldest = kj::mv(unanswered_.front());
     unanswered_.pop_front();
@@ -47,6 +53,7 @@ class Window {
 
  private:
   proto::ByteSink::Client sink_;
+  Heard heard_;
   std::deque<kj::Promise<void>> unanswered_;
 };
 
@@ -71,14 +78,16 @@ kj::Promise<void> send_rest(Window& window, std::uint64_t size, std::uint64_t of
 
 }  // namespace
 
-kj::Promise<void> send_bytes(proto::ByteSink::Client sink, std::span<const std::byte> bytes) {
-  auto window = kj::heap<Window>(kj::mv(sink));
+kj::Promise<void> send_bytes(proto::ByteSink::Client sink, std::span<const std::byte> bytes,
+                             Heard heard) {
+  auto window = kj::heap<Window>(kj::mv(sink), std::move(heard));
   auto& sending = *window;
   return send_rest(sending, bytes).attach(kj::mv(window));
 }
 
-kj::Promise<void> send_pieces(proto::ByteSink::Client sink, std::uint64_t size, ReadPiece read) {
-  auto window = kj::heap<Window>(kj::mv(sink));
+kj::Promise<void> send_pieces(proto::ByteSink::Client sink, std::uint64_t size, ReadPiece read,
+                              Heard heard) {
+  auto window = kj::heap<Window>(kj::mv(sink), std::move(heard));
   auto reader = kj::heap<ReadPiece>(kj::mv(read));
   auto& sending = *window;
   auto& reading = *reader;

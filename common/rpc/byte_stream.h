@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -19,15 +20,20 @@ namespace knee::rpc {
 /// What travels in one message.
 inline constexpr std::size_t kChunk = 512 * 1024;
 
+/// Called for each write that the sink has answered: a sign of life long before the last of them.
+using Heard = std::function<void()>;
+
 /// Writes `bytes` and says `done`. They must stay as long as the promise; dropping it stops. Of at
 /// most kChunk bytes nothing is needed after the call.
-kj::Promise<void> send_bytes(proto::ByteSink::Client sink, std::span<const std::byte> bytes);
+kj::Promise<void> send_bytes(proto::ByteSink::Client sink, std::span<const std::byte> bytes,
+                             Heard heard = {});
 
 /// The bytes at `offset`, at least one and at most `most`.
 using Piece = std::shared_ptr<const std::vector<kj::byte>>;
 using ReadPiece = kj::Function<kj::Promise<Piece>(std::uint64_t offset, std::size_t most)>;
 
 /// The same for `size` bytes that are read piece by piece.
-kj::Promise<void> send_pieces(proto::ByteSink::Client sink, std::uint64_t size, ReadPiece read);
+kj::Promise<void> send_pieces(proto::ByteSink::Client sink, std::uint64_t size, ReadPiece read,
+                              Heard heard = {});
 
 }  // namespace knee::rpc

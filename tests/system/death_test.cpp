@@ -260,3 +260,20 @@ TEST_CASE("a slave that nobody uses ends when it was told so, and not before") {
   CHECK(slave.process().wait(10s) == 0);
   CHECK_THAT(slave.err(), Contains("no driver for 1 s"));
 }
+
+TEST_CASE("a local slave that was killed is replaced") {
+  knee::ClusterOptions options;
+  options.slots = 1;
+  options.progress = false;
+  const TemporaryFolder folder;
+  {
+    knee::Cluster cluster(options);
+    auto task = cluster.call<second_time_lucky>(folder / "started");
+    wait_for_marks(folder / "started");
+    const auto slaves = descendants_with(::getpid(), "--inherited");
+    REQUIRE_FALSE(slaves.empty());
+    ::kill(slaves.front(), SIGKILL);
+    CHECK(task.get() == 2);
+  }
+  CHECK(wait_until([] { return descendants_with(::getpid(), "--inherited").empty(); }));
+}

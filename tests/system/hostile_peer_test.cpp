@@ -7,8 +7,12 @@
 #include <catch2/catch.hpp>
 
 #include <atomic>
+#include <functional>
 #include <memory>
+#include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "common/base/check.h"
 #include "common/base/unique_fd.h"
@@ -98,6 +102,117 @@ class FutureDoor final : public knee::proto::Door::Server {
     hello.setName("future");
     return kj::READY_NOW;
   }
+};
+
+/// Serves doors at an address, on a thread of its own, until its end.
+class Peer {
+ public:
+  using MakeDoor = std::function<knee::proto::Door::Client()>;
+  Peer(std::string address, MakeDoor make_door)
+      : thread_([this, address = std::move(address), make_door = std::move(make_door)] {
+          serve(address, make_door);
+        }) {
+    CHECK(wait_until([&] { return listens_.load(); }));
+  }
+  ~Peer() {
+    enough_ = true;
+    thread_.join();
+  }
+
+ private:
+  void serve(const std::string& address, const MakeDoor& make_door) {
+    auto io = kj::setupAsyncIo();
+    auto listener =
+        knee::rpc::Listener::open(knee::rpc::Address::parse(address), io).wait(io.waitScope);
+    listens_ = true;
+    std::vector<kj::Promise<void>> served;
+    auto& timer = io.provider->getTimer();
+    auto next = listener->accept();
+    while (!enough_) {
+      if (!next.poll(io.waitScope)) {
+        timer.afterDelay(5 * kj::MILLISECONDS).wait(io.waitScope);
+        continue;
+      }
+      served.push_back(knee::rpc::Connection::open(next.wait(io.waitScope),
+                                                   knee::rpc::Connection::Side::accepted,
+                                                   make_door(), timer)
+                           .then([](kj::Own<knee::rpc::Connection> connection) {
+                             auto ended = connection->on_disconnect();
+                             return ended.attach(kj::mv(connection));
+                           })
+                           .eagerlyEvaluate([](kj::Exception&&) {}));
+      next = listener->accept();
+    }
+  }
+
+  std::atomic<bool> listens_ = false;
+  std::atomic<bool> enough_ = false;
+  std::thread thread_;
+};
+
+/// A slave whose commands all end with a large output and a large file that cannot be had.
+class ForgetfulSlave final : public knee::proto::Slave::Server {
+ public:
+  explicit ForgetfulSlave(std::atomic<std::uint64_t>& kept) : kept_(kept) {}
+  kj::Promise<void> describe(DescribeContext) override { return kj::READY_NOW; }
+  kj::Promise<void> store(StoreContext) override { return kj::READY_NOW; }
+  kj::Promise<void> openSession(OpenSessionContext context) override {
+    context.getResults().setSession(kj::heap<Session>(kept_));
+    return kj::READY_NOW;
+  }
+
+ private:
+  class Session final : public knee::proto::Session::Server {
+   public:
+    explicit Session(std::atomic<std::uint64_t>& kept) : kept_(kept) {}
+    kj::Promise<void> exchange(ExchangeContext context) override {
+      const auto work = context.getParams().getWork();
+      kept_ -= work.getDropValues().size();
+      const auto tasks = work.getTasks();
+      if (tasks.size() == 0 && std::exchange(greeted_, true)) return kj::NEVER_DONE;
+      auto update = context.getResults().initUpdate();
+      update.setSlots(1);
+      auto outcomes = update.initOutcomes(tasks.size());
+      for (unsigned i = 0; i < tasks.size(); ++i) {
+        outcomes[i].setId(tasks[i].getId());
+        outcomes[i].setAttempt(tasks[i].getAttempt());
+        auto ended = outcomes[i].initCommandEnded();
+        keep(ended.initFiles(1)[0].initContent());
+        keep(ended.initStdout());
+      }
+      return kj::READY_NOW;
+    }
+    kj::Promise<void> getValue(GetValueContext) override {
+      return KJ_EXCEPTION(FAILED, "cannot read it");
+    }
+
+   private:
+    void keep(knee::proto::Payload::Builder payload) {
+      payload.setValue(++last_);
+      payload.setSize(100);
+      ++kept_;
+    }
+    std::atomic<std::uint64_t>& kept_;
+    std::uint64_t last_ = 0;
+    bool greeted_ = false;
+  };
+  std::atomic<std::uint64_t>& kept_;
+};
+
+class ForgetfulDoor final : public knee::proto::Door::Server {
+ public:
+  explicit ForgetfulDoor(std::atomic<std::uint64_t>& kept) : kept_(kept) {}
+  kj::Promise<void> hello(HelloContext context) override {
+    auto hello = context.getResults().initHello();
+    knee::rpc::describe_build(hello);
+    hello.setRole(knee::proto::Hello::Role::SLAVE);
+    hello.setName("forgetful");
+    context.getResults().setSlave(kj::heap<ForgetfulSlave>(kept_));
+    return kj::READY_NOW;
+  }
+
+ private:
+  std::atomic<std::uint64_t>& kept_;
 };
 
 }  // namespace
@@ -199,38 +314,26 @@ TEST_CASE("a driver of another protocol is refused by the slave, in words on bot
 TEST_CASE("a slave of another protocol is refused by the driver, in words") {
   const TemporaryFolder folder;
   const std::string address = "unix:" + (folder / "slave.sock");
-  std::atomic<bool> listens = false;
-  std::atomic<bool> enough = false;
-  std::thread peer([&] {
-    auto io = kj::setupAsyncIo();
-    auto listener =
-        knee::rpc::Listener::open(knee::rpc::Address::parse(address), io).wait(io.waitScope);
-    listens = true;
-    std::vector<kj::Promise<void>> served;
-    auto& timer = io.provider->getTimer();
-    auto next = listener->accept();
-    while (!enough) {
-      if (!next.poll(io.waitScope)) {
-        timer.afterDelay(5 * kj::MILLISECONDS).wait(io.waitScope);
-        continue;
-      }
-      served.push_back(knee::rpc::Connection::open(next.wait(io.waitScope),
-                                                   knee::rpc::Connection::Side::accepted,
-                                                   kj::heap<FutureDoor>(), timer)
-                           .then([](kj::Own<knee::rpc::Connection> connection) {
-                             auto ended = connection->on_disconnect();
-                             return ended.attach(kj::mv(connection));
-                           })
-                           .eagerlyEvaluate([](kj::Exception&&) {}));
-      next = listener->accept();
-    }
-  });
-  CHECK(wait_until([&] { return listens.load(); }));
+  const Peer peer(address, [] { return kj::heap<FutureDoor>(); });
   DriverProcess driver({.part = "call_one", .slaves = {address}});
   driver.wait_for_err("no slave yet");
   CHECK_THAT(driver.err(), Contains("protocol 2 (Knee 9.9) cannot talk to protocol 1"));
   CHECK(driver.is_alive());
   driver.kill();
-  enough = true;
-  peer.join();
+}
+
+TEST_CASE("results that cannot be fetched do not stay at the slave") {
+  const TemporaryFolder folder;
+  const std::string address = "unix:" + (folder / "slave.sock");
+  std::atomic<std::uint64_t> kept = 0;
+  const Peer peer(address, [&] { return kj::heap<ForgetfulDoor>(kept); });
+  knee::ClusterOptions options;
+  options.slaves = {address};
+  options.progress = false;
+  options.commands_only = true;
+  knee::Cluster cluster(options);
+  knee::Command command;
+  command.arguments = {"true"};
+  CHECK_THROWS_WITH(cluster.run(command).get(), Contains("cannot read it"));
+  CHECK(wait_until([&] { return kept == 0; }));
 }

@@ -665,6 +665,34 @@ TEST_CASE("one task among ten thousand idle slaves visits one slave") {
   CHECK_FALSE(bed.scheduler.next_ready(bed.now).has_value());
 }
 
+TEST_CASE("a slave that is to rest gets nothing before an attempt of its own has ended") {
+  Bed bed;
+  const SlaveId resting = bed.slave(2);
+  const SlaveId other = bed.slave(1);
+  TaskFacts pinned;
+  pinned.pinned = resting;
+  const TaskId first = bed.submit_one(pinned);
+  REQUIRE(bed.turn() == 1);
+  bed.submit(10);
+  bed.submit_one(pinned);
+  int rests = 0;
+  while (const auto slave = bed.scheduler.next_ready(bed.now)) {
+    if (*slave == resting) {
+      REQUIRE(++rests < 10);
+      bed.scheduler.rest(*slave);
+      continue;
+    }
+    bed.scheduler.take(*slave, bed.now, bed.held[*slave]);
+  }
+  CHECK(rests > 0);
+  CHECK(bed.holds(other) > 0);
+  bed.turn();
+  CHECK(bed.holds(resting) == 1);
+  bed.finish(resting, first, AttemptEnd::value);
+  bed.turn();
+  CHECK(bed.holds(resting) >= 2);
+}
+
 TEST_CASE("a slave that found nothing suitable is asked again for the next task") {
   Bed bed;
   const SlaveId failed = bed.slave(1);

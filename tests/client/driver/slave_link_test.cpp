@@ -26,12 +26,15 @@ struct SlaveFacts {
   Ids tasks;                       ///< in the order in which they came
   Ids values_begun;                ///< ids of arguments that are or were on their way
   std::set<std::uint64_t> values;  ///< those that are there
+  std::map<std::uint64_t, std::uint64_t> cancelled;  ///< with what grace
   int blobs_begun = 0;
   int blobs_to_fail = 0;  ///< so many of the next ones are not stored
   bool full = false;      ///< the store has no room for another
   int blobs = 0;
   int announced = 0;
   bool open = false;  ///< values are taken in; else they stop at their first byte
+  /// Exchanges that wait to be answered with the id of a task that ended.
+  std::vector<kj::Own<kj::PromiseFulfiller<std::uint64_t>>> exchanges;
   kj::Maybe<proto::ByteSink::Client> result_sink;  ///< of a result that was asked for
   kj::Maybe<kj::Own<kj::PromiseFulfiller<void>>> result_sent;
 
@@ -103,8 +106,15 @@ class FakeSession final : public proto::Session::Server {
     const auto work = context.getParams().getWork();
     facts_.announced += static_cast<int>(work.getShared().size());
     for (const auto task : work.getTasks()) facts_.tasks.push_back(task.getId());
+    for (const auto id : work.getCancel()) facts_.cancelled[id] = work.getCancelGrace();
     const bool answer = !std::exchange(greeted_, true) || work.getShared().size() != 0;
-    if (!answer) return kj::NEVER_DONE;
+    if (!answer) {
+      auto paf = kj::newPromiseAndFulfiller<std::uint64_t>();
+      facts_.exchanges.push_back(kj::mv(paf.fulfiller));
+      return paf.promise.then([context](std::uint64_t id) mutable {
+        context.getResults().initUpdate().initOutcomes(1)[0].setId(id);
+      });
+    }
     context.getResults().initUpdate().setSlots(4);
     return kj::READY_NOW;
   }
@@ -169,7 +179,9 @@ struct Owner final : LinkOwner {
   void link_named(SlaveLink&, const std::string&) override {}
   void link_up(SlaveLink&, std::uint32_t) override { ++ups; }
   void link_down(SlaveLink&, const std::string&) override { ++downs; }
-  void outcome(SlaveLink&, proto::Outcome::Reader) override {}
+  void outcome(SlaveLink&, proto::Outcome::Reader outcome) override {
+    outcomes.push_back(outcome.getId());
+  }
   void started(SlaveLink&, proto::Started::Reader) override {}
   void printed(SlaveLink&, proto::OutputText::Reader) override {}
   void take_back_answered(SlaveLink&, std::uint32_t) override {}
@@ -181,7 +193,7 @@ struct Owner final : LinkOwner {
     unsent_tasks[task.id] = {end, why};
   }
   void link_progressed(SlaveLink&) override {}
-  bool may_receive() override { return true; }
+  bool may_receive(SlaveLink&) override { return true; }
   void fill_session(proto::SessionRequest::Builder) override {}
 
   struct Unsent {
@@ -190,6 +202,7 @@ struct Owner final : LinkOwner {
   };
   int ups = 0;
   int downs = 0;
+  Ids outcomes;
   std::vector<std::string> notes;
   std::map<std::uint64_t, Unsent> unsent_tasks;
 };
@@ -277,6 +290,19 @@ TEST_CASE("a cancelled upload, or one that only waits, lets the next one go") {
   CHECK(place.facts.tasks == Ids{3, 4});
 }
 
+TEST_CASE("each cancelled task has its own grace") {
+  Place place;
+  std::vector<TaskRef> some;
+  for (std::uint64_t id = 1; id <= 3; ++id) place.send(some.emplace_back(place.task(id, 10)));
+  place.link.cancel(1, 5000);
+  place.link.cancel(2, 5000);
+  place.link.cancel(3, 0);
+  place.link.pump();
+  place.settle();
+  CHECK(place.facts.cancelled ==
+        std::map<std::uint64_t, std::uint64_t>{{1, 5000}, {2, 5000}, {3, 0}});
+}
+
 TEST_CASE("when the slave goes, all that waits to be sent comes back") {
   Place place;
   std::vector<TaskRef> large;
@@ -291,6 +317,20 @@ TEST_CASE("when the slave goes, all that waits to be sent comes back") {
   CHECK(place.owner.unsent_tasks.size() == 4);
   for (const auto& [id, unsent] : place.owner.unsent_tasks)
     CHECK(unsent.end == AttemptEnd::given_back);
+}
+
+TEST_CASE("a slave that ends a task before its argument is there is dropped") {
+  Place place;
+  const auto small = place.task(1, 10);
+  const auto large = place.task(2, 8 * kMiB);
+  place.send(small);
+  place.send(large);
+  place.facts.exchanges.front()->fulfill(2);
+  place.settle();
+  CHECK(place.owner.outcomes.empty());
+  CHECK(place.owner.downs == 1);
+  CHECK(place.owner.unsent_tasks.at(2).end == AttemptEnd::given_back);
+  CHECK(place.link.last_error() == "cannot use fake: the slave ended a task that it had not got");
 }
 
 TEST_CASE("a shared value whose upload failed is sent again for the next task that needs it") {
@@ -344,6 +384,23 @@ TEST_CASE("an upload that finds no room waits while tasks are there that may mak
         std::set<std::uint64_t>{1, 2, 3});
   CHECK(place.facts.tasks.size() == 3);
   CHECK(place.facts.blobs_begun == 1);
+}
+
+TEST_CASE("an argument leaves when what else its task needs is there") {
+  Place place;
+  place.facts.open = place.facts.full = true;
+  const auto small = place.task(1, 10);
+  place.send(small);
+  const auto task = place.task(2, 2 * channel::kMaxInline);
+  Access::shared(*task).push_back(shared_value(8 * kMiB));
+  place.send(task);
+  CHECK(place.owner.notes.size() == 1);
+  CHECK(place.facts.values_begun.empty());
+  place.facts.full = false;
+  for (int i = 0; i < 1000 && place.facts.tasks.size() < 2; ++i)
+    place.io.provider->getTimer().afterDelay(10 * kj::MILLISECONDS).wait(place.io.waitScope);
+  CHECK(place.facts.values_begun == Ids{2});
+  CHECK(place.facts.tasks == Ids{1, 2});
 }
 
 TEST_CASE("a shared value that nobody waits for any more may fail") {
