@@ -76,7 +76,7 @@ kj::Promise<void> MeetingPlace::listen(rpc::Address address) {
   return rpc::Listener::open(address, io_).then([this](kj::Own<rpc::Listener> listener) {
     say_("waiting for slaves on " + listener->address().text());
     auto& accepting = *listener;
-    return accept_from(accepting).attach(kj::mv(listener));
+    connections_.add(accept_from(accepting).attach(kj::mv(listener)));
   });
 }
 
