@@ -215,7 +215,7 @@ TEST_CASE("knee run whose slave is killed says so and ends with 255") {
   tool.wait_for_out("ready");
   slave.kill();
   CHECK(tool.wait() == 255);
-  CHECK_THAT(tool.err(), Contains("on slave gandalf was lost with its slave"));
+  CHECK_THAT(tool.err(), Contains("on slave gandalf, attempt 1 was lost with its slave"));
 }
 
 TEST_CASE("knee bag runs a line for each argument and counts failures") {
