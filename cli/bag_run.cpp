@@ -7,6 +7,7 @@
 #include <csignal>
 #include <filesystem>
 #include <iostream>
+#include <thread>
 
 #include "cli/outputs.h"
 
@@ -44,11 +45,43 @@ BagRun::BagRun(Cluster& cluster, BagSettings settings)
       template_(settings_.line.empty() ? CommandTemplate("{}", false)
                                        : CommandTemplate(settings_.line)),
       log_(settings_.job_log),
+      on_terminal_(::isatty(STDERR_FILENO) != 0),
       bag_(cluster.bag({.name = "bag"})) {
   if (!settings_.line.empty()) template_.want_argument();
 }
 
 int BagRun::run(Arguments arguments) {
+  // Arguments may be long in coming, and there may be no room for more: this thread waits for the
+  // bag meanwhile, which is what shows progress.
+  std::exception_ptr fed_up;
+  std::thread feeder([&] {
+    try {
+      feed(arguments);
+    } catch (...) {
+      fed_up = std::current_exception();
+      bag_.cancel();
+    }
+    const std::lock_guard lock(mutex_);
+    fed_ = true;
+    changed_.notify_all();
+  });
+  std::exception_ptr failure;  // out of a callback
+  const auto wait = [&] {
+    try {
+      bag_.wait();
+    } catch (...) {
+      if (!failure) failure = std::current_exception();
+    }
+  };
+  while (wait_for_jobs()) wait();
+  feeder.join();
+  wait();
+  if (fed_up) std::rethrow_exception(fed_up);
+  if (failure) std::rethrow_exception(failure);
+  return exit_code();
+}
+
+void BagRun::feed(Arguments& arguments) {
   std::uint64_t number = 0;
   while (wait_for_room()) {
     const auto next = arguments.next();
@@ -56,8 +89,12 @@ int BagRun::run(Arguments arguments) {
     start(++number, *next);
   }
   if (stops_now()) bag_.cancel();  // one may have been started while it was cancelled
-  bag_.wait();
-  return exit_code();
+}
+
+bool BagRun::wait_for_jobs() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return running_ != 0 || fed_; });
+  return running_ != 0;
 }
 
 bool BagRun::stops_now() {
@@ -104,6 +141,7 @@ void BagRun::start(std::uint64_t number, const std::vector<std::string>& argumen
   {
     const std::lock_guard lock(mutex_);
     ++running_;
+    changed_.notify_all();
   }
   try {
     bag_.run(std::move(command), options)
@@ -173,8 +211,18 @@ void BagRun::show(std::uint64_t number, std::string out, std::string err) {
 }
 
 void BagRun::print(const std::string& out, const std::string& err) {
-  if (!write_all(STDOUT_FILENO, out)) reader_gone_ = true;
-  write_all(STDERR_FILENO, err);
+  if (!print_to(STDOUT_FILENO, out)) reader_gone_ = true;
+  print_to(STDERR_FILENO, err);
+}
+
+bool BagRun::print_to(int fd, const std::string& text) {
+  if (text.empty()) return true;
+  // Or it would come behind the progress line.
+  const std::string wipe = on_terminal_ && whole_lines_ ? "\r\033[K" : "";
+  if (::isatty(fd) != 0) whole_lines_ = text.ends_with('\n');
+  if (fd == STDERR_FILENO) return write_all(fd, wipe + text);
+  write_all(STDERR_FILENO, wipe);
+  return write_all(fd, text);
 }
 
 int BagRun::exit_code() const {

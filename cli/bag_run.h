@@ -32,8 +32,8 @@ struct BagSettings {
 };
 
 /// The jobs of one `knee bag`, from the first argument to the exit code. Output of a job appears
-/// when it has ended, in one piece. One thread calls; results come on the cluster's callback
-/// thread.
+/// when it has ended, in one piece. One thread calls, another one feeds; results come on the
+/// cluster's callback thread.
 class BagRun {
  public:
   BagRun(Cluster& cluster, BagSettings settings);
@@ -50,7 +50,11 @@ class BagRun {
     double start = 0;
   };
 
+  /// Starts jobs until there are no more arguments, or it is to stop.
+  void feed(Arguments& arguments);
   bool wait_for_room();
+  /// False: all have ended, and no more will come.
+  bool wait_for_jobs();
   /// What runs is to be killed.
   bool stops_now();
   void start(std::uint64_t number, const std::vector<std::string>& arguments);
@@ -59,6 +63,8 @@ class BagRun {
   void count(std::uint64_t number, int exit_code);
   void show(std::uint64_t number, std::string out, std::string err);
   void print(const std::string& out, const std::string& err);
+  /// False: nobody reads it any more.
+  bool print_to(int fd, const std::string& text);
   int exit_code() const;
 
   /// How many jobs may be with the cluster.
@@ -72,10 +78,13 @@ class BagRun {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::size_t running_ = 0;
+  bool fed_ = false;  ///< there are no more jobs to come
   std::uint64_t succeeded_ = 0;
   std::uint64_t failed_ = 0;
   std::optional<int> halted_;              ///< exit code of the job that was the last straw
   std::atomic<bool> reader_gone_ = false;  ///< of stdout: no job is worth its time any more
+  const bool on_terminal_;                 ///< stderr, where the progress line may be
+  std::atomic<bool> whole_lines_ = true;   ///< what was printed last ended a line
   struct Text {
     std::string out;
     std::string err;

@@ -113,18 +113,23 @@ kj::Promise<void> Daemon::accept_from(rpc::Listener& listener) {
   });
 }
 
-kj::Promise<void> Daemon::until_end(kj::Own<rpc::Connection> connection) {
+kj::Promise<void> Daemon::until_end(kj::Own<rpc::Connection> connection,
+                                    std::shared_ptr<const bool> greeted) {
   auto& open = *connection;
   connections_.insert(&open);
-  return open.on_disconnect().attach(kj::defer([this, &open] { connections_.erase(&open); }),
-                                     kj::mv(connection));
+  return open.on_disconnect()
+      .then([&open, greeted] {
+        if (greeted && !*greeted) open.refuse_gibberish();
+      })
+      .attach(kj::defer([this, &open] { connections_.erase(&open); }), kj::mv(connection));
 }
 
 void Daemon::serve(kj::Own<kj::AsyncIoStream> stream, const std::string& whom) {
+  auto greeted = std::make_shared<bool>(false);
   tasks_->add(rpc::Connection::open(kj::mv(stream), rpc::Connection::Side::accepted,
-                                    kj::heap<DoorServer>(state_), io_.provider->getTimer())
-                  .then([this](kj::Own<rpc::Connection> connection) {
-                    return until_end(kj::mv(connection));
+                                    kj::heap<DoorServer>(state_, greeted), io_.provider->getTimer())
+                  .then([this, greeted](kj::Own<rpc::Connection> connection) {
+                    return until_end(kj::mv(connection), greeted);
                   })
                   .catch_([whom](kj::Exception&& error) {
                     // A driver that ends, however, is nothing to speak of.

@@ -37,7 +37,8 @@ class Daemon final : public kj::TaskSet::ErrorHandler {
   void serve(kj::Own<kj::AsyncIoStream> stream, const std::string& whom);
   kj::Promise<void> serve_inherited(int socket);
   /// Resolves when the connection has ended.
-  kj::Promise<void> until_end(kj::Own<rpc::Connection> connection);
+  kj::Promise<void> until_end(kj::Own<rpc::Connection> connection,
+                              std::shared_ptr<const bool> greeted = nullptr);
   kj::Promise<void> watch_idle();
   kj::Promise<void> reap();
   kj::Promise<void> look_at_store();

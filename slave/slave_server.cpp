@@ -91,7 +91,7 @@ void fill_hello(proto::Hello::Builder hello, const SlaveState& state) {
 }
 
 kj::Promise<void> DoorServer::hello(HelloContext context) {
-  KJ_REQUIRE(!std::exchange(greeted_, true), "hello was said before on this connection");
+  KJ_REQUIRE(!std::exchange(*greeted_, true), "hello was said before on this connection");
   const auto theirs = context.getParams().getHello();
   auto results = context.getResults();
   fill_hello(results.initHello(), state_);

@@ -1,5 +1,6 @@
 #pragma once
 #include <chrono>
+#include <memory>
 #include <set>
 #include <string>
 
@@ -42,12 +43,15 @@ class SlaveServer final : public proto::Slave::Server {
 /// The slave's `Door`: one per connection.
 class DoorServer final : public proto::Door::Server {
  public:
-  explicit DoorServer(SlaveState& state) : state_(state) {}
+  /// `greeted` becomes true when the other side has said hello.
+  explicit DoorServer(SlaveState& state,
+                      std::shared_ptr<bool> greeted = std::make_shared<bool>(false))
+      : state_(state), greeted_(std::move(greeted)) {}
   kj::Promise<void> hello(HelloContext context) override;
 
  private:
   SlaveState& state_;
-  bool greeted_ = false;
+  std::shared_ptr<bool> greeted_;
 };
 
 /// The Hello of this slave.

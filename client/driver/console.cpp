@@ -1,5 +1,6 @@
 #include "console.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <boost/asio/post.hpp>
@@ -32,7 +33,26 @@ std::string with_prefix(const std::string& prefix, const std::string& lines) {
   return text;
 }
 
+/// Of the terminal that stderr is. Asked anew each time: windows change.
+std::size_t columns() {
+  constexpr std::size_t kUnknown = 80;
+  winsize size{};
+  if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return kUnknown;
+  return size.ws_col;
+}
+
 }  // namespace
+
+std::string cut_to_columns(const std::string& line, std::size_t columns) {
+  std::size_t end = 0;
+  for (; end < line.size(); ++end) {
+    const bool continues = (static_cast<unsigned char>(line[end]) & 0xc0) == 0x80;
+    if (continues) continue;
+    if (columns == 0) break;
+    --columns;
+  }
+  return line.substr(0, end);
+}
 
 Console::~Console() {
   status("");
@@ -69,7 +89,8 @@ void Console::write(bool error, const std::string& text) {
 }
 
 void Console::draw(const std::string& status) {
-  write_all(STDERR_FILENO, "\r\033[K" + status);
+  // The last column stays free: some terminals wrap as soon as it is written.
+  write_all(STDERR_FILENO, "\r\033[K" + cut_to_columns(status, columns() - 1));
   status_ = status;
 }
 

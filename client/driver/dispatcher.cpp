@@ -47,11 +47,18 @@ Dispatcher::Dispatcher(Driver& driver, kj::AsyncIoContext& io)
     auto place = kj::heap<MeetingPlace>(
         io_, [this](Connected connected) { joined(kj::mv(connected)); },
         [this](std::string line) { console_.say(std::move(line)); });
-    for (const auto& text : options.listen)
-      background_->add(place->listen(rpc::Address::parse(text)));
     meeting_place_ = kj::mv(place);
   }
   background_->add(watch_for_trouble());
+}
+
+kj::Promise<void> Dispatcher::listen() {
+  kj::Vector<kj::Promise<void>> begun;
+  KJ_IF_MAYBE (place, meeting_place_) {
+    for (const auto& text : driver_.options().listen)
+      begun.add((*place)->listen(rpc::Address::parse(text)));
+  }
+  return kj::joinPromises(begun.releaseAsArray());
 }
 
 Dispatcher::~Dispatcher() {

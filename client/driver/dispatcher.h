@@ -25,6 +25,10 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   Dispatcher(Driver& driver, kj::AsyncIoContext& io);
   ~Dispatcher();
 
+  /// Begins to wait for slaves that dial, wherever the options say. Rejects, naming the address, if
+  /// it cannot listen there. Called once.
+  kj::Promise<void> listen();
+
   /// There are new submissions.
   void submissions();
   void cancel(std::uint64_t task);

@@ -18,6 +18,12 @@ using detail::Access;
 Driver::Driver(ClusterOptions options) : options_(std::move(options)) {
   loop_.run(
       [this](kj::AsyncIoContext& io) { dispatcher_ = std::make_unique<Dispatcher>(*this, io); });
+  try {
+    listen();
+  } catch (...) {
+    loop_.run([this](kj::AsyncIoContext&) { dispatcher_.reset(); });
+    throw;
+  }
 }
 
 Driver::~Driver() {
@@ -34,6 +40,22 @@ void Driver::ask(Question question) {
   loop_.run([&](kj::AsyncIoContext&) {
     if (dispatcher_) question(*dispatcher_);
   });
+}
+
+void Driver::listen() {
+  if (options_.listen.empty()) return;
+  std::promise<void> begun;
+  ask([&begun](Dispatcher& dispatcher) {
+    dispatcher.keep(dispatcher.listen().then(
+        [&begun] { begun.set_value(); },
+        [&begun](kj::Exception&& error) {
+          begun.set_exception(std::make_exception_ptr(
+              Error(Error::Kind::setup, "cannot wait for slaves: " + rpc::text_of(error) +
+                                            "; --knee-listen (ClusterOptions::listen) may name "
+                                            "another address")));
+        }));
+  });
+  begun.get_future().get();
 }
 
 void Driver::submit(detail::TaskRef task) {

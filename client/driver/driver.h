@@ -26,6 +26,7 @@ class Dispatcher;
 /// Thread-safe. What decides and talks to slaves is the Dispatcher, on the RPC loop.
 class Driver {
  public:
+  /// Throws Error (setup) if it cannot listen where the options say.
   explicit Driver(ClusterOptions options);
   /// Cancels everything, runs the callbacks, leaves the slaves.
   ~Driver();
@@ -99,6 +100,8 @@ class Driver {
   void set_wants_tasks(bool wants) { wants_tasks_.store(wants, std::memory_order_relaxed); }
 
  private:
+  /// Returns when it listens wherever the options say; throws Error (setup) if it cannot.
+  void listen();
   /// Results may be fetched again.
   void resume();
   void set_callback_blocked(bool blocked);

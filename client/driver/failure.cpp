@@ -19,11 +19,13 @@ std::string seconds(std::uint64_t nanoseconds) {
   return text;
 }
 
-/// "task 'pi: f' on slave gandalf, attempt 2"
+/// "task 'pi: f' on slave gandalf, attempt 1"
 std::string subject(const Error::Where& where) {
   std::string text = "task '" + where.task + "'";
   if (!where.slave.empty()) text += " on slave " + where.slave;
-  if (where.attempt > 1) text += ", attempt " + std::to_string(where.attempt);
+  // Without a slave a first attempt has not begun, or not that anybody knows.
+  if (where.attempt > (where.slave.empty() ? 1 : 0))
+    text += ", attempt " + std::to_string(where.attempt);
   return text;
 }
 

@@ -38,10 +38,12 @@ class DriverDoor final : public proto::Door::Server {
  public:
   using Join = std::function<void(std::string name, std::vector<std::string> cpu_flags,
                                   proto::Slave::Client)>;
-  explicit DriverDoor(Join join) : join_(std::move(join)) {}
+  /// `greeted` becomes true when the other side has said hello.
+  DriverDoor(Join join, std::shared_ptr<bool> greeted)
+      : join_(std::move(join)), greeted_(std::move(greeted)) {}
 
   kj::Promise<void> hello(HelloContext context) override {
-    KJ_REQUIRE(!std::exchange(greeted_, true), "hello was said before on this connection");
+    KJ_REQUIRE(!std::exchange(*greeted_, true), "hello was said before on this connection");
     const auto theirs = context.getParams().getHello();
     auto results = context.getResults();
     fill_driver_hello(results.initHello());
@@ -62,7 +64,7 @@ class DriverDoor final : public proto::Door::Server {
 
  private:
   Join join_;
-  bool greeted_ = false;
+  std::shared_ptr<bool> greeted_;
 };
 
 }  // namespace
@@ -74,7 +76,7 @@ kj::Promise<void> MeetingPlace::listen(rpc::Address address) {
   return rpc::Listener::open(address, io_).then([this](kj::Own<rpc::Listener> listener) {
     say_("waiting for slaves on " + listener->address().text());
     auto& accepting = *listener;
-    return accept_from(accepting).attach(kj::mv(listener));
+    connections_.add(accept_from(accepting).attach(kj::mv(listener)));
   });
 }
 
@@ -87,6 +89,7 @@ kj::Promise<void> MeetingPlace::accept_from(rpc::Listener& listener) {
 
 void MeetingPlace::serve(kj::Own<kj::AsyncIoStream> stream, const std::string& where) {
   auto let_go = kj::newPromiseAndFulfiller<void>();
+  auto greeted = std::make_shared<bool>(false);
   auto visit = kj::heap<Visit>();
   visit->hold = kj::mv(let_go.fulfiller);
   auto join = [this, &visit = *visit](std::string name, std::vector<std::string> cpu_flags,
@@ -105,13 +108,18 @@ void MeetingPlace::serve(kj::Own<kj::AsyncIoStream> stream, const std::string& w
     return kj::READY_NOW;
   });
   connections_.add(rpc::Connection::open(kj::mv(stream), rpc::Connection::Side::accepted,
-                                         kj::heap<DriverDoor>(std::move(join)),
+                                         kj::heap<DriverDoor>(std::move(join), greeted),
                                          io_.provider->getTimer())
-                       .then([&visit = *visit](kj::Own<rpc::Connection> connection) {
+                       .then([&visit = *visit, greeted](kj::Own<rpc::Connection> connection) {
+                         auto& open = *connection;
                          auto fork = connection->on_disconnect().fork();
                          auto branch = fork.addBranch();
                          visit.ended = kj::mv(fork);
-                         return branch.attach(kj::mv(connection));
+                         return branch
+                             .then([&open, greeted] {
+                               if (!*greeted) open.refuse_gibberish();
+                             })
+                             .attach(kj::mv(connection));
                        })
                        .exclusiveJoin(kj::mv(over))
                        .attach(kj::mv(visit))

@@ -21,7 +21,8 @@ class MeetingPlace final : public kj::TaskSet::ErrorHandler {
 
   MeetingPlace(kj::AsyncIoContext& io, Joined joined, Say say);
 
-  /// Listens as long as this object lives. Rejects, naming the address, when that cannot be.
+  /// Resolves when it listens there, which it does as long as this object lives. Rejects, naming
+  /// the address, when that cannot be.
   kj::Promise<void> listen(rpc::Address address);
 
  private:

@@ -63,6 +63,7 @@ std::string signal_name(int signal) {
 std::string DeathRecord::describe() const {
   std::string text = end_text(*this) + out_of_memory_text(out_of_memory);
   text += ", after " + duration_text(wall_time);
+  text += ", CPU time " + duration_text(cpu_time);
   text += ", peak memory " + memory_text(peak_memory);
   if (leftovers_killed > 0) text += ", left " + processes(leftovers_killed) + ", now killed";
   if (leftovers_stuck > 0)

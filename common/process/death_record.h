@@ -44,7 +44,7 @@ struct DeathRecord {
 
   bool operator==(const DeathRecord&) const = default;
 
-  /// For example "killed by signal 11 (SIGSEGV), after 3.2 s, peak memory 412 MB".
+  /// For example "killed by signal 11 (SIGSEGV), after 3.2 s, CPU time 2.9 s, peak memory 412 MB".
   [[nodiscard]] std::string describe() const;
 };
 

@@ -83,6 +83,15 @@ proto::Door::Client Connection::door() {
   return rpc_.bootstrap(peer).castAs<proto::Door>();
 }
 
+void Connection::refuse_gibberish() {
+  const auto* socket = dynamic_cast<const SocketStream*>(stream_.get());
+  if (socket == nullptr || socket->received() <= kPreface.size()) return;
+  throw std::runtime_error(
+      "the other side does not speak Knee, or ended in the middle of its first words: no hello was "
+      "in the " +
+      std::to_string(socket->received() - kPreface.size()) + " bytes after the preface");
+}
+
 bool Connection::has_unsent() {
   if (network_.getCurrentQueueSize() != 0) return true;
   const auto* socket = dynamic_cast<const SocketStream*>(stream_.get());

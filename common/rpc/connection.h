@@ -28,6 +28,10 @@ class Connection {
   /// Resolves when the connection has ended, however.
   kj::Promise<void> on_disconnect() { return network_.onDisconnect(); }
 
+  /// Throws, in words, if the other side has said anything after its preface. For one that has
+  /// ended without a hello: who only comes and goes says nothing more.
+  void refuse_gibberish();
+
   /// Whether messages wait here for the socket to take them.
   bool has_unsent();
 

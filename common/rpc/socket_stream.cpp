@@ -117,6 +117,7 @@ kj::Promise<size_t> SocketStream::read_more(kj::byte* to, size_t done, size_t mi
     if (count < 0) KJ_FAIL_SYSCALL("read from a connection", errno);
     if (count == 0) return done;
     const auto got = static_cast<size_t>(count);
+    received_ += got;
     // Less than there was room for: the socket is empty, unless the end has come right behind.
     if (got < places[0].iov_len + places[1].iov_len && !readable_.atEndHint().orDefault(true))
       empty_at_ = edges;

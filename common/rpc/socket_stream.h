@@ -39,6 +39,8 @@ class SocketStream final : public kj::AsyncIoStream {
   void setsockopt(int level, int option, const void* value, kj::uint length) override;
   /// Whether written bytes wait for the socket to take them.
   bool has_unsent() const { return out_sent_ < out_.size(); }
+  /// Bytes that have come from the other side, asked for or not.
+  std::uint64_t received() const { return received_; }
 
   kj::Maybe<int> getFd() const override { return socket_.get(); }
 
@@ -66,6 +68,7 @@ class SocketStream final : public kj::AsyncIoStream {
   size_t ahead_end_ = 0;
   std::uint64_t edges_ = 1;     ///< times the socket has become readable
   std::uint64_t empty_at_ = 0;  ///< nothing is there to be read before `edges_` differs
+  std::uint64_t received_ = 0;
   kj::Maybe<kj::Own<kj::PromiseFulfiller<void>>> reader_;
 
   std::vector<kj::byte> out_;

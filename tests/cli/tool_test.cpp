@@ -1,7 +1,9 @@
 #include <fcntl.h>
 #include <knee/knee.h>
+#include <pty.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include <catch2/catch.hpp>
 
@@ -35,6 +37,35 @@ struct Script : ChildProcess {
   Script(const SlaveProcess& slave, const std::string& text)
       : ChildProcess(
             {{"sh", "-c", text}, {{"KNEE_SLAVES", slave.address()}, {"knee", KNEE_TOOL}}}) {}
+};
+
+/// A terminal that a script may write to by its name, and what was written there.
+class Screen {
+ public:
+  Screen() {
+    int us = -1;
+    int them = -1;
+    REQUIRE(::openpty(&us, &them, nullptr, nullptr, nullptr) == 0);
+    us_.reset(us);
+    them_.reset(them);
+    const winsize size{.ws_row = 24, .ws_col = 200, .ws_xpixel = 0, .ws_ypixel = 0};
+    REQUIRE(::ioctl(them, TIOCSWINSZ, &size) == 0);
+    REQUIRE(::fcntl(us, F_SETFL, O_NONBLOCK) == 0);
+  }
+  std::string name() const { return ::ttyname(them_.get()); }
+  bool wait_for(const std::string& text) {
+    return wait_until([&] {
+      char some[4096];
+      for (ssize_t count = 0; (count = ::read(us_.get(), some, sizeof some)) > 0;)
+        seen_.append(some, static_cast<std::size_t>(count));
+      return seen_.find(text) != std::string::npos;
+    });
+  }
+
+ private:
+  knee::UniqueFd us_;
+  knee::UniqueFd them_;  ///< or it would end with the script's
+  std::string seen_;
 };
 
 }  // namespace
@@ -215,7 +246,7 @@ TEST_CASE("knee run whose slave is killed says so and ends with 255") {
   tool.wait_for_out("ready");
   slave.kill();
   CHECK(tool.wait() == 255);
-  CHECK_THAT(tool.err(), Contains("on slave gandalf was lost with its slave"));
+  CHECK_THAT(tool.err(), Contains("on slave gandalf, attempt 1 was lost with its slave"));
 }
 
 TEST_CASE("knee bag runs a line for each argument and counts failures") {
@@ -223,6 +254,32 @@ TEST_CASE("knee bag runs a line for each argument and counts failures") {
   Tool tool(slave, {"bag", "-k", "echo job {}; exit {}", ":::", "0", "3", "0", "1"});
   CHECK(tool.wait() == 2);
   CHECK(tool.out() == "job 0\njob 3\njob 0\njob 1\n");
+}
+
+TEST_CASE("knee bag shows progress while there are more jobs than it hands over at once") {
+  SlaveProcess slave;
+  const TemporaryFolder here;
+  std::ofstream lines(here / "lines");
+  for (int i = 0; i < 1100; ++i) lines << i << '\n';
+  lines.close();
+  Screen screen;
+  Script script(slave, "exec $knee bag -f " + here / "lines" + " 'sleep 1000' 2> " + screen.name());
+  CHECK(screen.wait_for("bag: 0 done, 2 running, 1022 waiting, 1 slave"));
+}
+
+TEST_CASE("knee bag shows progress while it waits for arguments, and output not behind it") {
+  SlaveProcess slave;
+  const TemporaryFolder here;
+  Screen screen;
+  Script script(slave, "{ echo 1; echo 2; while [ ! -e " + here / "end" +
+                           " ]; do sleep 0.02; done; } | $knee bag -k 'echo out {} >&2; "
+                           "while [ {} = 1 ] && [ ! -e " +
+                           here / "go" + " ]; do sleep 0.02; done' 2> " + screen.name());
+  CHECK(screen.wait_for("bag: 1 done, 1 running"));
+  leave_mark(here / "go", "");
+  CHECK(screen.wait_for("\r\033[Kout 1"));
+  leave_mark(here / "end", "");
+  CHECK(script.wait() == 0);
 }
 
 TEST_CASE("knee bag takes arguments and whole lines from standard input and files") {

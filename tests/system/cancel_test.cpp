@@ -61,7 +61,7 @@ void cancel_one_that_notices() {
     CHECK_THAT(error.task(), Contains("polite: "));
     CHECK(error.slave() == "gandalf");
     CHECK(error.attempt() == 1);
-    CHECK_THAT(error.what(), Contains("on slave gandalf was cancelled"));
+    CHECK_THAT(error.what(), Contains("on slave gandalf, attempt 1 was cancelled"));
     CHECK(marks_in(folder / "marks").back() == "noticed");
     CHECK(bag.call<own_pid>().get() == worker);
   }

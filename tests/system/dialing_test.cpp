@@ -1,5 +1,6 @@
 #include <kj/async-io.h>
 #include <kj/debug.h>
+#include <sys/stat.h>
 #include <catch2/catch.hpp>
 
 #include <atomic>
@@ -81,7 +82,55 @@ bool join_and_be_dropped(kj::AsyncIoContext& io, const std::string& address) {
       .wait(io.waitScope);
 }
 
+/// With what words a cluster refuses to be made.
+std::string setup_error(const knee::ClusterOptions& options) {
+  try {
+    const knee::Cluster cluster(options);
+  } catch (const Error& error) {
+    CHECK(error.kind() == Error::Kind::setup);
+    return error.what();
+  }
+  return "there was no error";
+}
+
 }  // namespace
+
+TEST_CASE("a cluster that cannot listen where it should says so at once, and keeps nothing") {
+  const LeakCheck leaks;
+  {
+    const Place taken;
+    const Place other;
+    knee::Cluster first(taken.options);
+    auto options = other.options;
+    options.listen.push_back(taken.address);
+    CHECK_THAT(setup_error(options), Contains("cannot wait for slaves: cannot listen on " +
+                                              taken.address + ": another process does") &&
+                                         Contains("--knee-listen"));
+    const knee::Cluster third(other.options);
+    SlaveProcess slave({.dial = {taken.address}});
+    CHECK(first.call<twice>(21).get() == 42);
+  }
+  CHECK(leaks.found() == "");
+}
+
+TEST_CASE("a cluster cannot listen on a taken port, nor in a folder that is not safe") {
+  const SlaveProcess slave({.tcp = true});
+  auto options = listening_on(slave.address());
+  options.insecure = true;
+  CHECK_THAT(setup_error(options), Contains(slave.address()) && Contains("Address already in use"));
+  const TemporaryFolder folder;
+  ::chmod(folder.path().c_str(), 0777);
+  CHECK_THAT(setup_error(listening_on("unix:" + (folder / "s"))),
+             Contains("chmod go-w " + folder.path().string()));
+}
+
+TEST_CASE("a program that cannot listen where its user said ends with 2 and the reason") {
+  const Place taken;
+  const knee::Cluster first(taken.options);
+  DriverProcess driver(driver_at(taken.address, "call_one"));
+  CHECK(driver.wait() == 2);
+  CHECK_THAT(driver.err(), Contains("cannot listen on " + taken.address));
+}
 
 TEST_CASE("a slave that dials waits for its driver, and serves it when it comes") {
   const Place place;

@@ -92,6 +92,13 @@ void disturb_a_bag(Disturb disturb) {
   CHECK(leaks.found() == "");
 }
 
+/// Until it has logged so many dropped connections, and no more.
+void wait_for_drops(const ChildProcess& process, std::size_t count) {
+  const auto drops = [&] { return count_of(process.err(), "dropped a connection"); };
+  CHECK(wait_until([&] { return drops() >= count; }));
+  CHECK(drops() == count);
+}
+
 /// Answers hello with another protocol than ours.
 class FutureDoor final : public knee::proto::Door::Server {
   kj::Promise<void> hello(HelloContext context) override {
@@ -259,15 +266,63 @@ TEST_CASE("a client that ends in the middle of a message is dropped") {
     // One segment of 1000 words, of which 100 come.
     const std::string header = "\0\0\0\0\xe8\3\0\0"s;
     { Stranger(slave.port()).say(kPreface + header + std::string(800, '\0')); }
+    wait_for_drops(slave.process(), 1);
     const Stranger huge(slave.port());
     // One segment of 2^32 - 1 words.
     huge.say(kPreface + "\0\0\0\0\xff\xff\xff\xff"s + std::string(64, '\0'));
     CHECK(huge.is_dropped());
+    wait_for_drops(slave.process(), 2);
     const Stranger many(slave.port());
     // 2^32 segments.
     many.say(kPreface + "\xff\xff\xff\xff"s + std::string(64, '\0'));
     CHECK(many.is_dropped());
+    wait_for_drops(slave.process(), 3);
+    CHECK_THAT(slave.err(), Contains("no hello was in the 808 bytes after the preface"));
   });
+}
+
+TEST_CASE("garbage behind the right first words is dropped and logged once") {
+  disturb_a_bag([](const SlaveProcess& slave) {
+    const Stranger stranger(slave.port());
+    stranger.say(kPreface + "GET / HTTP/1.1\r\nHost: gandalf\r\n\r\n");
+    CHECK(stranger.is_dropped());
+    wait_for_drops(slave.process(), 1);
+  });
+}
+
+TEST_CASE("a client that says no more than the right first words is not logged, nor are drivers") {
+  SlaveProcess slave({.tcp = true});
+  { Stranger(slave.port()).say(kPreface); }
+  {
+    knee::Cluster cluster(reaching(slave));
+    CHECK(cluster.call<twice>(1).get() == 2);
+  }
+  // Those before it have been seen to when this one is.
+  { Stranger(slave.port()).say("KNEE"); }
+  wait_for_drops(slave.process(), 1);
+  CHECK_THAT(slave.err(), Contains("it began with 'KNEE'"));
+}
+
+TEST_CASE(
+    "a stranger at the port where a driver waits is dropped and logged once, and slaves come") {
+  DriverProcess driver({.part = "call_one", .environment = {{"KNEE_LISTEN", "127.0.0.1:0"}}});
+  const std::string words = "waiting for slaves on 127.0.0.1:";
+  driver.wait_for_err(words);
+  const auto text = driver.err();
+  const auto port = static_cast<unsigned>(std::stoul(text.substr(text.find(words) + words.size())));
+  std::size_t strangers = 0;
+  for (const auto& start : {""s, kPreface}) {
+    const Stranger browser(port);
+    browser.say(start + "GET / HTTP/1.1\r\nHost: gandalf\r\n\r\n");
+    CHECK(browser.is_dropped());
+    wait_for_drops(driver, ++strangers);
+  }
+  { Stranger(port).say(kPreface + "\0\0\0\0\xe8\3\0\0"s + std::string(800, '\0')); }
+  wait_for_drops(driver, ++strangers);
+  const SlaveProcess slave({.tcp = true, .dial = {"127.0.0.1:" + std::to_string(port)}});
+  CHECK(driver.wait() == 0);
+  CHECK(driver.out() == "42\n");
+  CHECK(count_of(driver.err(), "dropped a connection") == strangers);
 }
 
 TEST_CASE("a hundred megabytes of zeros are dropped long before their end") {
@@ -280,6 +335,7 @@ TEST_CASE("a hundred megabytes of zeros are dropped long before their end") {
       while (sent < 100 && flood.say(zeros)) ++sent;
       CHECK(sent < 20);
     }
+    wait_for_drops(slave.process(), 2);
     CHECK(resident_memory_of(slave.pid()) < 100 * 1024 * 1024 * kMemorySlack);
   });
 }

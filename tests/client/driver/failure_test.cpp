@@ -76,6 +76,17 @@ TEST_CASE_METHOD(Failures, "an exception: type and text, also in parts") {
   CHECK(failed.exception_text() == "index 7");
 }
 
+TEST_CASE_METHOD(Failures, "the attempt is named also if it is the first, but not if none began") {
+  one->attempt = 1;
+  outcome.setRefused("no");
+  CHECK(std::string(error().what()) ==
+        "task 'bag: sum' on slave gandalf, attempt 1 was refused: no");
+  one->attempt = 0;
+  CHECK(std::string(thrown(unshippable_error(*one, "no")).what()) ==
+        "task 'bag: sum' can run nowhere: no");
+  CHECK(std::string(thrown(cancelled_error(*one)).what()) == "task 'bag: sum' was cancelled");
+}
+
 TEST_CASE_METHOD(Failures, "an illegal instruction: what the slave's processor lacks, if it said") {
   auto death = outcome.initCrashed();
   death.setSignal(SIGILL);

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <pty.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -29,6 +30,10 @@ class Terminal {
     end_.reset(them);
   }
   int end() const { return ::dup(end_.get()); }
+  void set_columns(unsigned short columns) const {
+    const winsize size{.ws_row = 24, .ws_col = columns, .ws_xpixel = 0, .ws_ypixel = 0};
+    REQUIRE(::ioctl(end_.get(), TIOCSWINSZ, &size) == 0);
+  }
   std::string shown() {
     std::string text(1 << 16, '\0');
     const auto size = ::read(screen_.get(), text.data(), text.size());
@@ -147,6 +152,39 @@ TEST_CASE("on a terminal progress is one line that stays below what tasks print"
                                 "\r\033[K[gandalf f] hello\r\n" +  // wiped for a task's line
                                 "\r\033[K" + line +                // and drawn again
                                 "\r\033[Khalf a line");            // not behind half a line
+}
+
+TEST_CASE("a line is cut to so many characters, never inside one") {
+  CHECK(cut_to_columns("pi: 10 done", 20) == "pi: 10 done");
+  CHECK(cut_to_columns("pi: 10 done", 11) == "pi: 10 done");
+  CHECK(cut_to_columns("pi: 10 done", 10) == "pi: 10 don");
+  CHECK(cut_to_columns("pi", 0).empty());
+  CHECK(cut_to_columns("", 5).empty());
+  const std::string word = "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80";  // of 2, 3 and 4 bytes
+  CHECK(cut_to_columns(word, 3) == word);
+  CHECK(cut_to_columns(word, 2) == word.substr(0, 5));
+  CHECK(cut_to_columns(word, 1) == word.substr(0, 2));
+  CHECK(cut_to_columns(word, 0).empty());
+}
+
+TEST_CASE("the progress line leaves the last column of its terminal free, as wide as that is now") {
+  detail::BagState bag(BagOptions{.name = std::string(100, 'x')});
+  Terminal terminal;  // which does not tell its width
+  const std::string wipe = "\r\033[K";
+  {
+    const Redirected error(STDERR_FILENO, terminal.end());
+    {
+      Console console;
+      Progress(std::nullopt, bag, console).show({}, kStart);
+    }
+    CHECK(terminal.shown() == wipe + std::string(79, 'x') + wipe);
+    terminal.set_columns(21);
+    {
+      Console console;
+      Progress(std::nullopt, bag, console).show({}, kStart);
+    }
+    CHECK(terminal.shown() == wipe + std::string(20, 'x') + wipe);
+  }
 }
 
 TEST_CASE("each line of a task gets its prefix, on the stream it was printed to") {
