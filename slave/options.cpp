@@ -52,7 +52,9 @@ ParsedOptions parse_options(int argc, char** argv) {
                  "Tasks at once (default: the cores this process may use)")
       ->check(CLI::Range(1, 65535));
   app.add_option("--store", options.store,
-                 "Folder that keeps programs and shared values (default: ~/.cache/knee/store)");
+                 "Folder that keeps programs and shared values "
+                 "(default: $XDG_CACHE_HOME/knee/store, else ~/.cache/knee/store, else "
+                 "/var/tmp/knee-UID)");
   app.add_option("--store-size", options.store_size,
                  "Its largest size, such as 500MB or 20GB (default: 10 GiB or a tenth of the disk)")
       ->transform(CLI::AsSizeValue(false));
