@@ -79,7 +79,8 @@ void Dispatcher::add_link(kj::Own<Connector> connector, const std::string& name)
   KJ_REQUIRE(!links_[index], "two slaves have the same name", name.c_str());
   auto* program = driver_.options().commands_only ? nullptr : &shipment_;
   links_[index] =
-      std::make_unique<SlaveLink>(*this, io_, program, input_files_, kj::mv(connector), id, name);
+      std::make_unique<SlaveLink>(*this, io_, program, input_files_, kj::mv(connector), id, name,
+                                  driver_.options().heartbeat.count() * kj::NANOSECONDS);
   links_[index]->start();
 }
 

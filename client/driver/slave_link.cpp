@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <random>
+#include <sstream>
 #include <stdexcept>
 
 #include "client/driver/command_wire.h"
@@ -22,7 +23,6 @@ namespace {
 
 using detail::Access;
 
-constexpr auto kBeat = 2 * kj::SECONDS;
 /// Beats without an answer. Counted in beats of ours, not in seconds: a process that was stopped
 /// for a minute has missed no answer in that time.
 constexpr unsigned kSuspectAfter = 3;
@@ -33,6 +33,13 @@ constexpr auto kLongestRetry = 5 * kj::SECONDS;
 constexpr std::uint32_t kNoFile = UINT32_MAX;
 /// More make an answer worth its memory.
 constexpr unsigned kFewOutcomes = 16;
+
+/// "6", "0.3"
+std::string seconds_text(kj::Duration duration) {
+  std::ostringstream text;
+  text << static_cast<double>(duration / kj::MILLISECONDS) / 1000;
+  return text.str();
+}
 
 std::minstd_rand& random_source() {
   static thread_local std::minstd_rand source(std::random_device{}());
@@ -89,7 +96,8 @@ struct SlaveLink::CallErrors final : kj::TaskSet::ErrorHandler {
 };
 
 SlaveLink::SlaveLink(LinkOwner& owner, kj::AsyncIoContext& io, Shipment* shipment,
-                     InputFiles& inputs, kj::Own<Connector> connector, SlaveId id, std::string name)
+                     InputFiles& inputs, kj::Own<Connector> connector, SlaveId id, std::string name,
+                     kj::Duration beat)
     : owner_(owner),
       io_(io),
       shipment_(shipment),
@@ -97,6 +105,7 @@ SlaveLink::SlaveLink(LinkOwner& owner, kj::AsyncIoContext& io, Shipment* shipmen
       connector_(kj::mv(connector)),
       id_(id),
       name_(std::move(name)),
+      beat_(beat),
       errors_(kj::heap<CallErrors>(*this)),
       calls_(kj::heap<kj::TaskSet>(*errors_)) {}
 
@@ -181,12 +190,15 @@ kj::Promise<void> SlaveLink::heartbeat(proto::Slave::Client slave) {
   calls_->add(slave.describeRequest().send().then([this](auto&&) { unanswered_beats_ = 0; },
                                                   [](kj::Exception&&) {}));
   ++unanswered_beats_;
-  return io_.provider->getTimer().afterDelay(kBeat).then(
+  return io_.provider->getTimer().afterDelay(beat_).then(
       [this, slave]() mutable -> kj::Promise<void> {
         if (unanswered_beats_ >= kLostAfter)
-          return KJ_EXCEPTION(DISCONNECTED, "the slave has not answered for 20 s");
+          return kj::Exception(
+              kj::Exception::Type::DISCONNECTED, __FILE__, __LINE__,
+              kj::str("the slave has not answered for ", seconds_text(beat_ * kLostAfter), " s"));
         if (unanswered_beats_ == kSuspectAfter)
-          owner_.note(*this, "has not answered for 6 s; waiting");
+          owner_.note(
+              *this, "has not answered for " + seconds_text(beat_ * kSuspectAfter) + " s; waiting");
         return heartbeat(kj::mv(slave));
       });
 }

@@ -59,9 +59,10 @@ class LinkOwner {
 /// for outcomes, again and again for ever. Lives on the RPC loop.
 class SlaveLink {
  public:
-  /// `shipment`: the program; null: sessions run commands only.
+  /// `shipment`: the program; null: sessions run commands only. `beat`: time between two
+  /// heartbeats.
   SlaveLink(LinkOwner& owner, kj::AsyncIoContext& io, Shipment* shipment, InputFiles& inputs,
-            kj::Own<Connector> connector, SlaveId id, std::string name);
+            kj::Own<Connector> connector, SlaveId id, std::string name, kj::Duration beat);
   SlaveLink(const SlaveLink&) = delete;
   ~SlaveLink();
 
@@ -144,6 +145,7 @@ class SlaveLink {
   kj::Own<Connector> connector_;
   SlaveId id_;
   std::string name_;
+  kj::Duration beat_;
   std::string last_error_;
   std::string unfit_;
   std::vector<std::string> cpu_flags_;

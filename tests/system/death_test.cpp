@@ -208,6 +208,26 @@ TEST_CASE("a slave on which everything crashes does not swallow the bag") {
   CHECK_THAT(driver.err(), !Contains("slave good is given no tasks"));
 }
 
+TEST_CASE(
+    "with a short heartbeat a silent slave is suspect and lost soon, and its tasks go elsewhere") {
+  SlaveProcess gandalf({.name = "gandalf"});
+  SlaveProcess frodo({.name = "frodo"});
+  const TemporaryFolder folder;
+  DriverProcess driver({.part = "rest_and_mark",
+                        .arguments = {folder / "done", "x", "400"},
+                        .slaves = {gandalf.address(), frodo.address()},
+                        .environment = {{"KNEE_HEARTBEAT", "200ms"}}});
+  wait_for_marks(folder / "done", 20);
+  gandalf.process().stop();
+  // With beats of 2 s it would be suspect after 6 s and lost after 20.
+  const auto took = time_of([&] {
+    driver.wait_for_err("gandalf: has not answered for 0.6 s");
+    CHECK(driver.wait() == 0);
+  });
+  CHECK(took < 15s);
+  CHECK_THAT(driver.out(), Contains("400 results"));
+}
+
 TEST_CASE("a slave told to end finishes what runs and gives back the rest") {
   SlaveProcess gandalf({.name = "gandalf"});
   SlaveProcess frodo({.name = "frodo", .start = false});
