@@ -39,6 +39,8 @@ class Daemon final : public kj::TaskSet::ErrorHandler {
   /// Resolves when the connection has ended.
   kj::Promise<void> until_end(kj::Own<rpc::Connection> connection);
   kj::Promise<void> watch_idle();
+  /// Announces the end, and drains then.
+  kj::Promise<void> live_for(std::chrono::seconds lifetime);
   kj::Promise<void> reap();
   kj::Promise<void> look_at_store();
   kj::Promise<void> wait_for_signal();

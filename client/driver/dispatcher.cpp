@@ -183,6 +183,7 @@ kj::Promise<std::shared_ptr<std::vector<SlaveInfo>>> Dispatcher::survey_all(
 void Dispatcher::link_up(SlaveLink& link, std::uint32_t slots) {
   SlaveFacts facts;
   facts.slots = slots;
+  facts.end = link.end();
   scheduler_.update_slave(link.id(), facts, Clock::now());
   turn_soon();
 }

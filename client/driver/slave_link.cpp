@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <random>
 #include <sstream>
 #include <stdexcept>
@@ -13,6 +14,7 @@
 #include "client/driver/input_feed.h"
 #include "client/driver/task_access.h"
 #include "client/driver/upload.h"
+#include "client/driver/wire_time.h"
 #include "common/base/size_text.h"
 #include "common/channel/layout.h"
 #include "common/rpc/byte_stream.h"
@@ -187,8 +189,12 @@ kj::Promise<void> SlaveLink::find_unfit(proto::Slave::Client slave) {
 }
 
 kj::Promise<void> SlaveLink::heartbeat(proto::Slave::Client slave) {
-  calls_->add(slave.describeRequest().send().then([this](auto&&) { unanswered_beats_ = 0; },
-                                                  [](kj::Exception&&) {}));
+  calls_->add(slave.describeRequest().send().then(
+      [this](auto&& answer) {
+        unanswered_beats_ = 0;
+        learn_end(answer.getDescription().getEndsAt());
+      },
+      [](kj::Exception&&) {}));
   ++unanswered_beats_;
   return io_.provider->getTimer().afterDelay(beat_).then(
       [this, slave]() mutable -> kj::Promise<void> {
@@ -201,6 +207,13 @@ kj::Promise<void> SlaveLink::heartbeat(proto::Slave::Client slave) {
               *this, "has not answered for " + seconds_text(beat_ * kSuspectAfter) + " s; waiting");
         return heartbeat(kj::mv(slave));
       });
+}
+
+void SlaveLink::learn_end(std::int64_t ends_at) {
+  if (ends_at == ends_at_) return;
+  ends_at_ = ends_at;
+  end_ = end_from_wire(ends_at, std::chrono::system_clock::now(), std::chrono::steady_clock::now());
+  if (up_) owner_.link_up(*this, slots_);
 }
 
 void SlaveLink::lost(const std::string& why) {
@@ -224,6 +237,8 @@ void SlaveLink::lost(const std::string& why) {
   drop_values_.clear();
   const bool was_up = std::exchange(up_, false);
   slots_ = 0;
+  ends_at_ = 0;
+  end_.reset();
   owner_.link_down(*this, was_up ? why : last_error_);
 }
 

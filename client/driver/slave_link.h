@@ -4,6 +4,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -29,6 +30,7 @@ class LinkOwner {
  public:
   /// It answers, and calls itself `own_name`.
   virtual void link_named(SlaveLink& link, const std::string& own_name) = 0;
+  /// It has so many slots now, and `SlaveLink::end`.
   virtual void link_up(SlaveLink& link, std::uint32_t slots) = 0;
   /// `why`: a sentence. The link goes on trying.
   virtual void link_down(SlaveLink& link, const std::string& why) = 0;
@@ -74,6 +76,8 @@ class SlaveLink {
   void rename(const std::string& name) { name_ = name; }
   bool is_up() const { return up_; }
   std::uint32_t slots() const { return slots_; }
+  /// When the slave must end, as it says; none: not known.
+  std::optional<Time> end() const { return end_; }
   /// Counts the sessions opened so far.
   std::uint64_t session_number() const { return session_number_; }
   /// What the connector leads to, for messages.
@@ -131,6 +135,8 @@ class SlaveLink {
   kj::Promise<void> open_session(proto::Slave::Client slave);
   /// Whether the program did not get there because the slave's store is too small for it.
   kj::Promise<void> find_unfit(proto::Slave::Client slave);
+  /// Each heartbeat's answer says it.
+  void learn_end(std::int64_t ends_at);
   void receive(proto::Update::Reader update);
   void lost(const std::string& why);
   void give_back_leaving(const std::string& why);
@@ -152,6 +158,8 @@ class SlaveLink {
   bool up_ = false;
   std::uint32_t slots_ = 0;
   unsigned failures_ = 0;
+  std::int64_t ends_at_ = 0;  ///< as the wire says it
+  std::optional<Time> end_;
 
   kj::Maybe<proto::Slave::Client> slave_;
   kj::Maybe<proto::Session::Client> session_;
