@@ -42,3 +42,15 @@ endif()
 function(knee_target name)
   target_link_libraries(${name} PRIVATE $<BUILD_INTERFACE:knee_warnings>)
 endfunction()
+
+# A program that takes this tree's knee-slave for its local one. Drivers look beside themselves first: a link
+# there leaves no path of this tree in a library that is installed.
+function(knee_uses_slave name)
+  add_dependencies(${name} knee-slave)
+  if(CMAKE_RUNTIME_OUTPUT_DIRECTORY)
+    return()  # all programs lie side by side
+  endif()
+  get_target_property(here ${name} BINARY_DIR)
+  get_target_property(slave knee-slave BINARY_DIR)
+  file(CREATE_LINK ${slave}/knee-slave ${here}/knee-slave SYMBOLIC)
+endfunction()

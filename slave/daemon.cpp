@@ -73,6 +73,7 @@ int Daemon::run() {
   tasks_->add(disk_.run([base = scratch_.base()] { ScratchFolder::sweep(base); })
                   .catch_([](kj::Exception&&) {}));
   if (options_.idle_exit.count() != 0) tasks_->add(watch_idle());
+  if (options_.lifetime.count() != 0) tasks_->add(live_for(options_.lifetime));
   if (options_.inherited >= 0) {
     tasks_->add(serve_inherited(options_.inherited));
   } else {
@@ -200,6 +201,16 @@ kj::Promise<void> Daemon::watch_idle() {
     say("no driver for " + std::to_string(options_.idle_exit.count()) + " s: ending");
     end_->fulfill();
     return kj::READY_NOW;
+  });
+}
+
+kj::Promise<void> Daemon::live_for(std::chrono::seconds lifetime) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  state_.ends_at = std::chrono::floor<std::chrono::seconds>(now + lifetime).count();
+  return io_.provider->getTimer().afterDelay(lifetime.count() * kj::SECONDS).then([this, lifetime] {
+    if (state_.draining) return;
+    say("the lifetime of " + std::to_string(lifetime.count()) + " s is over");
+    begin_drain();
   });
 }
 

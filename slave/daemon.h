@@ -40,6 +40,8 @@ class Daemon final : public kj::TaskSet::ErrorHandler {
   kj::Promise<void> until_end(kj::Own<rpc::Connection> connection,
                               std::shared_ptr<const bool> greeted = nullptr);
   kj::Promise<void> watch_idle();
+  /// Announces the end, and drains then.
+  kj::Promise<void> live_for(std::chrono::seconds lifetime);
   kj::Promise<void> reap();
   kj::Promise<void> look_at_store();
   kj::Promise<void> wait_for_signal();

@@ -37,6 +37,7 @@ ParsedOptions parse_options(int argc, char** argv) {
   std::vector<std::string> listen;
   std::vector<std::string> dial;
   std::int64_t idle_exit = 0;
+  std::int64_t lifetime = 0;
 
   CLI::App app{"Lends this machine's cores to Knee drivers.", "knee-slave"};
   app.footer(
@@ -52,13 +53,20 @@ ParsedOptions parse_options(int argc, char** argv) {
                  "Tasks at once (default: the cores this process may use)")
       ->check(CLI::Range(1, 65535));
   app.add_option("--store", options.store,
-                 "Folder that keeps programs and shared values (default: ~/.cache/knee/store)");
+                 "Folder that keeps programs and shared values "
+                 "(default: $XDG_CACHE_HOME/knee/store, else ~/.cache/knee/store, else "
+                 "/var/tmp/knee-UID)");
   app.add_option("--store-size", options.store_size,
                  "Its largest size, such as 500MB or 20GB (default: 10 GiB or a tenth of the disk)")
       ->transform(CLI::AsSizeValue(false));
   app.add_option("--idle-exit", idle_exit,
                  "End after so many seconds without a driver (default: never)")
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 32));
+  app.add_option(
+         "--lifetime", lifetime,
+         "End after so many seconds: running tasks finish, waiting ones go back. Drivers are "
+         "told, and give it no task they expect to last longer (default: never)")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 28));
   app.add_flag(
       "--insecure", options.insecure,
       "Allow TCP: whoever reaches the port, or is dialed, may run any program as this user");
@@ -79,6 +87,7 @@ ParsedOptions parse_options(int argc, char** argv) {
     // Help and version are "errors" with the code 0.
     parsed.exit = app.exit(error) == 0 ? 0 : kUsageError;
   }
+  options.lifetime = std::chrono::seconds(lifetime);
   options.idle_exit = std::chrono::seconds(idle_exit);
   if (options.name.empty()) options.name = host_name();
   if (options.slots == 0) options.slots = usable_cores();

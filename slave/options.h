@@ -18,6 +18,7 @@ struct Options {
   std::string store;                  ///< folder; empty: default_store_folder
   std::uint64_t store_size = 0;       ///< bytes; 0: default_store_size
   std::chrono::seconds idle_exit{0};  ///< ends after so long without a session; 0: never
+  std::chrono::seconds lifetime{0};   ///< drains after so long, and says so before; 0: no end
   bool insecure = false;              ///< TCP, where whoever reaches the port may run programs
   int inherited = -1;                 ///< a connected socket of the driver that started this slave
 };

@@ -124,6 +124,7 @@ kj::Promise<void> SlaveServer::describe(DescribeContext context) {
   description.setStoreBytes(state_.traffic.stored);
   description.setStoreReceived(state_.traffic.received);
   description.setStoreLimit(state_.store.size_limit());
+  description.setEndsAt(state_.ends_at);
   return kj::READY_NOW;
 }
 

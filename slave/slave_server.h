@@ -21,6 +21,7 @@ struct SlaveState {
   std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
   std::chrono::steady_clock::time_point last_used = started;  ///< a session was there
   StoreTraffic traffic{};
+  std::int64_t ends_at = 0;  ///< Unix time in seconds; 0: it has no end
 };
 
 /// The `Slave` that one driver sees. It dies with the driver's last reference.

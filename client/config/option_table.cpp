@@ -99,7 +99,11 @@ void apply_cancel_grace(const Setting& setting, const Surroundings&, Draft& draf
   draft.options.cancel_grace = parse_duration(setting.value, setting.place);
 }
 
-constexpr std::array<Option, 12> kOptions{{
+void apply_heartbeat(const Setting& setting, const Surroundings&, Draft& draft) {
+  draft.options.heartbeat = parse_heartbeat(setting.value, setting.place);
+}
+
+constexpr std::array<Option, 13> kOptions{{
     {"slaves", "LIST", Shape::addresses, "slaves",
      "Slaves to dial, separated by commas: HOST, HOST:PORT, [IPV6]:PORT or unix:PATH; 'none' for "
      "none. "
@@ -143,6 +147,11 @@ constexpr std::array<Option, 12> kOptions{{
      "unit: "
      "ns, us, ms, s, min or h. Default: 1s.",
      " 500ms", apply_cancel_grace},
+    {"heartbeat", "DURATION", Shape::single, "heartbeat",
+     "How often a slave is asked whether it still answers, at least 100ms. After 3 such beats "
+     "without an answer it is suspect, after 10 it is lost and its tasks run elsewhere. Default: "
+     "2s.",
+     " 500ms", apply_heartbeat},
     {"help", "", Shape::action, "help", "Print this and end.", "", nullptr},
     {"version", "", Shape::action, "version", "Print the version of the library and end.", "",
      nullptr},

@@ -126,6 +126,7 @@ void check(const ClusterOptions& options) {
          std::to_string(options.slots) + " are too many; at most " + std::to_string(kMostSlots));
   if (options.cancel_grace.count() < 0)
     fail("ClusterOptions::cancel_grace", "a duration below zero; 0 kills at once");
+  check_heartbeat(options.heartbeat, "ClusterOptions::heartbeat");
 }
 
 void check_shipped(const ClusterOptions& options) {

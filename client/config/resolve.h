@@ -15,7 +15,7 @@ namespace knee::config {
 ClusterOptions resolve(std::span<const Setting> command_line, const Surroundings& around);
 
 /// For options that a program filled in itself: addresses, TCP without `insecure`, environment
-/// entries, cancel_grace. Throws knee::Error (setup) that names the field.
+/// entries, cancel_grace, heartbeat. Throws knee::Error (setup) that names the field.
 void check(const ClusterOptions& options);
 
 /// That the files which are to travel with the program can be read. Throws knee::Error (setup) that

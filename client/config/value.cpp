@@ -117,6 +117,17 @@ std::chrono::nanoseconds parse_duration(std::string_view text, const std::string
   return std::chrono::nanoseconds(std::llround(*duration));
 }
 
+void check_heartbeat(std::chrono::nanoseconds heartbeat, const std::string& place) {
+  if (heartbeat < kShortestHeartbeat || heartbeat > std::chrono::hours(1))
+    fail(place, "out of range: a heartbeat is from 100ms to 1h");
+}
+
+std::chrono::nanoseconds parse_heartbeat(std::string_view text, const std::string& place) {
+  const auto heartbeat = parse_duration(text, place);
+  check_heartbeat(heartbeat, place + ": " + quoted(text));
+  return heartbeat;
+}
+
 void check_environment_entry(std::string_view text, const std::string& place) {
   const auto equals = text.find('=');
   if (equals == text.npos || equals == 0)

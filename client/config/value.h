@@ -29,6 +29,13 @@ inline constexpr unsigned kMostSlots = 10'000;
 /// below zero, and above a year.
 std::chrono::nanoseconds parse_duration(std::string_view text, const std::string& place);
 
+/// Shorter ones would mostly measure how busy machines are.
+inline constexpr std::chrono::milliseconds kShortestHeartbeat{100};
+
+/// A duration from kShortestHeartbeat to an hour. Fails otherwise.
+std::chrono::nanoseconds parse_heartbeat(std::string_view text, const std::string& place);
+void check_heartbeat(std::chrono::nanoseconds heartbeat, const std::string& place);
+
 /// Fails if it is not NAME=VALUE with a name.
 void check_environment_entry(std::string_view text, const std::string& place);
 

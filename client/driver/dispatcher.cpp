@@ -86,7 +86,8 @@ void Dispatcher::add_link(kj::Own<Connector> connector, const std::string& name)
   KJ_REQUIRE(!links_[index], "two slaves have the same name", name.c_str());
   auto* program = driver_.options().commands_only ? nullptr : &shipment_;
   links_[index] =
-      std::make_unique<SlaveLink>(*this, io_, program, input_files_, kj::mv(connector), id, name);
+      std::make_unique<SlaveLink>(*this, io_, program, input_files_, kj::mv(connector), id, name,
+                                  driver_.options().heartbeat.count() * kj::NANOSECONDS);
   links_[index]->start();
 }
 
@@ -189,6 +190,7 @@ kj::Promise<std::shared_ptr<std::vector<SlaveInfo>>> Dispatcher::survey_all(
 void Dispatcher::link_up(SlaveLink& link, std::uint32_t slots) {
   SlaveFacts facts;
   facts.slots = slots;
+  facts.end = link.end();
   scheduler_.update_slave(link.id(), facts, Clock::now());
   turn_soon();
 }

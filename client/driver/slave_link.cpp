@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <random>
+#include <sstream>
 #include <stdexcept>
 
 #include "client/driver/command_wire.h"
@@ -12,6 +14,7 @@
 #include "client/driver/input_feed.h"
 #include "client/driver/task_access.h"
 #include "client/driver/upload.h"
+#include "client/driver/wire_time.h"
 #include "common/base/size_text.h"
 #include "common/channel/layout.h"
 #include "common/rpc/byte_stream.h"
@@ -22,7 +25,6 @@ namespace {
 
 using detail::Access;
 
-constexpr auto kBeat = 2 * kj::SECONDS;
 /// Beats without an answer. Counted in beats of ours, not in seconds: a process that was stopped
 /// for a minute has missed no answer in that time.
 constexpr unsigned kSuspectAfter = 3;
@@ -33,6 +35,13 @@ constexpr auto kLongestRetry = 5 * kj::SECONDS;
 constexpr std::uint32_t kNoFile = UINT32_MAX;
 /// More make an answer worth its memory.
 constexpr unsigned kFewOutcomes = 16;
+
+/// "6", "0.3"
+std::string seconds_text(kj::Duration duration) {
+  std::ostringstream text;
+  text << static_cast<double>(duration / kj::MILLISECONDS) / 1000;
+  return text.str();
+}
 
 std::minstd_rand& random_source() {
   static thread_local std::minstd_rand source(std::random_device{}());
@@ -92,7 +101,8 @@ struct SlaveLink::CallErrors final : kj::TaskSet::ErrorHandler {
 };
 
 SlaveLink::SlaveLink(LinkOwner& owner, kj::AsyncIoContext& io, Shipment* shipment,
-                     InputFiles& inputs, kj::Own<Connector> connector, SlaveId id, std::string name)
+                     InputFiles& inputs, kj::Own<Connector> connector, SlaveId id, std::string name,
+                     kj::Duration beat)
     : owner_(owner),
       io_(io),
       shipment_(shipment),
@@ -100,6 +110,7 @@ SlaveLink::SlaveLink(LinkOwner& owner, kj::AsyncIoContext& io, Shipment* shipmen
       connector_(kj::mv(connector)),
       id_(id),
       name_(std::move(name)),
+      beat_(beat),
       errors_(kj::heap<CallErrors>(*this)),
       calls_(kj::heap<kj::TaskSet>(*errors_)) {}
 
@@ -181,15 +192,22 @@ kj::Promise<void> SlaveLink::find_unfit(proto::Slave::Client slave) {
 }
 
 kj::Promise<void> SlaveLink::heartbeat(proto::Slave::Client slave) {
-  calls_->add(slave.describeRequest().send().then([this](auto&&) { unanswered_beats_ = 0; },
-                                                  [](kj::Exception&&) {}));
+  calls_->add(slave.describeRequest().send().then(
+      [this](auto&& answer) {
+        unanswered_beats_ = 0;
+        learn_end(answer.getDescription().getEndsAt());
+      },
+      [](kj::Exception&&) {}));
   ++unanswered_beats_;
-  return io_.provider->getTimer().afterDelay(kBeat).then(
+  return io_.provider->getTimer().afterDelay(beat_).then(
       [this, slave]() mutable -> kj::Promise<void> {
         if (unanswered_beats_ >= kLostAfter)
-          return KJ_EXCEPTION(DISCONNECTED, "the slave has not answered for 20 s");
+          return kj::Exception(
+              kj::Exception::Type::DISCONNECTED, __FILE__, __LINE__,
+              kj::str("the slave has not answered for ", seconds_text(beat_ * kLostAfter), " s"));
         if (unanswered_beats_ == kSuspectAfter)
-          owner_.note(*this, "has not answered for 6 s; waiting");
+          owner_.note(
+              *this, "has not answered for " + seconds_text(beat_ * kSuspectAfter) + " s; waiting");
         return heartbeat(kj::mv(slave));
       });
 }
@@ -200,6 +218,13 @@ void SlaveLink::break_off(const std::string& why) {
       (*broken)->reject(
           kj::Exception(kj::Exception::Type::FAILED, "", 0, kj::str("the slave ", why.c_str())));
   }
+}
+
+void SlaveLink::learn_end(std::int64_t ends_at) {
+  if (ends_at == ends_at_) return;
+  ends_at_ = ends_at;
+  end_ = end_from_wire(ends_at, std::chrono::system_clock::now(), std::chrono::steady_clock::now());
+  if (up_) owner_.link_up(*this, slots_);
 }
 
 void SlaveLink::lost(const std::string& why) {
@@ -223,6 +248,8 @@ void SlaveLink::lost(const std::string& why) {
   drop_values_.clear();
   const bool was_up = std::exchange(up_, false);
   slots_ = 0;
+  ends_at_ = 0;
+  end_.reset();
   owner_.link_down(*this, was_up ? why : last_error_);
 }
 

@@ -4,6 +4,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -30,6 +31,7 @@ class LinkOwner {
  public:
   /// It answers, and calls itself `own_name`.
   virtual void link_named(SlaveLink& link, const std::string& own_name) = 0;
+  /// It has so many slots now, and `SlaveLink::end`.
   virtual void link_up(SlaveLink& link, std::uint32_t slots) = 0;
   /// `why`: a sentence. The link goes on trying.
   virtual void link_down(SlaveLink& link, const std::string& why) = 0;
@@ -60,9 +62,10 @@ class LinkOwner {
 /// for outcomes, again and again for ever. Lives on the RPC loop.
 class SlaveLink {
  public:
-  /// `shipment`: the program; null: sessions run commands only.
+  /// `shipment`: the program; null: sessions run commands only. `beat`: time between two
+  /// heartbeats.
   SlaveLink(LinkOwner& owner, kj::AsyncIoContext& io, Shipment* shipment, InputFiles& inputs,
-            kj::Own<Connector> connector, SlaveId id, std::string name);
+            kj::Own<Connector> connector, SlaveId id, std::string name, kj::Duration beat);
   SlaveLink(const SlaveLink&) = delete;
   ~SlaveLink();
 
@@ -74,6 +77,8 @@ class SlaveLink {
   void rename(const std::string& name) { name_ = name; }
   bool is_up() const { return up_; }
   std::uint32_t slots() const { return slots_; }
+  /// When the slave must end, as it says; none: not known.
+  std::optional<Time> end() const { return end_; }
   /// Counts the sessions opened so far.
   std::uint64_t session_number() const { return session_number_; }
   /// What the connector leads to, for messages.
@@ -131,6 +136,8 @@ class SlaveLink {
   kj::Promise<void> open_session(proto::Slave::Client slave);
   /// Whether the program did not get there because the slave's store is too small for it.
   kj::Promise<void> find_unfit(proto::Slave::Client slave);
+  /// Each heartbeat's answer says it.
+  void learn_end(std::int64_t ends_at);
   void receive(proto::Update::Reader update);
   /// It does what no slave may: ends the connection. `why`: what it did.
   void break_off(const std::string& why);
@@ -149,12 +156,15 @@ class SlaveLink {
   kj::Own<Connector> connector_;
   SlaveId id_;
   std::string name_;
+  kj::Duration beat_;
   std::string last_error_;
   std::string unfit_;
   std::vector<std::string> cpu_flags_;
   bool up_ = false;
   std::uint32_t slots_ = 0;
   unsigned failures_ = 0;
+  std::int64_t ends_at_ = 0;  ///< as the wire says it
+  std::optional<Time> end_;
 
   kj::Maybe<proto::Slave::Client> slave_;
   kj::Maybe<proto::Session::Client> session_;

@@ -75,6 +75,7 @@ TEST_CASE("without options: this machine's name and cores, the default socket, n
   CHECK(options.store.empty());
   CHECK(options.store_size == 0);
   CHECK(options.idle_exit.count() == 0);
+  CHECK(options.lifetime.count() == 0);
   CHECK_FALSE(options.insecure);
   CHECK(options.inherited == -1);
 }
@@ -84,7 +85,7 @@ TEST_CASE("every option is taken in") {
                              "bilbo",    "--dial",      "[::1]:9",  "--name",      "gandalf",
                              "--slots",  "3",           "--store",  "/var/knee",   "--store-size",
                              "20GB",     "--idle-exit", "60",       "--insecure",  "--inherited",
-                             "5"});
+                             "5",        "--lifetime",  "3600"});
   REQUIRE(options.listen.size() == 2);
   CHECK(options.listen[0] == rpc::Address::parse(":7"));
   CHECK(options.listen[1] == rpc::Address::parse("unix:/tmp/s"));
@@ -96,6 +97,7 @@ TEST_CASE("every option is taken in") {
   CHECK(options.store == "/var/knee");
   CHECK(options.store_size == std::uint64_t{20} << 30);
   CHECK(options.idle_exit == std::chrono::seconds(60));
+  CHECK(options.lifetime == std::chrono::hours(1));
   CHECK(options.insecure);
   CHECK(options.inherited == 5);
 }
@@ -114,7 +116,7 @@ TEST_CASE("help and version go to stdout and end well") {
   const auto help = parse({"--help"});
   REQUIRE(help.parsed.exit == 0);
   for (const char* flag : {"--listen", "--dial", "--name", "--slots", "--store", "--store-size",
-                           "--idle-exit", "--insecure", "--version", "Examples:"})
+                           "--idle-exit", "--lifetime", "--insecure", "--version", "Examples:"})
     CHECK_THAT(help.out, Catch::Contains(flag));
   CHECK_THAT(help.out, !Catch::Contains("--inherited"));
   const auto version = parse({"--version"});
@@ -146,6 +148,8 @@ TEST_CASE("what cannot be is refused by name") {
   CHECK_THAT(bad({"--store-size", "5XB"}), Catch::Contains("unit not recognized"));
   CHECK_THAT(bad({"--idle-exit", "0"}), Catch::Contains("--idle-exit"));
   CHECK_THAT(bad({"--idle-exit", "soon"}), Catch::Contains("--idle-exit"));
+  CHECK_THAT(bad({"--lifetime", "0"}), Catch::Contains("--lifetime"));
+  CHECK_THAT(bad({"--lifetime", "-5"}), Catch::Contains("--lifetime"));
   CHECK_THAT(bad({"--name"}), Catch::Contains("--name"));
   CHECK_THAT(bad({"--frobnicate"}), Catch::Contains("--frobnicate"));
   CHECK_THAT(bad({"gandalf"}), Catch::Contains("gandalf"));

@@ -40,6 +40,13 @@ std::string meet(std::string file, std::size_t count) {
   return knee::this_task::slave();
 }
 
+/// Takes so long, and longer if it is to wait for a mark.
+std::string last(int milliseconds, std::string go) {
+  rest(0, milliseconds);
+  if (!go.empty()) wait_for_marks(go);
+  return knee::this_task::slave();
+}
+
 void kill_and_wait(pid_t pid) {
   ::kill(pid, SIGKILL);
   REQUIRE(wait_until([pid] { return !is_alive(pid); }));
@@ -208,6 +215,26 @@ TEST_CASE("a slave on which everything crashes does not swallow the bag") {
   CHECK_THAT(driver.err(), !Contains("slave good is given no tasks"));
 }
 
+TEST_CASE(
+    "with a short heartbeat a silent slave is suspect and lost soon, and its tasks go elsewhere") {
+  SlaveProcess gandalf({.name = "gandalf"});
+  SlaveProcess frodo({.name = "frodo"});
+  const TemporaryFolder folder;
+  DriverProcess driver({.part = "rest_and_mark",
+                        .arguments = {folder / "done", "x", "400"},
+                        .slaves = {gandalf.address(), frodo.address()},
+                        .environment = {{"KNEE_HEARTBEAT", "200ms"}}});
+  wait_for_marks(folder / "done", 20);
+  gandalf.process().stop();
+  // With beats of 2 s it would be suspect after 6 s and lost after 20.
+  const auto took = time_of([&] {
+    driver.wait_for_err("gandalf: has not answered for 0.6 s");
+    CHECK(driver.wait() == 0);
+  });
+  CHECK(took < 15s);
+  CHECK_THAT(driver.out(), Contains("400 results"));
+}
+
 TEST_CASE("a slave told to end finishes what runs and gives back the rest") {
   SlaveProcess gandalf({.name = "gandalf"});
   SlaveProcess frodo({.name = "frodo", .start = false});
@@ -248,6 +275,41 @@ TEST_CASE("a slave told to end for the second time ends at once") {
     CHECK(error_of(std::move(task)).kind() == Error::Kind::slave_lost);
   }
   CHECK(leaks.found() == "");
+}
+
+TEST_CASE("a slave with a lifetime gets no task known to outlast it, and ends by itself") {
+  const TemporaryFolder folder;
+  SlaveProcess frodo({.name = "frodo", .slots = 1});
+  auto options = reaching(frodo);
+  options.listen = {"unix:" + (folder / "door")};
+  knee::Cluster cluster(options);
+  // From this the driver knows how long such tasks take.
+  REQUIRE(cluster.call<last>(4500, std::string()).get() == "frodo");
+  SlaveProcess gandalf(
+      {.name = "gandalf", .slots = 1, .dial = options.listen, .flags = {"--lifetime", "4"}});
+  const bool both = wait_until([&] { return cluster.slots() == 2; }, 3s);
+  auto first = cluster.call<last>(0, folder / "go");
+  auto second = cluster.call<last>(0, folder / "go");
+  // It would wait for a task that runs there.
+  CHECK(gandalf.process().wait() == 0);
+  CHECK_THAT(gandalf.err(), Contains("the lifetime of 4 s is over"));
+  leave_mark(folder / "go", "");
+  CHECK(first.get() == "frodo");
+  CHECK(second.get() == "frodo");
+  if (!both) WARN("the machine is too busy: the slave's life was over before it could be used");
+}
+
+TEST_CASE("a slave whose lifetime is over finishes what runs there") {
+  SlaveProcess slave({.flags = {"--lifetime", "2"}});
+  const TemporaryFolder folder;
+  knee::Cluster cluster(reaching(slave));
+  auto task = cluster.call<hold>(7, folder / "started", folder / "go");
+  wait_for_marks(folder / "started");
+  slave.process().wait_for_err("draining");
+  CHECK(slave.process().is_alive());
+  leave_mark(folder / "go", "");
+  CHECK(task.get() == 7);
+  CHECK(slave.process().wait() == 0);
 }
 
 TEST_CASE("a slave that nobody uses ends when it was told so, and not before") {

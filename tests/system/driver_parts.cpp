@@ -46,6 +46,11 @@ void hang_all(Cluster& cluster, const Arguments& arguments) {
   bag.wait();
 }
 
+/// `hold STARTED GO`
+void hold_one(Cluster& cluster, const Arguments& arguments) {
+  cluster.call<hold>(1, arguments.at(0), arguments.at(1)).get();
+}
+
 /// `print COUNT`: one task that prints so many lines.
 void print(Cluster& cluster, const Arguments& arguments) {
   cluster.call<print_lines>(number(arguments.at(0))).get();
@@ -84,11 +89,8 @@ void black_hole(Cluster& cluster, const Arguments& arguments) {
 
 const std::map<std::string, std::function<void(Cluster&, const Arguments&)>>& parts() {
   static const std::map<std::string, std::function<void(Cluster&, const Arguments&)>> all{
-      {"black_hole", black_hole},
-      {"call_one", call_one},
-      {"hang", hang_all},
-      {"print", print},
-      {"rest_and_mark", rest_and_mark_all},
+      {"black_hole", black_hole}, {"call_one", call_one}, {"hang", hang_all},
+      {"hold", hold_one},         {"print", print},       {"rest_and_mark", rest_and_mark_all},
       {"share", share},
   };
   return all;

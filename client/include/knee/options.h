@@ -48,6 +48,10 @@ struct ClusterOptions {
   std::optional<bool> progress = std::nullopt;
   /// How long a running task may take to notice that it is cancelled before it is killed.
   std::chrono::nanoseconds cancel_grace = std::chrono::seconds(1);
+  /// How often each slave is asked whether it still answers, at least 100 ms: it is suspect after 3
+  /// such beats without an answer and lost after 10. Shorter finds dead machines sooner, and takes
+  /// slow ones for dead.
+  std::chrono::nanoseconds heartbeat = std::chrono::seconds(2);
   /// Run commands only: the program itself does not travel, so slaves may be of any architecture,
   /// and calls of functions are refused.
   bool commands_only = false;

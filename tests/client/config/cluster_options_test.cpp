@@ -30,7 +30,7 @@ class OwnSettings {
     ::setenv("XDG_CONFIG_HOME", name, 1);
     for (const char* variable :
          {"KNEE_SLAVES", "KNEE_HOSTS", "KNEE_LISTEN", "KNEE_LOCAL", "KNEE_SLOTS", "KNEE_INSECURE",
-          "KNEE_SHIP", "KNEE_ENV", "KNEE_PROGRESS", "KNEE_CANCEL_GRACE"})
+          "KNEE_SHIP", "KNEE_ENV", "KNEE_PROGRESS", "KNEE_CANCEL_GRACE", "KNEE_HEARTBEAT"})
       ::unsetenv(variable);
   }
   ~OwnSettings() {

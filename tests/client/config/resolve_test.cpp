@@ -25,16 +25,18 @@ TEST_CASE("nothing said gives the defaults") {
   CHECK(options.environment.empty());
   CHECK_FALSE(options.progress.has_value());
   CHECK(options.cancel_grace == defaults.cancel_grace);
+  CHECK(options.heartbeat == 2s);
 }
 
 TEST_CASE("every option can be given on the command line") {
   FakeSurroundings around;
   around.files["hosts.txt"] = "sam\n";
-  const ClusterOptions options = around.options(
-      {"--knee-slaves", "gandalf, frodo:1", "--knee-slaves=[::1]:2", "--knee-hosts", "hosts.txt",
-       "--knee-listen=:5", "--knee-listen=unix:/tmp/s", "--knee-local", "--knee-slots=4",
-       "--knee-insecure", "--knee-ship=a,b.so", "--knee-ship=c.so", "--knee-env=A=1,2",
-       "--knee-env=B=", "--knee-no-progress", "--knee-cancel-grace=500ms"});
+  const ClusterOptions options =
+      around.options({"--knee-slaves", "gandalf, frodo:1", "--knee-slaves=[::1]:2", "--knee-hosts",
+                      "hosts.txt", "--knee-listen=:5", "--knee-listen=unix:/tmp/s", "--knee-local",
+                      "--knee-slots=4", "--knee-insecure", "--knee-ship=a,b.so", "--knee-ship=c.so",
+                      "--knee-env=A=1,2", "--knee-env=B=", "--knee-no-progress",
+                      "--knee-cancel-grace=500ms", "--knee-heartbeat=100ms"});
   CHECK(options.slaves == Strings{"gandalf", "frodo:1", "[::1]:2", "sam"});
   CHECK(options.listen == Strings{":5", "unix:/tmp/s"});
   CHECK(options.local);
@@ -44,6 +46,7 @@ TEST_CASE("every option can be given on the command line") {
   CHECK(options.environment == Strings{"A=1,2", "B="});
   CHECK(options.progress == false);
   CHECK(options.cancel_grace == 500ms);
+  CHECK(options.heartbeat == 100ms);
 }
 
 TEST_CASE("every option can be given as a variable") {
@@ -58,7 +61,8 @@ TEST_CASE("every option can be given as a variable") {
                       {"KNEE_SHIP", "a.so\nb.so"},
                       {"KNEE_ENV", "A=1,2\n\n B=3\n"},
                       {"KNEE_PROGRESS", "on"},
-                      {"KNEE_CANCEL_GRACE", "2s"}};
+                      {"KNEE_CANCEL_GRACE", "2s"},
+                      {"KNEE_HEARTBEAT", "3s"}};
   const ClusterOptions options = around.options();
   CHECK(options.slaves == Strings{"gandalf", "frodo", "sam"});
   CHECK(options.listen == Strings{":5", ":6"});
@@ -69,6 +73,7 @@ TEST_CASE("every option can be given as a variable") {
   CHECK(options.environment == Strings{"A=1,2", "B=3"});
   CHECK(options.progress == true);
   CHECK(options.cancel_grace == 2s);
+  CHECK(options.heartbeat == 3s);
 }
 
 TEST_CASE("the command line comes before the environment and that before the file") {
@@ -168,6 +173,8 @@ TEST_CASE("a wrong value is refused in the name of its place") {
   CHECK_THAT(around.error({"--knee-local=perhaps"}), Contains("--knee-local: 'perhaps'"));
   CHECK_THAT(around.error({"--knee-cancel-grace=5"}),
              Contains("--knee-cancel-grace: '5'") && Contains("unit"));
+  CHECK_THAT(around.error({"--knee-heartbeat=10ms"}),
+             Contains("--knee-heartbeat: '10ms'") && Contains("100ms"));
   CHECK_THAT(around.error({"--knee-ship="}),
              Contains("--knee-ship: the name of the file is missing"));
   CHECK_THAT(around.error({"--knee-hosts=nowhere"}),
@@ -203,6 +210,9 @@ TEST_CASE("options filled in by a program are checked in the name of their field
   options.slots = 0;
   options.cancel_grace = -1ns;
   CHECK_THROWS_WITH(check(options), Contains("ClusterOptions::cancel_grace: "));
+  options.cancel_grace = 0ns;
+  options.heartbeat = 99ms;
+  CHECK_THROWS_WITH(check(options), Contains("ClusterOptions::heartbeat: ") && Contains("100ms"));
 }
 
 TEST_CASE("a file to be shipped that cannot be read is refused by name") {

@@ -29,6 +29,7 @@ ship = ["/lib/a.so"]
 env = "A=1"
 progress = false
 cancel-grace = "500ms"
+heartbeat = "5s"
 )");
   around.files["/home/sam/.config/knee/machines.txt"] = "pippin";
   const ClusterOptions options = around.options();
@@ -42,6 +43,7 @@ cancel-grace = "500ms"
   CHECK(options.environment == Strings{"A=1"});
   CHECK(options.progress == false);
   CHECK(options.cancel_grace == 500ms);
+  CHECK(options.heartbeat == 5s);
 }
 
 TEST_CASE("paths in knee.toml start at its folder, and know the home folder") {

@@ -236,8 +236,9 @@ struct Place {
   Owner owner;
   InputFiles inputs{disk};
   kj::Maybe<kj::Own<kj::PromiseFulfiller<void>>> hang_up;
-  SlaveLink link{owner,      io,    nullptr, inputs, kj::heap<FakeConnector>(facts, hang_up),
-                 SlaveId{0}, "fake"};
+  SlaveLink link{
+      owner,      io,     nullptr,        inputs, kj::heap<FakeConnector>(facts, hang_up),
+      SlaveId{0}, "fake", 2 * kj::SECONDS};
 };
 
 detail::SharedBlobRef shared_value(std::size_t bytes) {

@@ -1,0 +1,163 @@
+#include <signal.h>
+#include <unistd.h>
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "tests/system/harness/driver_process.h"
+#include "tests/system/harness/marks.h"
+#include "tests/system/harness/process_view.h"
+#include "tests/system/tasks.h"
+
+using namespace knee::test;
+using Catch::Contains;
+namespace fs = std::filesystem;
+
+namespace {
+
+/// The slave that this driver has started.
+pid_t slave_of(const ChildProcess& driver) {
+  pid_t slave = 0;
+  REQUIRE(wait_until([&] {
+    const auto family = descendants_with(driver.pid(), "--inherited");
+    if (!family.empty()) slave = family.front();
+    return slave != 0;
+  }));
+  return slave;
+}
+
+bool all_gone(const std::vector<pid_t>& processes) {
+  return wait_until([&] {
+    return std::none_of(processes.begin(), processes.end(),
+                        [](pid_t pid) { return is_alive(pid); });
+  });
+}
+
+/// Its environment, entry by entry with a newline before each.
+std::string environment_of(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/environ", std::ios::binary);
+  std::string text((std::istreambuf_iterator<char>(file)), {});
+  std::replace(text.begin(), text.end(), '\0', '\n');
+  return "\n" + text;
+}
+
+/// A driver in a folder of its own, and other places where a knee-slave may be. Each of these
+/// leaves a mark with its place's name and is the real one then.
+class Places {
+ public:
+  Places() {
+    fs::create_directory(folder_ / "bin");
+    fs::create_directory(folder_ / "path");
+    fs::copy_file(own_path(), folder_ / "bin/driver");
+  }
+  std::string named() const { return folder_ / "named"; }
+  std::string beside() const { return folder_ / "bin/knee-slave"; }
+  std::string in_path() const { return folder_ / "path/knee-slave"; }
+
+  void put(const std::string& place, const std::string& name) const {
+    std::ofstream(place) << "#!/bin/sh\necho " << name << " >>" << marks() << "\nexec "
+                         << ::getenv("KNEE_SLAVE") << " \"$@\"\n";
+    fs::permissions(place, fs::perms::owner_all);
+  }
+
+  ChildProcess driver(const std::string& knee_slave) const {
+    return ChildProcess({.arguments = {folder_ / "bin/driver", "--driver", "call_one"},
+                         .environment = {{"KNEE_SLAVE", knee_slave},
+                                         {"PATH", (folder_ / "path") + ":/usr/bin:/bin"}}});
+  }
+  /// Which one is started.
+  std::string found(const std::string& knee_slave) const {
+    fs::remove(marks());
+    auto one = driver(knee_slave);
+    const int code = one.wait();
+    INFO(one.err());
+    CHECK(code == 0);
+    const auto names = marks_in(marks());
+    return names.empty() ? "another one" : names.front();
+  }
+
+ private:
+  std::string marks() const { return folder_ / "marks"; }
+  TemporaryFolder folder_;
+};
+
+}  // namespace
+
+TEST_CASE("the local slave and its workers are gone after the driver's normal end") {
+  const TemporaryFolder folder;
+  DriverProcess driver({.part = "hold", .arguments = {folder / "started", folder / "go"}});
+  wait_for_marks(folder / "started");
+  auto family = descendants_of(driver.pid());
+  CHECK(descendants_with(driver.pid(), "--inherited").size() == 1);
+  CHECK(family.size() >= 2);
+  leave_mark(folder / "go", "");
+  CHECK(driver.wait() == 0);
+  CHECK(all_gone(family));
+}
+
+TEST_CASE("the local slave and its workers are gone after the driver was killed") {
+  const TemporaryFolder folder;
+  DriverProcess driver({.part = "hang", .arguments = {folder / "started", "1"}});
+  wait_for_marks(folder / "started");
+  const auto family = descendants_of(driver.pid());
+  CHECK(is_alive(slave_of(driver)));
+  driver.kill();
+  CHECK(all_gone(family));
+}
+
+TEST_CASE("knee-slave is looked for in $KNEE_SLAVE, then beside the executable, then in PATH") {
+  const Places places;
+  places.put(places.named(), "named");
+  places.put(places.beside(), "beside");
+  places.put(places.in_path(), "in path");
+  CHECK(places.found(places.named()) == "named");
+  CHECK(places.found("") == "beside");
+  fs::remove(places.beside());
+  // One that was installed comes before PATH.
+  const std::string last = places.found("");
+  CHECK((last == "in path" || last == "another one"));
+}
+
+TEST_CASE("a KNEE_SLAVE that is not there is an error, whatever there is elsewhere") {
+  const Places places;
+  places.put(places.beside(), "beside");
+  auto driver = places.driver("/nonexistent/knee-slave");
+  CHECK(driver.wait() != 0);
+  CHECK_THAT(driver.err(), Contains("cannot find knee-slave") && Contains("set KNEE_SLAVE") &&
+                               Contains("\n  /nonexistent/knee-slave") &&
+                               !Contains(places.beside()));
+}
+
+TEST_CASE("without any knee-slave the error lists where it was looked for, in that order") {
+  const Places places;
+  auto driver = places.driver("");
+  if (driver.wait() == 0) {
+    WARN("knee-slave is installed on this machine: nothing to see");
+    return;
+  }
+  const std::string said = driver.err();
+  INFO(said);
+  const auto beside = said.find("\n  " + places.beside());
+  const auto in_path = said.find("\n  " + places.in_path());
+  REQUIRE(beside != std::string::npos);
+  REQUIRE(in_path != std::string::npos);
+  CHECK(beside < in_path);
+  // Those in between are the places of an installed one.
+  CHECK(count_of(said.substr(beside + 1, in_path - beside), "/knee-slave\n") >= 2);
+  CHECK_THAT(said,
+             Contains("cannot find knee-slave") && Contains("install Knee, or set KNEE_SLAVE"));
+}
+
+TEST_CASE("a program with the mark of a worker that is none of its own is an ordinary driver") {
+  const TemporaryFolder folder;
+  DriverProcess driver({.part = "hang",
+                        .arguments = {folder / "started", "1"},
+                        .environment = {{"KNEE_WORKER", "3:1"}}});
+  wait_for_marks(folder / "started");
+  // Not in what it starts, where the number could be right by chance.
+  CHECK_THAT(environment_of(driver.pid()), Contains("\nKNEE_WORKER=3:1\n"));
+  CHECK_THAT(environment_of(slave_of(driver)), !Contains("KNEE_WORKER"));
+}
