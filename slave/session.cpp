@@ -243,10 +243,12 @@ bool Session::give_one(Worker& worker) {
   return true;
 }
 
-/// A worker whose last result was large will likely have another one.
+/// A function whose last result was large will likely have another one.
 void Session::lend_memory(Worker& worker, const QueuedTask& task) {
-  const std::size_t size = worker.wants_loan();
-  if (size == 0 || estimates_.of(task.function) > kLongestLoan) return;
+  const auto found = large_results_.find(task.function);
+  if (found == large_results_.end() || !worker.may_borrow()) return;
+  const std::size_t size = found->second;
+  if (estimates_.of(task.function) > kLongestLoan) return;
   worker.lend(values_.spare_results(), size);
   start_aging();
 }
@@ -332,8 +334,11 @@ void Session::task_ended(Worker&, QueuedTask task, std::span<const std::byte> re
   reported_.erase(task.id);
   if (task.value) values_.drop_argument(*task.value);
   std::optional<Outbox::Value> large;
-  if (value) {
+  if (!value) {
+    if (!large_results_.empty()) large_results_.erase(task.function);
+  } else {
     const std::size_t bytes = value->bytes().size();
+    large_results_[task.function] = bytes;
     large = {values_.put_result(std::move(*value)), bytes};
   }
   outbox_.add_record(record, large);

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -152,6 +153,8 @@ class Session final : public WorkerOwner, public CommandsOwner {
   std::map<Digest, std::string> shared_;  ///< files of the shared values
   InputPins inputs_{slave_.disk, slave_.store};
   RunTimeEstimates estimates_;
+  /// Size of the last result of each function whose last result was large.
+  std::unordered_map<std::uint32_t, std::size_t> large_results_;
   channel::RecordBuilder records_;
 
   std::deque<QueuedTask> queue_;

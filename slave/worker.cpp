@@ -262,7 +262,6 @@ void Worker::take_outcome(std::span<const std::byte> record) {
   if (outcome.isValue() && outcome.getValue().isValue()) {
     value = take_value(outcome.getValue());
   }
-  large_result_ = value ? value->bytes().size() : 0;
   const std::uint32_t number = ++first_;
   end_loans(number);
   QueuedTask task = std::move(*given_.front().task);

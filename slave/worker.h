@@ -82,8 +82,8 @@ class Worker {
   /// Lends memory for the result of the next task given, from which it comes back as spare, or as
   /// the result.
   void lend(SpareMemory& from, std::size_t size);
-  /// Size of the last task's result if that was a large one, and not much is lent; else 0.
-  std::size_t wants_loan() const { return loans_.size() >= kMostLoans ? 0 : large_result_; }
+  /// Not much is lent to it.
+  bool may_borrow() const { return loans_.size() < kMostLoans; }
   /// See SpareMemory::age. False: there is nothing left to free.
   bool age_loans();
   void publish() { channel_.publish(); }
@@ -181,8 +181,7 @@ class Worker {
     channel::SharedMemory memory;
     std::uint32_t record;
   };
-  std::deque<Loan> loans_;  ///< in the order in which they were made
-  std::size_t large_result_ = 0;
+  std::deque<Loan> loans_;          ///< in the order in which they were made
   std::set<std::uint64_t> passed_;  ///< arguments it has been passed, of tasks it has
   std::vector<std::uint64_t> scratch_;
   std::optional<std::uint64_t> printing_;

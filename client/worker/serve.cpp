@@ -197,12 +197,22 @@ class Server {
     if (arguments.isValue()) {
       auto fd = channel_.wait_value(arguments.getValue());
       if (!fd) leave();
-      const auto memory = channel::SharedMemory::map(std::move(*fd), arguments.getSize());
-      memory.expect_reading();
-      function.thunk(memory.bytes(), result);
+      take_argument(std::move(*fd), arguments.getSize());
+      function.thunk(argument_.bytes(), result);
     } else {
       const auto bytes = arguments.getInline();
       function.thunk({reinterpret_cast<const std::byte*>(bytes.begin()), bytes.size()}, result);
+    }
+  }
+
+  /// Memory that comes again is mapped already: to map many pages costs as much as to copy them.
+  void take_argument(UniqueFd fd, std::size_t size) {
+    if (argument_.capacity() >= size && argument_.fd() >= 0 &&
+        channel::is_same(argument_.fd(), fd.get())) {
+      argument_.resize(size);
+    } else {
+      argument_ = channel::SharedMemory::map(std::move(fd), size);
+      argument_.expect_reading();
     }
   }
 
@@ -242,6 +252,7 @@ class Server {
   std::vector<std::string> files_;
   std::vector<Function> functions_;
   std::uint64_t last_value_ = 0;
+  channel::SharedMemory argument_;  ///< of the last task that had a large one
 };
 
 }  // namespace
