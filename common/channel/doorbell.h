@@ -11,8 +11,8 @@
 
 namespace knee::channel {
 
-/// One end of the SOCK_SEQPACKET pair beside the shared memory: bells, memfds of values, and the
-/// news that the other side is gone. Not thread-safe.
+/// One end of the SOCK_SEQPACKET pair beside the shared memory: bells, memfds of values, memory
+/// lent for results, and the news that the other side is gone. Not thread-safe.
 class Doorbell {
  public:
   explicit Doorbell(UniqueFd socket) : socket_(std::move(socket)) {}
