@@ -13,7 +13,7 @@ namespace {
 
 using std::chrono::nanoseconds;
 
-constexpr std::size_t kMostKept = 16 * 1024 * 1024;
+constexpr std::size_t kMostKept = std::size_t{16} * 1024 * 1024;
 
 /// A file that was just written cannot be executed while any process has it open for writing, and a
 /// keeper that is forked in that moment has, for about a millisecond.

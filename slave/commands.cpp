@@ -16,7 +16,7 @@ using std::chrono::milliseconds;
 constexpr auto kLong = milliseconds(10);
 
 /// What it printed travels in the outcome up to this size.
-constexpr std::size_t kSmallText = 64 * 1024;
+constexpr std::size_t kSmallText = std::size_t{64} * 1024;
 
 kj::ArrayPtr<const kj::byte> bytes_of(const std::string& text) {
   return kj::arrayPtr(reinterpret_cast<const kj::byte*>(text.data()), text.size());

@@ -118,11 +118,8 @@ kj::Promise<void> Daemon::until_end(kj::Own<rpc::Connection> connection,
                                     std::shared_ptr<const bool> greeted) {
   auto& open = *connection;
   connections_.insert(&open);
-  return open.on_disconnect()
-      .then([&open, greeted] {
-        if (greeted && !*greeted) open.refuse_gibberish();
-      })
-      .attach(kj::defer([this, &open] { connections_.erase(&open); }), kj::mv(connection));
+  auto ended = greeted ? open.until_end(greeted, io_.provider->getTimer()) : open.on_disconnect();
+  return ended.attach(kj::defer([this, &open] { connections_.erase(&open); }), kj::mv(connection));
 }
 
 void Daemon::serve(kj::Own<kj::AsyncIoStream> stream, const std::string& whom) {

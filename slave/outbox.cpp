@@ -11,7 +11,7 @@ namespace {
 /// Of outcomes, and again of output, in one update: large enough to carry a batch, small enough
 /// that a message never comes near Cap'n Proto's limits, and that a driver which takes no more
 /// exchanges has soon taken in all that was sent.
-constexpr std::size_t kUpdateBytes = 1024 * 1024;
+constexpr std::size_t kUpdateBytes = std::size_t{1024} * 1024;
 
 }  // namespace
 

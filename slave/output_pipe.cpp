@@ -9,8 +9,8 @@
 namespace knee::slave {
 namespace {
 
-constexpr std::size_t kLongLine = 8 * 1024;
-constexpr std::size_t kTail = 4 * 1024;
+constexpr std::size_t kLongLine = std::size_t{8} * 1024;
+constexpr std::size_t kTail = std::size_t{4} * 1024;
 
 std::pair<UniqueFd, UniqueFd> make_pipe() {
   int ends[2];

@@ -28,7 +28,7 @@ constexpr nanoseconds kLong = milliseconds(10);
 constexpr nanoseconds kLongestLoan = std::chrono::seconds(1);
 
 /// Results and output kept for a driver that does not fetch them, before workers have to wait.
-constexpr std::size_t kMostWaiting = 4 * 1024 * 1024;
+constexpr std::size_t kMostWaiting = std::size_t{4} * 1024 * 1024;
 constexpr std::size_t kMostValueBytes = std::size_t{64} * 1024 * 1024;
 
 /// Workers that die before they serve, in a row, before the session gives up on its program.

@@ -17,7 +17,7 @@ constexpr std::size_t kMostPending = 4;
 /// Of one argument or result. More than a machine has is refused when it does not fit anyway.
 constexpr std::uint64_t kLargestValue = std::uint64_t{1} << 40;
 /// Of a command's live standard input, at once.
-constexpr std::size_t kLongestInput = 1024 * 1024;
+constexpr std::size_t kLongestInput = std::size_t{1024} * 1024;
 
 rpc::Piece read_piece(const FileValue& value, std::uint64_t offset, std::size_t most) {
   auto piece = std::make_shared<std::vector<kj::byte>>(most);

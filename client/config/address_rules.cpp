@@ -25,7 +25,7 @@ rpc::Address parse(std::string_view text, const std::string& place) {
 }  // namespace
 
 rpc::Address parse_dialed(std::string_view text, const std::string& place) {
-  const rpc::Address address = parse(text, place);
+  rpc::Address address = parse(text, place);
   if (address.kind == rpc::Address::Kind::unix_socket) return address;
   const std::string quoted = "'" + std::string(text) + "'";
   if (address.host.empty())

@@ -4,10 +4,14 @@
 
 namespace knee::detail {
 
-Arrivals::Arrival Arrivals::pop(const CallSite& site) {
+Arrivals::Arrival Arrivals::pop(const CallSite& site, MapProgress& progress) {
   const driver::Driver::Blocking blocking(*site.driver);
   std::unique_lock lock(mutex_);
-  came_.wait(lock, [this] { return !arrivals_.empty(); });
+  while (!came_.wait_until(lock, progress.due(), [this] { return !arrivals_.empty(); })) {
+    lock.unlock();
+    progress.look();
+    lock.lock();
+  }
   return *take();
 }
 

@@ -9,7 +9,7 @@ namespace knee::driver {
 namespace {
 
 /// A batch may be long: what of it is done is told in between.
-constexpr std::size_t kReportEvery = 1024 * 1024;
+constexpr std::size_t kReportEvery = std::size_t{1024} * 1024;
 
 /// What a result takes while it waits, in bytes.
 std::size_t weight(detail::TaskState& task) {

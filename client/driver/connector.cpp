@@ -68,7 +68,7 @@ class Dialer final : public Connector {
                                        kj::heap<ClosedDoor>(), io_.provider->getTimer());
         })
         .then([this](kj::Own<rpc::Connection> connection) {
-          return greet(kj::mv(connection), target());
+          return greet(kj::mv(connection), io_.provider->getTimer());
         });
   }
 
@@ -106,7 +106,7 @@ class LocalSlave final : public Connector {
                                        kj::heap<ClosedDoor>(), io_.provider->getTimer());
         })
         .then([this](kj::Own<rpc::Connection> connection) {
-          return greet(kj::mv(connection), target());
+          return greet(kj::mv(connection), io_.provider->getTimer());
         });
   }
 
@@ -158,6 +158,7 @@ UniqueFd LocalSlave::start() {
                                  "local"};
   if (slots_ != 0) words.insert(words.end(), {"--slots", std::to_string(slots_)});
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (auto& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   const Affinity of_this_thread;
@@ -279,11 +280,14 @@ void fill_driver_hello(proto::Hello::Builder hello) {
   hello.setIdentity(who);
 }
 
-kj::Promise<Connected> greet(kj::Own<rpc::Connection> connection, std::string target) {
+kj::Promise<Connected> greet(kj::Own<rpc::Connection> connection, kj::Timer& timer) {
   auto request = connection->door().helloRequest();
   fill_driver_hello(request.initHello());
-  return request.send().then([connection = kj::mv(connection), target = std::move(target)](
-                                 capnp::Response<proto::Door::HelloResults> answer) mutable {
+  using Answer = capnp::Response<proto::Door::HelloResults>;
+  kj::Promise<Answer> silence = timer.afterDelay(rpc::kGreetingDeadline).then([]() -> Answer {
+    KJ_FAIL_REQUIRE("the other side has not answered hello for 10 s");
+  });
+  auto take = [connection = kj::mv(connection)](Answer answer) mutable {
     const auto theirs = answer.getHello();
     if (theirs.getRefusal().size() != 0) throw std::runtime_error(theirs.getRefusal().cStr());
     const std::string refusal = rpc::refusal_of(theirs);
@@ -293,7 +297,8 @@ kj::Promise<Connected> greet(kj::Own<rpc::Connection> connection, std::string ta
     auto disconnected = connection->on_disconnect();
     return Connected{answer.getSlave(), theirs.getName().cStr(), kj::mv(connection),
                      kj::mv(disconnected), cpu_flags_of(theirs)};
-  });
+  };
+  return kj::Promise<Answer>(request.send()).exclusiveJoin(kj::mv(silence)).then(kj::mv(take));
 }
 
 }  // namespace knee::driver

@@ -65,7 +65,7 @@ std::string find_knee_slave();
 std::vector<std::string> cpu_flags_of(proto::Hello::Reader hello);
 
 /// Says hello on a fresh connection as a driver.
-kj::Promise<Connected> greet(kj::Own<rpc::Connection> connection, std::string target);
+kj::Promise<Connected> greet(kj::Own<rpc::Connection> connection, kj::Timer& timer);
 void fill_driver_hello(proto::Hello::Builder hello);
 
 }  // namespace knee::driver

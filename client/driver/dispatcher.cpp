@@ -11,6 +11,7 @@
 #include "client/driver/failure.h"
 #include "client/driver/session_id.h"
 #include "client/driver/task_access.h"
+#include "client/driver/counted.h"
 #include "common/rpc/rpc_loop.h"
 
 namespace knee::driver {
@@ -18,10 +19,6 @@ namespace {
 
 using detail::Access;
 using Clock = std::chrono::steady_clock;
-
-constexpr auto kLookForTrouble = 3 * kj::SECONDS;
-/// Looks without a repetition of what was said.
-constexpr unsigned kQuietLooks = 9;
 
 }  // namespace
 
@@ -197,7 +194,11 @@ void Dispatcher::link_up(SlaveLink& link, std::uint32_t slots) {
 
 void Dispatcher::link_down(SlaveLink& link, const std::string& why) {
   std::vector<EndedTask> gone;
+  const auto sent = scheduler_.totals().sent;
   scheduler_.lose_slave(link.id(), Clock::now(), gone);
+  if (const auto held = sent - scheduler_.totals().sent; held > gone.size())
+    console_.say("slave " + link.name() + " is lost: " + why + "; " +
+                 counted(held - gone.size(), "task waits", "tasks wait") + " for another start");
   fractions_.clear();  // those of others will say it again
   ended(gone, link.name(), why);
   if (const auto problem = hopeless(); !problem.empty()) give_up(problem);
@@ -212,33 +213,6 @@ void Dispatcher::give_up(const std::string& why) {
     scheduler_.cancel(id);
     fail(id, unshippable_error(*tasks_[i], why));
   }
-}
-
-kj::Promise<void> Dispatcher::watch_for_trouble() {
-  return io_.provider->getTimer().afterDelay(kLookForTrouble).then([this] {
-    warn_without_slaves();
-    warn_of_unschedulable();
-    warn_of_absent();
-    return watch_for_trouble();
-  });
-}
-
-void Dispatcher::warn_without_slaves() {
-  const auto totals = scheduler_.totals();
-  if (totals.queued + totals.sent == 0 || slots() != 0) return;
-  if (quiet_looks_ != 0) {
-    --quiet_looks_;
-    return;
-  }
-  const auto waiting = totals.queued + totals.sent;
-  std::string text = "no slave yet, " + std::to_string(waiting) +
-                     (waiting == 1 ? " task waits" : " tasks wait") + "; still trying";
-  for (const auto& link : links_)
-    if (link)
-      text += "\n  " +
-              (link->last_error().empty() ? link->name() + ": connecting" : link->last_error());
-  console_.say(text);
-  quiet_looks_ = kQuietLooks;
 }
 
 void Dispatcher::fill_session(proto::SessionRequest::Builder request) {
@@ -314,38 +288,6 @@ void Dispatcher::turn() {
   const auto totals = scheduler_.totals();
   driver_.set_wants_tasks(totals.queued < totals.slots + totals.sent / 4);
   set_alarm();
-}
-
-void Dispatcher::warn_of_unschedulable() {
-  const auto stuck = scheduler_.unschedulable();
-  if (stuck.tasks == 0 || slots() == 0) {
-    said_unschedulable_ = false;
-  } else if (!std::exchange(said_unschedulable_, true)) {
-    console_.say(std::to_string(stuck.tasks) + " tasks want " + std::to_string(stuck.cores) +
-                 " cores or more, and no slave that is here has so many slots; they wait");
-  }
-}
-
-void Dispatcher::warn_of_absent() {
-  const auto absent = scheduler_.waiting_for_absent();
-  if (absent.empty() || slots() == 0) {
-    quiet_of_absent_ = 0;
-    return;
-  }
-  if (quiet_of_absent_ != 0) {
-    --quiet_of_absent_;
-    return;
-  }
-  quiet_of_absent_ = kQuietLooks;
-  for (const auto& [slave, tasks] : absent) {
-    std::string text = std::to_string(tasks) + (tasks == 1 ? " task waits" : " tasks wait");
-    text += " for slave '" + name_of(slave) + "'";
-    text += ", which is not here; here are:";
-    for (const auto& name : slave_names()) text += " " + name;
-    if (const auto* link = link_of(slave); link != nullptr && !link->last_error().empty())
-      text += "\n  " + link->last_error();
-    console_.say(text);
-  }
 }
 
 void Dispatcher::send_to(SlaveId slave) {

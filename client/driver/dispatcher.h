@@ -91,6 +91,7 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   kj::Promise<void> watch_for_trouble();
   void warn_without_slaves();
   void warn_of_absent();
+  void warn_of_outlasting();
 
   void settle(SlaveLink& link, detail::TaskState& task, proto::Outcome::Reader outcome,
               AttemptEnd end);
@@ -133,6 +134,7 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   unsigned quiet_looks_ = 0;
   unsigned quiet_of_absent_ = 0;
   bool said_unschedulable_ = false;
+  bool said_outlasting_ = false;
   bool waits_for_name_ = false;  ///< perhaps there is a task for a slave that is not there
   std::optional<Time> alarm_at_;
   kj::Promise<void> turn_promise_ = nullptr;

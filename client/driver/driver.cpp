@@ -7,7 +7,6 @@
 #include "client/driver/bag_state.h"
 #include "client/driver/dispatcher.h"
 #include "client/driver/failure.h"
-#include "client/driver/progress.h"
 #include "client/driver/task_access.h"
 
 namespace knee::driver {
@@ -186,14 +185,17 @@ void Driver::wait(detail::BagState& bag) {
   if (callbacks_.is_here() && bag.outstanding.load() != 0)
     throw Error(Error::Kind::usage,
                 "bag.wait() was called from a callback: it would wait for that callback itself");
-  Progress progress(options_.progress, bag, console_);
-  while (!bag.wait_for(progress.interval())) {
-    Standing standing;
-    ask([&](Dispatcher& dispatcher) { standing = dispatcher.standing(); });
-    progress.show(std::move(standing), std::chrono::steady_clock::now());
-  }
+  Progress progress = progress_of(bag);
+  while (!bag.wait_for(progress.interval()))
+    progress.show(standing(), std::chrono::steady_clock::now());
   progress.finish();
   bag.rethrow();
+}
+
+Standing Driver::standing() {
+  Standing standing;
+  ask([&](Dispatcher& dispatcher) { standing = dispatcher.standing(); });
+  return standing;
 }
 
 void Driver::set_callback_blocked(bool blocked) {

@@ -16,6 +16,7 @@
 
 #include "client/driver/callback_thread.h"
 #include "client/driver/console.h"
+#include "client/driver/progress.h"
 #include "common/rpc/rpc_loop.h"
 
 namespace knee::driver {
@@ -53,6 +54,11 @@ class Driver {
   /// Waits until the bag is idle, with progress on a terminal. Throws Error::usage in its own
   /// callback.
   void wait(detail::BagState& bag);
+  /// How far everything is.
+  Standing standing();
+  Progress progress_of(const detail::BagState& bag) {
+    return Progress(options_.progress, bag, console_);
+  }
 
   /// Whether the caller is in a callback.
   bool in_callback() const { return callbacks_.is_here(); }

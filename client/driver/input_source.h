@@ -24,10 +24,10 @@ struct InputChunk {
 class InputSource : public std::enable_shared_from_this<InputSource> {
  public:
   /// What may wait here before `write` blocks.
-  static constexpr std::size_t kMostWaiting = 1024 * 1024;
+  static constexpr std::size_t kMostWaiting = std::size_t{1024} * 1024;
   /// One chunk is on its way at a time, so over a round trip of 10 ms this gives 50 MB/s. What is
   /// written little by little does not wait for more.
-  static constexpr std::size_t kChunk = 512 * 1024;
+  static constexpr std::size_t kChunk = std::size_t{512} * 1024;
 
   // Any thread:
 

@@ -107,27 +107,22 @@ void MeetingPlace::serve(kj::Own<kj::AsyncIoStream> stream, const std::string& w
     if (visit.refused) return kj::NEVER_DONE;
     return kj::READY_NOW;
   });
-  connections_.add(rpc::Connection::open(kj::mv(stream), rpc::Connection::Side::accepted,
-                                         kj::heap<DriverDoor>(std::move(join), greeted),
-                                         io_.provider->getTimer())
-                       .then([&visit = *visit, greeted](kj::Own<rpc::Connection> connection) {
-                         auto& open = *connection;
-                         auto fork = connection->on_disconnect().fork();
-                         auto branch = fork.addBranch();
-                         visit.ended = kj::mv(fork);
-                         return branch
-                             .then([&open, greeted] {
-                               if (!*greeted) open.refuse_gibberish();
-                             })
-                             .attach(kj::mv(connection));
-                       })
-                       .exclusiveJoin(kj::mv(over))
-                       .attach(kj::mv(visit))
-                       .catch_([this, where](kj::Exception&& error) {
-                         // A slave that ends is spoken of by its link.
-                         if (error.getType() == kj::Exception::Type::DISCONNECTED) return;
-                         say_("dropped a connection to " + where + ": " + rpc::text_of(error));
-                       }));
+  connections_.add(
+      rpc::Connection::open(kj::mv(stream), rpc::Connection::Side::accepted,
+                            kj::heap<DriverDoor>(std::move(join), greeted),
+                            io_.provider->getTimer())
+          .then([this, &visit = *visit, greeted](kj::Own<rpc::Connection> connection) {
+            auto& open = *connection;
+            visit.ended = open.on_disconnect().fork();
+            return open.until_end(greeted, io_.provider->getTimer()).attach(kj::mv(connection));
+          })
+          .exclusiveJoin(kj::mv(over))
+          .attach(kj::mv(visit))
+          .catch_([this, where](kj::Exception&& error) {
+            // A slave that ends is spoken of by its link.
+            if (error.getType() == kj::Exception::Type::DISCONNECTED) return;
+            say_("dropped a connection to " + where + ": " + rpc::text_of(error));
+          }));
 }
 
 void MeetingPlace::taskFailed(kj::Exception&& error) {

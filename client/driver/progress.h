@@ -25,13 +25,15 @@ struct Standing {
 /// "pi: 10 done, 3 failed, 4 running (at 42 %), 986 waiting, 2 slaves, 12.5 tasks/s, 90 s left".
 std::string progress_line(const std::string& bag, const Standing& standing);
 
-/// The progress line of one wait: drawn over itself on a terminal, silent elsewhere unless asked
-/// for. Belongs to the waiting thread.
+/// The progress line of one wait or loop: drawn over itself on a terminal, silent elsewhere unless
+/// asked for. Belongs to the waiting thread.
 class Progress {
  public:
   /// `wanted`: ClusterOptions::progress.
   Progress(std::optional<bool> wanted, const detail::BagState& bag, Console& console);
 
+  /// Whether anything is ever shown.
+  bool is_wanted() const { return wanted_; }
   /// How often `show` should be called.
   std::chrono::milliseconds interval() const;
 

@@ -525,6 +525,25 @@ Unschedulable Scheduler::unschedulable() const {
   return result;
 }
 
+std::uint64_t Scheduler::outlasting(Time now) const {
+  const auto would_do = [&](const Slave& slave, const TaskRecord& task) {
+    return slave.slots >= task.cores && !outlasts(slave, task, now);
+  };
+  std::uint64_t tasks = 0;
+  for (const Line& line : lines_) {
+    if (line.tasks.empty()) continue;
+    const TaskRecord& first = tasks_[line.tasks.head];
+    bool wide_enough = false;
+    bool none = true;
+    for (const Slave& slave : slaves_) {
+      wide_enough = wide_enough || slave.slots >= first.cores;
+      none = none && !would_do(slave, first);
+    }
+    if (wide_enough && none) tasks += line.count;
+  }
+  return tasks;
+}
+
 std::size_t Scheduler::bytes_used() const {
   return tasks_.bytes_used() + kinds_.capacity() * sizeof(Kind) +
          slaves_.capacity() * sizeof(Slave);

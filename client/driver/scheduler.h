@@ -107,6 +107,9 @@ class Scheduler {
   /// nullopt while nothing is known of a kind, or nobody is there. Costs a look at every slave.
   std::optional<Duration> remaining_time() const;
   Unschedulable unschedulable() const;
+  /// Tasks that wait although slaves are here, because each of those must end before they would.
+  /// Judged by the first task of each line.
+  std::uint64_t outlasting(Time now) const;
   std::size_t bytes_used() const;
 
  private:

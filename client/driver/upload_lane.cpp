@@ -6,7 +6,7 @@ namespace knee::driver {
 namespace {
 
 /// About what one upload has on its way (rpc::send_bytes).
-constexpr std::uint64_t kTogether = 4 * 1024 * 1024;
+constexpr std::uint64_t kTogether = std::uint64_t{4} * 1024 * 1024;
 
 }  // namespace
 

@@ -30,7 +30,7 @@ namespace {
 constexpr std::uint64_t kNoSystemCall = 300;  // ns
 /// Of a function that the driver could not find (worker.capnp).
 constexpr std::uint32_t kNoFile = UINT32_MAX;
-constexpr std::size_t kMostWhat = 32 * 1024;
+constexpr std::size_t kMostWhat = std::size_t{32} * 1024;
 
 std::uint64_t monotonic_now() {
   timespec now{};

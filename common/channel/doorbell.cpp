@@ -22,7 +22,7 @@ constexpr std::size_t kMaxLoans = 8;
 /// Taken in one go: who rings without end must not keep a slave from everything else.
 constexpr int kMostMessages = 4096;
 
-constexpr std::size_t kMaxSetup = 128 * 1024;
+constexpr std::size_t kMaxSetup = std::size_t{128} * 1024;
 
 ssize_t send_with_fd(int socket, std::span<const std::byte> bytes, int fd, int flags) {
   iovec piece{const_cast<std::byte*>(bytes.data()), bytes.size()};

@@ -13,14 +13,15 @@ namespace knee::channel {
 inline constexpr std::uint32_t kMagic = 0x454e4b4b;  // "KKNE"
 inline constexpr std::uint32_t kLayoutVersion = 1;
 inline constexpr std::size_t kControlSize = 4096;
-inline constexpr std::size_t kRingSize = 256 * 1024;  ///< of each ring, bytes, a power of two
+inline constexpr std::size_t kRingSize =
+    std::size_t{256} * 1024;  ///< of each ring, bytes, a power of two
 inline constexpr std::size_t kChannelSize = kControlSize + 2 * kRingSize;
 
 /// Largest record. A quarter of a ring, so that a writer never waits for an almost empty ring.
 inline constexpr std::size_t kMaxRecord = kRingSize / 4;
 
 /// Largest value that travels inside a record; larger ones are passed as memfds.
-inline constexpr std::size_t kMaxInline = kMaxRecord - 8 * 1024;
+inline constexpr std::size_t kMaxInline = kMaxRecord - std::size_t{8} * 1024;
 
 /// `claimed` and `limit` in one word, so that taking a task and taking tasks back exclude each
 /// other. Both count records of the task ring and wrap; a record is claimable while they differ.

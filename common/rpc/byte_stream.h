@@ -18,7 +18,7 @@
 namespace knee::rpc {
 
 /// What travels in one message.
-inline constexpr std::size_t kChunk = 512 * 1024;
+inline constexpr std::size_t kChunk = std::size_t{512} * 1024;
 
 /// Called for each write that the sink has answered: a sign of life long before the last of them.
 using Heard = std::function<void()>;

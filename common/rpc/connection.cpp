@@ -21,7 +21,6 @@ namespace knee::rpc {
 namespace {
 
 constexpr std::array<kj::byte, 8> kPreface = {'K', 'N', 'E', 'E', 0, 0, 0, 1};
-constexpr auto kPrefaceDeadline = 10 * kj::SECONDS;
 /// Of one message: batches and chunks are about 1 MiB, so this is slack, not a plan.
 constexpr std::uint64_t kMessageWords = 4 * 1024 * 1024;
 
@@ -49,7 +48,7 @@ kj::Promise<kj::Own<Connection>> Connection::open(kj::Own<kj::AsyncIoStream> str
   auto answer = kj::heapArray<kj::byte>(kPreface.size());
   auto& io = *stream;
   auto* buffer = answer.begin();
-  auto silence = timer.afterDelay(kPrefaceDeadline).then([]() -> size_t {
+  auto silence = timer.afterDelay(kGreetingDeadline).then([]() -> size_t {
     KJ_FAIL_REQUIRE("the other side said nothing for 10 s");
   });
   // In evalNow: a write to a connection that is closed already throws at once.
@@ -81,6 +80,17 @@ proto::Door::Client Connection::door() {
   peer.setSide(side_ == Side::dialed ? capnp::rpc::twoparty::Side::SERVER
                                      : capnp::rpc::twoparty::Side::CLIENT);
   return rpc_.bootstrap(peer).castAs<proto::Door>();
+}
+
+kj::Promise<void> Connection::until_end(std::shared_ptr<const bool> greeted, kj::Timer& timer) {
+  auto ended = on_disconnect().then([this, greeted] {
+    if (!*greeted) refuse_gibberish();
+  });
+  return ended.exclusiveJoin(
+      timer.afterDelay(kGreetingDeadline).then([greeted]() -> kj::Promise<void> {
+        KJ_REQUIRE(*greeted, "the other side said no hello for 10 s");
+        return kj::NEVER_DONE;
+      }));
 }
 
 void Connection::refuse_gibberish() {

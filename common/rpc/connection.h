@@ -2,6 +2,7 @@
 #include <capnp/rpc-twoparty.h>
 #include <kj/async-io.h>
 
+#include <memory>
 #include <string>
 
 #include "proto/slave.capnp.h"
@@ -28,19 +29,25 @@ class Connection {
   /// Resolves when the connection has ended, however.
   kj::Promise<void> on_disconnect() { return network_.onDisconnect(); }
 
-  /// Throws, in words, if the other side has said anything after its preface. For one that has
-  /// ended without a hello: who only comes and goes says nothing more.
-  void refuse_gibberish();
+  /// Of a side that is to greet: resolves when the connection has ended. Rejects, in words, if
+  /// after 10 s `greeted` does not say that it has, or if it ended before, having said something
+  /// else: who only comes and goes says nothing more.
+  kj::Promise<void> until_end(std::shared_ptr<const bool> greeted, kj::Timer& timer);
 
   /// Whether messages wait here for the socket to take them.
   bool has_unsent();
 
  private:
+  void refuse_gibberish();
+
   kj::Own<kj::AsyncIoStream> stream_;
   Side side_;
   capnp::TwoPartyVatNetwork network_;
   capnp::RpcSystem<capnp::rpc::twoparty::VatId> rpc_;
 };
+
+/// The first words of either side, preface or hello, come within this time.
+inline constexpr auto kGreetingDeadline = 10 * kj::SECONDS;
 
 /// Fills in what every Hello of this build says.
 void describe_build(proto::Hello::Builder hello);

@@ -13,11 +13,11 @@
 namespace knee::rpc {
 namespace {
 
-constexpr size_t kAhead = 16 * 1024;
+constexpr size_t kAhead = std::size_t{16} * 1024;
 /// Larger writes are sent from where they lie.
-constexpr size_t kSmall = 16 * 1024;
+constexpr size_t kSmall = std::size_t{16} * 1024;
 /// Small writes that wait for a socket with room.
-constexpr size_t kMostWaiting = 64 * 1024;
+constexpr size_t kMostWaiting = std::size_t{64} * 1024;
 constexpr size_t kMostPieces = 64;
 
 bool would_block(int error) {

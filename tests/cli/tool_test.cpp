@@ -1,18 +1,14 @@
-#include <fcntl.h>
 #include <knee/knee.h>
-#include <pty.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 #include <catch2/catch.hpp>
 
 #include <boost/json.hpp>
 #include <filesystem>
 #include <fstream>
 
-#include "common/base/unique_fd.h"
 #include "tests/system/harness/marks.h"
+#include "tests/system/harness/screen.h"
 #include "tests/system/harness/slave_process.h"
 
 using namespace knee::test;
@@ -39,34 +35,27 @@ struct Script : ChildProcess {
             {{"sh", "-c", text}, {{"KNEE_SLAVES", slave.address()}, {"knee", KNEE_TOOL}}}) {}
 };
 
-/// A terminal that a script may write to by its name, and what was written there.
-class Screen {
- public:
-  Screen() {
-    int us = -1;
-    int them = -1;
-    REQUIRE(::openpty(&us, &them, nullptr, nullptr, nullptr) == 0);
-    us_.reset(us);
-    them_.reset(them);
-    const winsize size{.ws_row = 24, .ws_col = 200, .ws_xpixel = 0, .ws_ypixel = 0};
-    REQUIRE(::ioctl(them, TIOCSWINSZ, &size) == 0);
-    REQUIRE(::fcntl(us, F_SETFL, O_NONBLOCK) == 0);
-  }
-  std::string name() const { return ::ttyname(them_.get()); }
-  bool wait_for(const std::string& text) {
-    return wait_until([&] {
-      char some[4096];
-      for (ssize_t count = 0; (count = ::read(us_.get(), some, sizeof some)) > 0;)
-        seen_.append(some, static_cast<std::size_t>(count));
-      return seen_.find(text) != std::string::npos;
-    });
-  }
+REQUIRE(::ioctl(them, TIOCSWINSZ, &size) == 0);
+REQUIRE(::fcntl(us, F_SETFL, O_NONBLOCK) == 0);
+}
+std::string name() const {
+  return ::ttyname(them_.get());
+}
+bool wait_for(const std::string& text) {
+  return wait_until([&] {
+    char some[4096];
+    for (ssize_t count = 0; (count = ::read(us_.get(), some, sizeof some)) > 0;)
+      seen_.append(some, static_cast<std::size_t>(count));
+    return seen_.find(text) != std::string::npos;
+  });
+}
 
- private:
-  knee::UniqueFd us_;
-  knee::UniqueFd them_;  ///< or it would end with the script's
-  std::string seen_;
-};
+private:
+knee::UniqueFd us_;
+knee::UniqueFd them_;  ///< or it would end with the script's
+std::string seen_;
+}
+;
 
 }  // namespace
 

@@ -77,6 +77,17 @@ TEST_CASE("a driver without slaves says so, with the last error of each address"
   CHECK(driver.is_alive());
 }
 
+TEST_CASE("a driver says which slave it has lost, why, and how many tasks wait for another start") {
+  SlaveProcess slave;
+  const TemporaryFolder folder;
+  DriverProcess driver(
+      {.part = "hang", .arguments = {folder / "started", "2"}, .slaves = {slave.address()}});
+  wait_for_marks(folder / "started", 2);
+  slave.kill();
+  driver.wait_for_err("slave gandalf is lost: ");
+  driver.wait_for_err("; 2 tasks wait for another start");
+}
+
 TEST_CASE("two drivers share a slave's slots fairly, and neither waits for the other's end") {
   SlaveProcess slave;
   const LeakCheck leaks({&slave});

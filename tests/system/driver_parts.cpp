@@ -46,6 +46,19 @@ void hang_all(Cluster& cluster, const Arguments& arguments) {
   bag.wait();
 }
 
+int hold_number(const std::vector<std::string>& marks) {
+  return hold(1, marks.at(0), marks.at(1));
+}
+
+/// `map STARTED GO`: two tasks by a lazy map.
+void map(Cluster& cluster, const Arguments& arguments) {
+  auto bag = cluster.bag({.name = "mapped"});
+  int sum = 0;
+  for (const auto& [index, value] : bag.map<hold_number>(std::vector<Arguments>(2, arguments)))
+    sum += value;
+  std::cout << sum << '\n';
+}
+
 /// `hold STARTED GO`
 void hold_one(Cluster& cluster, const Arguments& arguments) {
   cluster.call<hold>(1, arguments.at(0), arguments.at(1)).get();
@@ -89,8 +102,13 @@ void black_hole(Cluster& cluster, const Arguments& arguments) {
 
 const std::map<std::string, std::function<void(Cluster&, const Arguments&)>>& parts() {
   static const std::map<std::string, std::function<void(Cluster&, const Arguments&)>> all{
-      {"black_hole", black_hole}, {"call_one", call_one}, {"hang", hang_all},
-      {"hold", hold_one},         {"print", print},       {"rest_and_mark", rest_and_mark_all},
+      {"black_hole", black_hole},
+      {"call_one", call_one},
+      {"hang", hang_all},
+      {"hold", hold_one},
+      {"map", map},
+      {"print", print},
+      {"rest_and_mark", rest_and_mark_all},
       {"share", share},
   };
   return all;

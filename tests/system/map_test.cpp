@@ -12,8 +12,10 @@
 #include <utility>
 #include <vector>
 
+#include "tests/system/harness/driver_process.h"
 #include "tests/system/harness/leak_check.h"
 #include "tests/system/harness/marks.h"
+#include "tests/system/harness/screen.h"
 #include "tests/system/tasks.h"
 
 using namespace knee::test;
@@ -367,4 +369,20 @@ TEST_CASE("a callback may use map while so many results wait that no more are fe
     });
   REQUIRE(wait_until([&] { return bag.counts().outstanding == 0; }));
   CHECK(sum == 299 * 300);
+}
+
+TEST_CASE("a loop over a map shows progress on a terminal, and wipes it at its end") {
+  SlaveProcess slave;
+  const TemporaryFolder folder;
+  Screen screen;
+  DriverProcess driver({.part = "map",
+                        .arguments = {folder / "started", folder / "go"},
+                        .slaves = {slave.address()},
+                        .terminal = screen.name()});
+  wait_for_marks(folder / "started", 2);
+  CHECK(screen.wait_for("mapped: 0 done, 2 running, 0 waiting, 1 slave"));
+  leave_mark(folder / "go", "");
+  CHECK(screen.wait_for("\r\033[K"));
+  CHECK(driver.wait() == 0);
+  CHECK(driver.out() == "2\n");
 }

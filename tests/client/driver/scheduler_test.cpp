@@ -629,6 +629,24 @@ TEST_CASE("a slave that will end gets no task that is expected to outlast it") {
   CHECK(bed.turn() == 0);
 }
 
+TEST_CASE("tasks that would outlast every slave here are counted, until one comes that stays") {
+  Bed bed;
+  bed.teach(0, 10s);
+  bed.teach(1, 100ms);
+  bed.submit(3);
+  CHECK(bed.scheduler.outlasting(bed.now) == 0);  // nobody is here: that is another matter
+  bed.slave(2, 5s);
+  bed.turn();
+  CHECK(bed.scheduler.outlasting(bed.now) == 3);
+  const SlaveId staying = bed.slave(1);
+  CHECK(bed.scheduler.outlasting(bed.now) == 0);
+  bed.scheduler.remove_slave(staying, bed.now, bed.ended);
+  TaskFacts wide;
+  wide.cores = 8;
+  bed.submit(2, wide);  // of those it is said that no slave is wide enough
+  CHECK(bed.scheduler.outlasting(bed.now) == 3);
+}
+
 TEST_CASE("a slave that ends takes no more than it can run before") {
   Bed bed;
   bed.teach(0, 1s);

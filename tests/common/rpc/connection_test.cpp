@@ -126,6 +126,26 @@ TEST_CASE("who says nothing for ten seconds is given up, in words") {
   CHECK_THAT(reason(kj::mv(opening), loop.wait), Catch::Contains("said nothing for 10 s"));
 }
 
+TEST_CASE("who says the preface and no hello for ten seconds is given up, in words") {
+  Loop loop;
+  auto opening = loop.open(0, Side::accepted, "x");
+  loop.say(kPreface.data(), kPreface.size());
+  auto connection = opening.wait(loop.wait);
+  const auto greeted = std::make_shared<bool>(GENERATE(false, true));
+  auto over = connection->until_end(greeted, loop.timer);
+  loop.timer.advanceTo(kj::origin<kj::TimePoint>() + 9'900 * kj::MILLISECONDS);
+  CHECK_FALSE(over.poll(loop.wait));
+  loop.timer.advanceTo(kj::origin<kj::TimePoint>() + 10'100 * kj::MILLISECONDS);
+  if (*greeted) {
+    CHECK_FALSE(over.poll(loop.wait));
+    loop.pipe.ends[1] = nullptr;
+    over.wait(loop.wait);
+  } else {
+    CHECK_THAT(reason(over.then([] { return 0; }), loop.wait),
+               Catch::Contains("said no hello for 10 s"));
+  }
+}
+
 TEST_CASE("an opening connection that is dropped leaves the other side with an end") {
   Loop loop;
   { auto opening = loop.open(0, Side::accepted, "x"); }

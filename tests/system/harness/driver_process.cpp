@@ -6,7 +6,10 @@ namespace knee::test {
 
 ChildProcess::Plan DriverProcess::plan_for(const Setup& setup) {
   Plan plan;
-  plan.arguments = {own_path(), "--driver", setup.part};
+  if (!setup.terminal.empty())
+    plan.arguments = {"sh", "-c", R"(exec 2> "$0" "$@")", setup.terminal};
+  for (const auto& word : {own_path(), std::string("--driver"), setup.part})
+    plan.arguments.push_back(word);
   for (const auto& argument : setup.arguments) plan.arguments.push_back(argument);
   plan.environment = setup.environment;
   std::string slaves;

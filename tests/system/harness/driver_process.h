@@ -19,6 +19,7 @@ class DriverProcess : public ChildProcess {
     std::vector<std::string> slaves{};  ///< addresses
     std::string user{};                 ///< $USER: whose share of the slots it uses
     std::map<std::string, std::string> environment{};
+    std::string terminal{};  ///< where its stderr goes; empty: into a file, as its stdout
   };
   explicit DriverProcess(const Setup& setup) : ChildProcess(plan_for(setup)) {}
 

@@ -87,8 +87,8 @@ TEST_CASE("a task that ends by an illegal instruction names the processor flags 
   // A slave that sees a lesser processor.
   const TemporaryFolder folder;
   std::ofstream(folder / "cpuinfo") << "processor\t: 0\nflags\t\t: fpu sse\n";
-  const std::vector<std::string> around{
-      "bwrap", "--dev-bind", "/", "/", "--bind", folder / "cpuinfo", "/proc/cpuinfo"};
+  const std::vector<std::string> around{"bwrap",  "--die-with-parent", "--dev-bind",   "/", "/",
+                                        "--bind", folder / "cpuinfo",  "/proc/cpuinfo"};
   if (!is_installed("bwrap") || !succeeds(BareRoot::with(around, {"true"})))
     return skip("may not lay a file over /proc/cpuinfo here");
   SlaveProcess slave({.name = "old", .around = around});

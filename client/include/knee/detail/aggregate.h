@@ -17,7 +17,7 @@ enum class AggregateFlaw { kNone, kBaseClass, kArrayField, kBitField, kTooManyFi
 inline constexpr std::size_t kMostFields = 100;
 /// Boost.PFR counts fields by trying 8 initialisers per byte: beyond this size that costs the
 /// compiler seconds and gigabytes.
-inline constexpr std::size_t kLargestAggregate = 64 * 1024;
+inline constexpr std::size_t kLargestAggregate = std::size_t{64} * 1024;
 
 #ifdef __clang__
 #pragma clang diagnostic push

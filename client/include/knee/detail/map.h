@@ -1,4 +1,5 @@
 #pragma once
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
@@ -25,6 +26,24 @@ namespace knee::detail {
 KNEE_EXPORT bool wants_tasks(const CallSite& site);
 KNEE_EXPORT CallSite site_of(const Bag& bag);
 
+/// The progress line of a loop over a map. Destruction wipes it. Belongs to the loop's thread.
+class KNEE_EXPORT MapProgress {
+ public:
+  explicit MapProgress(const CallSite& site);
+  MapProgress(MapProgress&&) noexcept;
+  MapProgress& operator=(MapProgress&&) noexcept;
+  ~MapProgress();
+
+  /// Draws it if that is due.
+  void look();
+  /// When it is due next.
+  std::chrono::steady_clock::time_point due() const;
+
+ private:
+  struct Line;
+  std::unique_ptr<Line> line_;  ///< none: nobody wants to see it
+};
+
 /// Elements whose tasks have ended and that were not yet yielded.
 class Arrivals {
  public:
@@ -44,7 +63,7 @@ class Arrivals {
     return take();
   }
   /// Waits for one. Results go on being fetched, also if it is the callback thread that waits.
-  KNEE_EXPORT Arrival pop(const CallSite& site);
+  KNEE_EXPORT Arrival pop(const CallSite& site, MapProgress& progress);
 
  private:
   std::optional<Arrival> take() {
@@ -116,7 +135,8 @@ class Map {
   using Result = std::remove_cvref_t<ResultOf<Function>>;
 
  public:
-  Map(const Bag& bag, Range&& range) : site_(site_of(bag)), range_(std::forward<Range>(range)) {}
+  Map(const Bag& bag, Range&& range)
+      : site_(site_of(bag)), range_(std::forward<Range>(range)), progress_(site_) {}
 
   class Iterator {
    public:
@@ -144,7 +164,9 @@ class Map {
 
  private:
   static constexpr std::size_t kFirstWindow = 64;
-  static constexpr std::size_t kLargestWindow = 64 * 1024;
+  static constexpr std::size_t kLargestWindow = std::size_t{64} * 1024;
+  /// Elements without a wait after which the progress line is looked at.
+  static constexpr std::size_t kLookEvery = 256;
 
   void advance() {
     current_.reset();
@@ -157,7 +179,9 @@ class Map {
         window_ *= 2;
         fill();
       }
-      arrival = arrivals_->pop(site_);
+      arrival = arrivals_->pop(site_, progress_);
+    } else if (arrival->index % kLookEvery == 0) {
+      progress_.look();
     }
     const TaskRef task = outstanding_.take(arrival->place);
     if (task->error()) std::rethrow_exception(task->error());
@@ -185,6 +209,7 @@ class Map {
   std::shared_ptr<Arrivals> arrivals_ = std::make_shared<Arrivals>();
   std::optional<Mapped<Result>> current_;
   Outstanding outstanding_;
+  MapProgress progress_;
   std::size_t index_ = 0;
   std::size_t window_ = kFirstWindow;
 };

@@ -1,0 +1,88 @@
+// Dispatcher: what keeps tasks waiting, said to the user.
+
+#include <chrono>
+#include <string>
+
+#include "client/driver/dispatcher.h"
+#include "client/driver/counted.h"
+
+namespace knee::driver {
+namespace {
+
+constexpr auto kLookForTrouble = 3 * kj::SECONDS;
+/// Looks without a repetition of what was said.
+constexpr unsigned kQuietLooks = 9;
+
+}  // namespace
+
+kj::Promise<void> Dispatcher::watch_for_trouble() {
+  return io_.provider->getTimer().afterDelay(kLookForTrouble).then([this] {
+    warn_without_slaves();
+    warn_of_unschedulable();
+    warn_of_absent();
+    warn_of_outlasting();
+    return watch_for_trouble();
+  });
+}
+
+void Dispatcher::warn_without_slaves() {
+  const auto totals = scheduler_.totals();
+  if (totals.queued + totals.sent == 0 || slots() != 0) return;
+  if (quiet_looks_ != 0) {
+    --quiet_looks_;
+    return;
+  }
+  const auto waiting = totals.queued + totals.sent;
+  std::string text =
+      "no slave yet, " + counted(waiting, "task waits", "tasks wait") + "; still trying";
+  for (const auto& link : links_)
+    if (link)
+      text += "\n  " +
+              (link->last_error().empty() ? link->name() + ": connecting" : link->last_error());
+  console_.say(text);
+  quiet_looks_ = kQuietLooks;
+}
+
+void Dispatcher::warn_of_unschedulable() {
+  const auto stuck = scheduler_.unschedulable();
+  if (stuck.tasks == 0 || slots() == 0) {
+    said_unschedulable_ = false;
+  } else if (!std::exchange(said_unschedulable_, true)) {
+    console_.say(std::to_string(stuck.tasks) + " tasks want " + std::to_string(stuck.cores) +
+                 " cores or more, and no slave that is here has so many slots; they wait");
+  }
+}
+
+void Dispatcher::warn_of_absent() {
+  const auto absent = scheduler_.waiting_for_absent();
+  if (absent.empty() || slots() == 0) {
+    quiet_of_absent_ = 0;
+    return;
+  }
+  if (quiet_of_absent_ != 0) {
+    --quiet_of_absent_;
+    return;
+  }
+  quiet_of_absent_ = kQuietLooks;
+  for (const auto& [slave, tasks] : absent) {
+    std::string text = counted(tasks, "task waits", "tasks wait") + " for slave '" +
+                       name_of(slave) + "', which is not here; here are:";
+    for (const auto& name : slave_names()) text += " " + name;
+    if (const auto* link = link_of(slave); link != nullptr && !link->last_error().empty())
+      text += "\n  " + link->last_error();
+    console_.say(text);
+  }
+}
+
+void Dispatcher::warn_of_outlasting() {
+  const auto tasks = scheduler_.outlasting(std::chrono::steady_clock::now());
+  if (tasks == 0) {
+    said_outlasting_ = false;
+  } else if (!std::exchange(said_outlasting_, true)) {
+    console_.say(counted(tasks, "task waits", "tasks wait") +
+                 " for another slave: all that are here say that they end sooner than such a task "
+                 "would");
+  }
+}
+
+}  // namespace knee::driver

@@ -1,0 +1,36 @@
+#include "screen.h"
+
+#include <fcntl.h>
+#include <pty.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "common/base/check.h"
+#include "tests/system/harness/wait_until.h"
+
+namespace knee::test {
+
+Screen::Screen() {
+  int us = -1;
+  int them = -1;
+  const winsize size{.ws_row = 24, .ws_col = 200, .ws_xpixel = 0, .ws_ypixel = 0};
+  check(::openpty(&us, &them, nullptr, nullptr, &size), "cannot open a terminal");
+  us_.reset(us);
+  them_.reset(them);
+  check(::fcntl(us, F_SETFL, O_NONBLOCK), "cannot make a terminal non-blocking");
+}
+
+std::string Screen::name() const {
+  return ::ttyname(them_.get());
+}
+
+bool Screen::wait_for(const std::string& text) {
+  return wait_until([&] {
+    char some[4096];
+    for (ssize_t count = 0; (count = ::read(us_.get(), some, sizeof some)) > 0;)
+      seen_.append(some, static_cast<std::size_t>(count));
+    return seen_.find(text) != std::string::npos;
+  });
+}
+
+}  // namespace knee::test
