@@ -1,5 +1,7 @@
 // Dispatcher: what keeps tasks waiting, said to the user.
 
+#include <knee/detail/large_block.h>
+
 #include <chrono>
 #include <string>
 
@@ -21,6 +23,7 @@ kj::Promise<void> Dispatcher::watch_for_trouble() {
     warn_of_unschedulable();
     warn_of_absent();
     warn_of_outlasting();
+    detail::LargeBlock::age();
     return watch_for_trouble();
   });
 }

@@ -14,6 +14,9 @@ namespace {
 
 /// The block that is kept, or null. Its capacity stands in its first bytes.
 std::atomic<std::byte*> kept{nullptr};
+/// Blocks given back so far, and how many those were when `age` looked last.
+std::atomic<std::uint64_t> given_back{0};
+std::atomic<std::uint64_t> seen{0};
 
 /// The whole pages of a range.
 std::span<std::byte> pages_of(std::byte* begin, std::size_t size) {
@@ -51,12 +54,19 @@ std::byte* LargeBlock::take(std::size_t& capacity) {
 void LargeBlock::give_back(std::byte* block, std::size_t capacity) noexcept {
   if (capacity <= kMostKept) {
     std::memcpy(block, &capacity, sizeof capacity);
-    // The first page stays: it says how large the block is.
-    const auto pages = pages_of(block + sizeof capacity, capacity - sizeof capacity);
-    ::madvise(pages.data(), pages.size(), MADV_FREE);
+    given_back.fetch_add(1, std::memory_order_relaxed);
     block = kept.exchange(block, std::memory_order_acq_rel);
   }
   std::free(block);
+}
+
+void LargeBlock::age() noexcept {
+  const auto now = given_back.load(std::memory_order_relaxed);
+  if (seen.exchange(now, std::memory_order_relaxed) == now) free_kept();
+}
+
+void LargeBlock::free_kept() noexcept {
+  std::free(kept.exchange(nullptr, std::memory_order_acq_rel));
 }
 
 void LargeBlock::prefer_large_pages(void* begin, std::size_t size) noexcept {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "client/worker/current_task.h"
+#include "client/worker/freed_memory.h"
 #include "client/worker/output.h"
 #include "client/worker/shared_values.h"
 #include "common/channel/record.h"
@@ -30,6 +31,8 @@ namespace {
 constexpr std::uint64_t kNoSystemCall = 300;  // ns
 /// Of a function that the driver could not find (worker.capnp).
 constexpr std::uint32_t kNoFile = UINT32_MAX;
+/// A task that ends sooner has not freed much.
+constexpr std::uint64_t kFreesLittle = 100'000;  // ns
 constexpr std::size_t kMostWhat = std::size_t{32} * 1024;
 
 std::uint64_t monotonic_now() {
@@ -75,6 +78,7 @@ class Server {
  public:
   explicit Server(UniqueFd socket) : channel_(std::move(socket)) {
     read_setup();
+    keep_freed_memory();
     home_.reset(::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC));
     channel_.put(records_.build<proto::FromWorker>(
         [](proto::FromWorker::Builder record) { record.setReady(); }));
@@ -167,6 +171,7 @@ class Server {
     const bool looked = run_time > kNoSystemCall;
     const bool printed = looked && output_.flush();
     current_task().end();
+    if (run_time > kFreesLittle) channel_.when_idle(give_back_freed_memory);
     if (looked && home_) (void)!::fchdir(home_.get());
 
     const auto record = records_.build<proto::FromWorker>([&](auto root) {

@@ -17,6 +17,9 @@ namespace {
 /// Between two looks at the clock, which costs as much as ten of them.
 constexpr int kLooks = 20;
 
+/// How long it sleeps before it counts as idle.
+constexpr int kIdle = 1000;  // ms
+
 /// Of this process, which its slave may have bound to some.
 unsigned usable_cores() {
   cpu_set_t set;
@@ -167,6 +170,11 @@ bool WorkerEnd::sleep_until_ready() {
   if (ready()) {
     control().worker_sleeps.store(kAwake, std::memory_order_relaxed);
     return true;
+  }
+  if (when_idle_) {
+    // Asleep all the while, as the slave sees it: its bell waits in the socket.
+    pollfd readable{doorbell_.fd(), POLLIN, 0};
+    if (::poll(&readable, 1, kIdle) == 0) std::exchange(when_idle_, nullptr)();
   }
   return doorbell_.wait() != Doorbell::Heard::closed;
 }

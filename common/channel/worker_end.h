@@ -1,6 +1,7 @@
 #pragma once
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -48,6 +49,8 @@ class WorkerEnd {
 
   /// Waits until there may be a record to claim. False: the slave is gone.
   bool wait();
+  /// To be called once, when it has waited for a second.
+  void when_idle(std::function<void()> call) { when_idle_ = std::move(call); }
   /// Waits until the slave has read this process's pipes up to the end of record `number`.
   /// False: the slave is gone.
   bool wait_output_drained(std::uint32_t number);
@@ -76,6 +79,7 @@ class WorkerEnd {
   RingReader tasks_;
   RingWriter outcomes_;
   SpinPolicy spin_;
+  std::function<void()> when_idle_;
   std::uint32_t number_ = 0;
 };
 

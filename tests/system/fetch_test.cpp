@@ -59,9 +59,7 @@ void take_and_hang(std::string, std::string file) {
 
 /// Of this process, without a block that it keeps for large values: so the next one makes it grow.
 std::uint64_t memory_before_a_result() {
-  std::size_t small = knee::detail::LargeBlock::kLeast;
-  auto* const block = knee::detail::LargeBlock::take(small);
-  knee::detail::LargeBlock::give_back(block, small);
+  knee::detail::LargeBlock::free_kept();
   return resident_memory_of(::getpid());
 }
 

@@ -84,7 +84,21 @@ std::size_t take_all(std::size_t most) {
 
 constexpr std::size_t kMiB = std::size_t{1} << 20;
 
+/// Fills that much memory, frees it, and gives its process.
+int fill_and_free(std::size_t bytes) {
+  const std::vector<char> filled(bytes, 'x');
+  return filled.back() == 'x' ? ::getpid() : 0;
+}
+
 }  // namespace
+
+TEST_CASE("what a task has freed goes back to the system when its worker has nothing to do") {
+  SlaveProcess slave;
+  knee::Cluster cluster(reaching(slave));
+  const auto worker = cluster.call<fill_and_free>(64 * kMiB).get();
+  REQUIRE(worker != 0);
+  CHECK(wait_until([&] { return resident_memory_of(worker) < 40 * kMiB * kMemorySlack; }));
+}
 
 TEST_CASE("a task that the kernel kills for want of memory is said to be, and others go on") {
   const auto memory = SmallMemory::with(120 * kMiB * kMemorySlack);

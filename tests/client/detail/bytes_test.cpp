@@ -131,6 +131,27 @@ TEST_CASE("a large block that was given back is the next one that is wanted") {
   }
 }
 
+TEST_CASE("a large block that nobody wants any more is freed when its age is looked at again") {
+  constexpr std::size_t kSize = LargeBlock::kLeast;
+  const auto use_one = [] {
+    Bytes bytes;
+    bytes.extend(kSize + kSize / 2);
+  };
+  // One that is kept has more room than was asked for; a fresh one has not.
+  const auto is_kept = [] {
+    std::size_t capacity = kSize;
+    auto* const block = LargeBlock::take(capacity);
+    LargeBlock::give_back(block, capacity);
+    return capacity > kSize;
+  };
+  use_one();
+  LargeBlock::age();
+  CHECK(is_kept());
+  LargeBlock::age();
+  LargeBlock::age();
+  CHECK_FALSE(is_kept());
+}
+
 TEST_CASE("bytes that grow into a large block keep what they had") {
   Bytes bytes;
   for (std::size_t i = 0; i < 2 * LargeBlock::kLeast / sizeof i; ++i) bytes.append(&i, sizeof i);

@@ -6,8 +6,8 @@
 namespace knee::detail {
 
 /// Memory for encoded values of many megabytes. Fresh pages of such a size cost more than the
-/// copies into them, so the process keeps the last block that was given back; the kernel may take
-/// its pages whenever it needs some (madvise(2), MADV_FREE). Any thread.
+/// copies into them, so the process keeps the last block that was given back until `age` has found
+/// it twice. Any thread.
 class KNEE_EXPORT LargeBlock {
  public:
   /// From this size on blocks come from here.
@@ -19,6 +19,12 @@ class KNEE_EXPORT LargeBlock {
   /// content is unspecified. To be given to `give_back`. Throws std::bad_alloc.
   static std::byte* take(std::size_t& capacity);
   static void give_back(std::byte* block, std::size_t capacity) noexcept;
+
+  /// Frees the block that is kept if none has been given back since the last call. To be called
+  /// every few seconds.
+  static void age() noexcept;
+  /// Frees the block that is kept.
+  static void free_kept() noexcept;
 
   /// For tens of megabytes the faults of small pages would cost more than all copies. Only a hint
   /// to the kernel about fresh memory; does nothing for less than kLeast.
