@@ -47,7 +47,7 @@ TEST_CASE("a driver that is killed leaves nothing, and the next one has all slot
   wait_for_marks(folder / "started", 2);
   const std::string said = slave.err();
   driver.kill();
-  CHECK(wait_until([&] { return slave.family().empty(); }, 3s));
+  CHECK(wait_until([&] { return slave.family().empty(); }, 1s * kTimeSlack));
   CHECK(leaks.found() == "");
   CHECK(slave.err() == said);
   knee::Cluster cluster(reaching(slave));

@@ -2,8 +2,6 @@
 #include <catch2/catch.hpp>
 
 #include <knee/cluster.h>
-#include <stdlib.h>
-#include <sys/prctl.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -11,6 +9,7 @@
 
 #include "tests/system/driver_parts.h"
 #include "tests/system/harness/marks.h"
+#include "tests/system/harness/run_tests.h"
 
 namespace {
 
@@ -30,12 +29,5 @@ int main(int argc, char** argv) {
   knee::serve_if_worker();
   if (argc > 2 && std::strcmp(argv[1], "--driver") == 0)
     return knee::test::play_driver_part(argc, argv);
-  // Whatever outlives its parent becomes our child: LeakCheck finds it.
-  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
-  ::setenv("KNEE_SLAVE", KNEE_SLAVE_BUILT, 0);
-  // What the machine's user has set up is not what is tested.
-  for (const char* name : {"KNEE_SLAVES", "KNEE_HOSTS", "KNEE_LISTEN", "KNEE_LOCAL"})
-    ::unsetenv(name);
-  ::setenv("XDG_CONFIG_HOME", "/nonexistent", 1);
-  return Catch::Session().run(argc, argv);
+  return knee::test::run_tests(argc, argv, KNEE_SLAVE_BUILT);
 }

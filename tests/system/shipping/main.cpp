@@ -9,6 +9,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "tests/system/harness/run_tests.h"
+
 namespace {
 
 constexpr unsigned kNobody = 65534;
@@ -32,14 +34,11 @@ bool nobody_may_run(const char* program) {
 // tests that need another root folder are run apart, with KNEE_TEST_AS_ROOT set.
 int main(int argc, char** argv) {
   ::setenv("KNEE_SLAVE", KNEE_SLAVE_BUILT, 0);
-  for (const char* name : {"KNEE_SLAVES", "KNEE_HOSTS", "KNEE_LISTEN", "KNEE_LOCAL"})
-    ::unsetenv(name);
-  ::setenv("XDG_CONFIG_HOME", "/nonexistent", 1);
   if (::geteuid() == 0 && std::getenv("KNEE_TEST_AS_ROOT") == nullptr) {
     if (!nobody_may_run(std::getenv("KNEE_SLAVE")))
       std::puts("NOT as an ordinary user, who cannot reach the build folder: as root");
     else if (!become_nobody())
       return std::perror("cannot become an ordinary user"), 1;
   }
-  return Catch::Session().run(argc, argv);
+  return knee::test::run_tests(argc, argv, KNEE_SLAVE_BUILT);
 }
