@@ -1,12 +1,16 @@
 #include <knee/knee.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 #include <catch2/catch.hpp>
 
 #include <boost/json.hpp>
 #include <filesystem>
 #include <fstream>
 
+#include "common/base/unique_fd.h"
 #include "tests/system/harness/marks.h"
 #include "tests/system/harness/screen.h"
 #include "tests/system/harness/slave_process.h"
@@ -365,6 +369,45 @@ TEST_CASE("knee doctor names the step that fails and what to do") {
   const auto steps = boost::json::parse(refused.out()).as_array();
   CHECK(steps.back().at("step") == "connection");
   CHECK_FALSE(steps.back().at("passed").as_bool());
+}
+
+TEST_CASE("knee doctor says that something else listens, or a driver, and what to do") {
+  const TemporaryFolder here;
+  sockaddr_un name{};
+  name.sun_family = AF_UNIX;
+  const std::string path = here / "other.sock";
+  path.copy(name.sun_path, sizeof name.sun_path - 1);
+  const knee::UniqueFd listening(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  REQUIRE(::bind(listening.get(), reinterpret_cast<const sockaddr*>(&name), sizeof name) == 0);
+  REQUIRE(::listen(listening.get(), 1) == 0);
+  Tool other({"doctor", "unix:" + path});
+  const knee::UniqueFd visitor(::accept4(listening.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  CHECK(::write(visitor.get(), "SSH-2.0-OpenSSH_9.2\r\n", 21) == 21);
+  CHECK(other.wait() == 1);
+  CHECK_THAT(other.out(), Contains("FAILED  greeting") && Contains("began with 'SSH-2.0-'") &&
+                              Contains("Something else listens there"));
+
+  knee::ClusterOptions options;
+  options.listen = {"unix:" + here / "driver.sock"};
+  const knee::Cluster cluster(options);
+  Tool driver({"doctor", options.listen.front()});
+  CHECK(driver.wait() == 1);
+  CHECK_THAT(driver.out(), Contains("FAILED  greeting") &&
+                               Contains("a driver answered, not a slave") &&
+                               Contains("knee-slave --dial"));
+}
+
+TEST_CASE("knee doctor says that a slave was told to end") {
+  SlaveProcess slave;
+  const TemporaryFolder here;
+  Tool busy(slave, {"run", "--", "sh", "-c", "touch " + here / "runs" + "; exec sleep 1000"});
+  REQUIRE(wait_until([&] { return std::filesystem::exists(here / "runs"); }));
+  slave.process().signal(SIGTERM);
+  slave.process().wait_for_err("draining");
+  Tool tool({"doctor", slave.address()});
+  CHECK(tool.wait() == 1);
+  CHECK_THAT(tool.out(), Contains("FAILED  description") && Contains("it is draining") &&
+                             Contains("start it again"));
 }
 
 TEST_CASE("each verb's help has an example, and wrong use ends with 2") {

@@ -59,6 +59,18 @@ void map(Cluster& cluster, const Arguments& arguments) {
   std::cout << sum << '\n';
 }
 
+int hold_halfway(const std::vector<std::string>& marks) {
+  this_task::progress(0.5);
+  return hold_number(marks);
+}
+
+/// `halfway STARTED GO`: a task that says it is halfway.
+void halfway(Cluster& cluster, const Arguments& arguments) {
+  auto bag = cluster.bag();
+  (void)bag.call<hold_halfway>(arguments);
+  bag.wait();
+}
+
 /// `hold STARTED GO`
 void hold_one(Cluster& cluster, const Arguments& arguments) {
   cluster.call<hold>(1, arguments.at(0), arguments.at(1)).get();
@@ -102,13 +114,10 @@ void black_hole(Cluster& cluster, const Arguments& arguments) {
 
 const std::map<std::string, std::function<void(Cluster&, const Arguments&)>>& parts() {
   static const std::map<std::string, std::function<void(Cluster&, const Arguments&)>> all{
-      {"black_hole", black_hole},
-      {"call_one", call_one},
-      {"hang", hang_all},
-      {"hold", hold_one},
-      {"map", map},
-      {"print", print},
-      {"rest_and_mark", rest_and_mark_all},
+      {"black_hole", black_hole}, {"call_one", call_one},
+      {"hang", hang_all},         {"halfway", halfway},
+      {"hold", hold_one},         {"map", map},
+      {"print", print},           {"rest_and_mark", rest_and_mark_all},
       {"share", share},
   };
   return all;

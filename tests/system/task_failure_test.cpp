@@ -99,6 +99,12 @@ TEST_CASE("an exception arrives with its type and its text and is final") {
   CHECK_THAT(error.task(), Contains("throw_runtime_error"));
 }
 
+TEST_CASE("a call that was given a name of its own is called by it") {
+  const Error error = failure_among_others<throw_runtime_error>({.name = "root of seven"}, 7);
+  CHECK_THAT(error.task(), Contains("root of seven") && !Contains("throw_runtime_error"));
+  CHECK_THAT(error.what(), Contains("root of seven"));
+}
+
 TEST_CASE("what is thrown and is no std::exception arrives too") {
   SlaveProcess slave;
   knee::Cluster cluster(reaching(slave));
