@@ -1,0 +1,253 @@
+// Session: giving out tasks, and memory for their results.
+
+#include <algorithm>
+
+#include "slave/session.h"
+#include "slave/worker_setup.h"
+
+namespace knee::slave {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+
+/// Work a worker holds. It is looked after when most of that is done: enough to make a wake-up
+/// worth its price. No loss when a slot is wanted elsewhere: what has not begun can be taken back.
+constexpr nanoseconds kWorkAhead = milliseconds(16);
+constexpr std::size_t kTasksAhead = 2048;
+
+/// After the machine has refused a process, before it is asked for one again.
+constexpr auto kStartAgain = std::chrono::seconds(1);
+/// After an idle worker had no room for a task, before it is offered one again.
+constexpr auto kGiveAgain = milliseconds(10);
+
+/// Tasks that run for longer get no memory for their results before they have any.
+constexpr nanoseconds kLongestLoan = std::chrono::seconds(1);
+
+/// Memory of large values that has not been wanted for this long, or up to twice as long, is freed.
+constexpr auto kSpareTime = 1 * kj::SECONDS;
+
+}  // namespace
+
+void Session::dispatch() {
+  release_idle();
+  want_slots();
+  for (auto& [slot, worker] : workers_)
+    if (!worker->idle()) top_up(*worker);
+  if (queue_.empty()) rebalance();
+  release_idle();
+  want_slots();
+  if (busy()) start_ticking();
+}
+
+void Session::want_slots() {
+  ask_for_slots();
+  if (wanted_ != 0) slave_.grant();
+}
+
+void Session::ask_for_slots() {
+  const auto may_start_one = [&] {
+    if (queue_.empty()) return false;
+    if (queue_.front().is_command) return true;
+    if (idle_worker() != nullptr) return true;
+    const auto now = Clock::now();
+    return now >= start_again_ && !is_any_full(now);
+  };
+  const bool may_start = may_start_one();
+  wanted_ = may_start ? queue_.front().cores : 0;
+  slave_.slots.want(client_, wanted_);
+}
+
+void Session::granted() {
+  const std::uint32_t cores = std::exchange(wanted_, 0);
+  if (queue_.empty() || queue_.front().cores != cores) {
+    slave_.slots.give_back(client_, cores, Clock::now());  // the queue has changed since
+  } else if (queue_.front().is_command) {
+    start_command();
+  } else {
+    start_call(cores);
+  }
+  ask_for_slots();
+}
+
+void Session::start_call(std::uint32_t cores) {
+  Worker* worker = idle_worker();
+  try {
+    if (worker == nullptr) worker = &start_worker();
+  } catch (const std::exception& error) {
+    slave_.slots.give_back(client_, cores, Clock::now());
+    return cannot_start(error.what());
+  }
+  worker->holding = cores;
+  if (!give_one(*worker)) {
+    // It has not read what it was passed before. To ask for a slot at once would be answered at
+    // once, for ever.
+    worker->full_until = Clock::now() + kGiveAgain;
+    start_ticking();
+  }
+  worker->publish();
+  if (worker->idle()) release_slots(*worker);
+}
+
+void Session::cannot_start(const std::string& why) {
+  const std::string text = "this slave cannot start a worker: " + why;
+  if (workers_.empty()) {
+    refuse_calls(text);
+  } else {
+    // Those that run go on, and take what is queued.
+    start_again_ = Clock::now() + kStartAgain;
+    outbox_.add_note(text + "; it goes on with " + std::to_string(workers_.size()));
+  }
+  news();
+}
+
+Worker* Session::idle_worker() {
+  const auto now = Clock::now();
+  for (auto& [slot, worker] : workers_)
+    if (worker->idle() && worker->holding == 0 && worker->usable() && now >= worker->full_until)
+      return worker.get();
+  return nullptr;
+}
+
+bool Session::is_any_full(Clock::time_point now) const {
+  return std::any_of(workers_.begin(), workers_.end(),
+                     [now](const auto& worker) { return now < worker.second->full_until; });
+}
+
+Worker& Session::start_worker() {
+  if (!program_) throw std::runtime_error("the session was opened without a program");
+  const std::uint32_t slot = free_slot();
+  const auto setup = worker_setup(slave_.name, slot, program_->files, records_);
+  auto plan = program_->plan;
+  plan.open_files = slave_.open_files;
+  WorkingFolder folder(slave_.disk, slave_.scratch, "worker" + std::to_string(slot));
+  auto worker = std::make_unique<Worker>(*this, slave_.keepers, slave_.io.unixEventPort, slot,
+                                         std::move(folder), plan, setup);
+  return *workers_.emplace(slot, std::move(worker)).first->second;
+}
+
+void Session::start_command() {
+  QueuedTask task = std::move(queue_.front());
+  queue_.pop_front();
+  commands_.start(std::move(task), free_slot());
+  start_ticking();
+}
+
+std::uint32_t Session::free_slot() const {
+  std::uint32_t slot = 0;
+  while (workers_.contains(slot) || commands_.uses_slot(slot)) ++slot;
+  return slot;
+}
+
+void Session::command_done(std::uint32_t cores) {
+  slave_.slots.give_back(client_, cores, Clock::now());
+  dispatch();
+  slave_.grant();
+  news();
+}
+
+void Session::top_up(Worker& worker) {
+  if (!worker.usable() || worker.kill_at) return;
+  if (slave_.slots.should_yield(client_, Clock::now())) {
+    put_back(worker.take_back());
+    return;
+  }
+  while (!queue_.empty() && !queue_.front().is_command && queue_.front().cores == worker.holding &&
+         worker.tasks() < kTasksAhead && may_read() &&
+         (worker.tasks() < 2 || worker.backlog() < kWorkAhead)) {
+    if (!give_one(worker)) break;
+  }
+  worker.publish();
+}
+
+bool Session::give_one(Worker& worker) {
+  QueuedTask& task = queue_.front();
+  if (!prepare(worker, task)) return false;
+  lend_memory(worker, task);
+  if (!worker.give(task, estimates_.of(task.function))) return false;
+  queue_.pop_front();
+  return true;
+}
+
+/// A function whose last result was large will likely have another one.
+void Session::lend_memory(Worker& worker, const QueuedTask& task) {
+  const auto found = large_results_.find(task.function);
+  if (found == large_results_.end() || !worker.may_borrow()) return;
+  const std::size_t size = found->second;
+  if (estimates_.of(task.function) > kLongestLoan) return;
+  worker.lend(values_.spare_results(), size);
+  start_aging();
+}
+
+bool Session::prepare(Worker& worker, const QueuedTask& task) {
+  while (worker.functions_told < functions_.size() && worker.functions_told <= task.function) {
+    const auto record = function_record(functions_, worker.functions_told, records_);
+    if (!worker.tell(record.bytes)) return false;
+    worker.functions_told = record.next;
+  }
+  for (const auto& digest : task.shared) {
+    const auto found = shared_.find(digest);
+    if (found == shared_.end() || worker.shared_told.contains(digest)) continue;
+    if (!worker.tell(shared_record(digest, found->second, records_))) return false;
+    worker.shared_told.insert(digest);
+  }
+  // Last: a value that was passed is of no use if its task finds no room.
+  if (!worker.has_room_for(task)) return false;
+  if (!task.value) return true;
+  const auto* memory = values_.argument(*task.value);
+  return memory == nullptr || worker.pass_value(*task.value, memory->fd());
+}
+
+void Session::release_slots(Worker& worker) {
+  const std::uint32_t cores = std::exchange(worker.holding, 0);
+  if (cores == 0) return;
+  slave_.slots.give_back(client_, cores, Clock::now());
+  slave_.grant();
+}
+
+/// A worker that has begun nothing yet, as one that is starting, may lose all it has to
+/// `take_back`: no outcome of it will ever free its slots.
+void Session::release_idle() {
+  for (auto& [slot, worker] : workers_)
+    if (worker->idle()) release_slots(*worker);
+}
+
+bool Session::rebalance() {
+  // Tasks that wait behind a busy worker's task, while slots are free.
+  if (slave_.slots.busy() == slave_.slots.slots()) return false;
+  bool any = false;
+  for (auto& [slot, worker] : workers_) {
+    if (!worker->usable()) continue;
+    const auto current = worker->running();
+    const bool first_waits = !current;
+    if (worker->ahead() <= (first_waits ? 1U : 0U)) continue;
+    if (current && worker->backlog() < milliseconds(1) && current->elapsed < milliseconds(1))
+      continue;
+    put_back(worker->take_back());
+    // It may have begun them all meanwhile.
+    if (first_waits && !queue_.empty() && give_one(*worker)) worker->publish();
+    any = true;
+    break;
+  }
+  return any;
+}
+
+// --- memory of large values
+
+void Session::start_aging() {
+  if (std::exchange(aging_, true)) return;
+  aging_promise_ = age().eagerlyEvaluate(nullptr);
+}
+
+kj::Promise<void> Session::age() {
+  return slave_.io.provider->getTimer().afterDelay(kSpareTime).then([this]() -> kj::Promise<void> {
+    bool more = values_.age_spare();
+    for (auto& [slot, worker] : workers_) more |= worker->age_loans();
+    if (more) return age();
+    aging_ = false;
+    return kj::READY_NOW;
+  });
+}
+
+}  // namespace knee::slave
