@@ -39,28 +39,6 @@ struct Script : ChildProcess {
             {{"sh", "-c", text}, {{"KNEE_SLAVES", slave.address()}, {"knee", KNEE_TOOL}}}) {}
 };
 
-REQUIRE(::ioctl(them, TIOCSWINSZ, &size) == 0);
-REQUIRE(::fcntl(us, F_SETFL, O_NONBLOCK) == 0);
-}
-std::string name() const {
-  return ::ttyname(them_.get());
-}
-bool wait_for(const std::string& text) {
-  return wait_until([&] {
-    char some[4096];
-    for (ssize_t count = 0; (count = ::read(us_.get(), some, sizeof some)) > 0;)
-      seen_.append(some, static_cast<std::size_t>(count));
-    return seen_.find(text) != std::string::npos;
-  });
-}
-
-private:
-knee::UniqueFd us_;
-knee::UniqueFd them_;  ///< or it would end with the script's
-std::string seen_;
-}
-;
-
 }  // namespace
 
 TEST_CASE("knee slaves lists those that answer and why the others do not") {
