@@ -11,6 +11,7 @@
 # What becomes of a task is an Outcome.
 
 using Cxx = import "/capnp/c++.capnp";
+using O = import "object.capnp";
 using T = import "task.capnp";
 using W = import "worker.capnp";
 $Cxx.namespace("knee::proto");
@@ -183,6 +184,22 @@ interface Session {
   # `closed`: the command has ended, has closed its standard input, or never had a live one. What its
   # pipe did not take is thrown away, and so would be what comes after it. The command's outcome
   # knows nothing of that.
+
+  openHome @6 () -> (home :Home, root :O.Object);
+  # Starts a process for objects. `root`: as ObjectHost.root (worker.capnp); it may be called before
+  # this has been answered.
+}
+
+interface Home {
+  # A worker process of the session that objects live in. It takes no slot: what is called there runs at
+  # once, beside the tasks. It ends when nobody holds an object of it, with the session, or as any
+  # process may; then all its objects are broken.
+
+  ended @0 () -> (outcome :T.Outcome);
+  # Answered when it has ended: how. `refused`: it could not be started.
+
+  count @1 () -> (objects :UInt64);
+  # How many objects live there.
 }
 
 struct Work {

@@ -8,6 +8,7 @@
 # All durations are nanoseconds unless a name says otherwise. All sizes are bytes.
 
 using Cxx = import "/capnp/c++.capnp";
+using O = import "object.capnp";
 $Cxx.namespace("knee::proto");
 
 struct Task {
@@ -31,7 +32,7 @@ struct Task {
   arguments @5 :Payload;
   # The encoded argument tuple (knee/codec.h). Opaque to the slave.
 
-  capabilities @6 :List(Object);
+  capabilities @6 :List(O.Object);
   # Capability table: callbacks and remote objects among the arguments, which refer to them by index.
   # Empty today.
 
@@ -40,10 +41,6 @@ struct Task {
 
   shared @8 :List(Data);
   # Digests of the shared values (`Work.shared`) that the arguments refer to.
-}
-
-interface Object {
-  # A live object or callback of either side. It has no methods yet: the type reserves the place.
 }
 
 struct Payload {
@@ -127,7 +124,7 @@ struct Outcome {
     value @3 :Payload;
     # It returned; the encoded result.
 
-    exception @4 :Failure;
+    exception @4 :O.Failure;
     # It threw. Final.
 
     exited @5 :Death;
@@ -155,11 +152,6 @@ struct Outcome {
     commandEnded @12 :CommandResult;
     # The command ran and ended, however. Final.
   }
-}
-
-struct Failure {
-  type @0 :Text;   # the C++ exception's type, demangled
-  what @1 :Text;   # its what()
 }
 
 struct Death {

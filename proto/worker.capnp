@@ -18,6 +18,7 @@
 # The slave treats all it reads there as it would bytes from a network.
 
 using Cxx = import "/capnp/c++.capnp";
+using O = import "object.capnp";
 using T = import "task.capnp";
 $Cxx.namespace("knee::proto");
 
@@ -42,7 +43,23 @@ struct ToWorker {
 
     shared @2 :SharedValue;
     # Where a shared value lies. Stands before the first task that needs it.
+
+    serveObjects @3 :UInt64;
+    # A value of this id has been passed that is a stream socket. From now on the worker takes no more
+    # records: on the socket it speaks Cap'n Proto RPC (two-party, level 1) and bootstraps `ObjectHost`
+    # until nobody holds an object of it.
   }
+}
+
+interface ObjectHost {
+  # A worker that objects live in.
+
+  root @0 () -> (object :O.Object);
+  # An object that is nothing: functions called on it take none, and make others. To hold it keeps the
+  # worker alive as any object does.
+
+  count @1 () -> (objects :UInt64);
+  # How many objects live there, the root not counted.
 }
 
 struct FunctionTable {

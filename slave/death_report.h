@@ -16,4 +16,8 @@ struct DeathFacts {
 
 void fill_death(proto::Death::Builder out, const DeathFacts& facts);
 
+struct WorkerDeath;
+/// The outcome of what ran in a worker that died.
+void fill_end(proto::Outcome::Builder out, const WorkerDeath& death);
+
 }  // namespace knee::slave

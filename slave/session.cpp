@@ -32,6 +32,8 @@ Session::Session(SlaveContext& slave, const std::string& identity, std::uint32_t
 }
 
 Session::~Session() {
+  for (auto& [slot, home] : homes_) home->end();
+  homes_.clear();
   workers_.clear();
   dead_.clear();
   slave_.slots.remove(client_, Clock::now());
@@ -78,6 +80,7 @@ bool Session::has_value_of(const QueuedTask& task) const {
 void Session::resume() {
   if (!may_read()) return;
   for (auto& [slot, worker] : workers_) worker->resume();
+  for (auto& [slot, home] : homes_) home->resume();
   commands_.resume();
 }
 
@@ -157,7 +160,40 @@ void Session::bury(Worker& worker) {
   const auto found = workers_.find(worker.slot());
   dead_.push_back(std::move(found->second));
   workers_.erase(found);
-  burial_ = kj::evalLater([this] { dead_.clear(); }).eagerlyEvaluate(nullptr);
+  bury_later();
+}
+
+void Session::bury_later() {
+  burial_ = kj::evalLater([this] {
+              dead_.clear();
+              dead_homes_.clear();
+            }).eagerlyEvaluate(nullptr);
+}
+
+// --- processes for objects
+
+std::shared_ptr<Home> Session::open_home() {
+  if (draining_) throw std::runtime_error("the slave is draining and starts nothing more");
+  std::uint32_t slot = slave_.slots.slots();
+  while (homes_.contains(slot)) ++slot;
+  auto home = std::make_shared<Home>(
+      *this, slave_.io.unixEventPort, slot,
+      [this](WorkerOwner& owner, std::uint32_t number) { return make_worker(owner, number); },
+      records_);
+  homes_.emplace(slot, home);
+  return home;
+}
+
+void Session::home_printed(Home& home, bool error, std::string text) {
+  outbox_.add_output(0, home.slot(), error, std::move(text));
+  news();
+}
+
+void Session::home_ended(Home& home) {
+  const auto found = homes_.find(home.slot());
+  dead_homes_.push_back(std::move(found->second));
+  homes_.erase(found);
+  bury_later();
 }
 
 // --- taking back, cancelling, draining

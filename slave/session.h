@@ -17,6 +17,7 @@
 #include "slave/commands.h"
 #include "slave/disk_pool.h"
 #include "slave/fair_share.h"
+#include "slave/home.h"
 #include "slave/outbox.h"
 #include "slave/queued_task.h"
 #include "slave/run_time_estimates.h"
@@ -57,7 +58,7 @@ struct FunctionEntry {
 ///
 /// It does not know RPC: tasks come in by `accept`, answers are fetched from `outbox` when
 /// `on_news` says so.
-class Session final : public WorkerOwner, public CommandsOwner {
+class Session final : public WorkerOwner, public CommandsOwner, public HomeOwner {
  public:
   /// `program` empty: only commands can run.
   Session(SlaveContext& slave, const std::string& identity, std::uint32_t slot_limit,
@@ -86,6 +87,9 @@ class Session final : public WorkerOwner, public CommandsOwner {
     return commands_.write_input(task, kj::mv(bytes), end);
   }
 
+  /// Starts a process for objects. Throws, in words, if it cannot.
+  std::shared_ptr<Home> open_home();
+
   /// Starts nothing more; what is queued goes back. `done` when nothing runs any more.
   void drain();
   bool busy() const;
@@ -98,6 +102,10 @@ class Session final : public WorkerOwner, public CommandsOwner {
   void worker_progressed(Worker& worker) override;
   void worker_died(Worker& worker, WorkerDeath death) override;
   bool may_read() override;
+
+  // HomeOwner
+  void home_printed(Home& home, bool error, std::string text) override;
+  void home_ended(Home& home) override;
 
   // CommandsOwner
   void command_done(std::uint32_t cores) override;
@@ -117,11 +125,13 @@ class Session final : public WorkerOwner, public CommandsOwner {
   Worker* idle_worker();
   bool is_any_full(Worker::Clock::time_point now) const;
   Worker& start_worker();
+  std::unique_ptr<Worker> make_worker(WorkerOwner& owner, std::uint32_t slot);
   void start_call(std::uint32_t cores);
   void cannot_start(const std::string& why);
   void start_command();
   std::uint32_t free_slot() const;
   void bury(Worker& worker);
+  void bury_later();
 
   void take_back(std::uint32_t count);
   void cancel(capnp::List<std::uint64_t>::Reader ids, std::chrono::nanoseconds grace);
@@ -161,13 +171,15 @@ class Session final : public WorkerOwner, public CommandsOwner {
   std::uint32_t wanted_ = 0;  ///< slots asked of FairShare and not granted
   Commands commands_{*this, slave_, outbox_, values_};
   std::map<std::uint32_t, std::unique_ptr<Worker>> workers_;  ///< by slot number
+  std::map<std::uint32_t, std::shared_ptr<Home>> homes_;      ///< by number, behind the slots'
   std::uint32_t failed_starts_ = 0;
   std::chrono::steady_clock::time_point start_again_{};  ///< no new worker before
   bool draining_ = false;
   bool ticking_ = false;
   bool looking_ = false;
   bool aging_ = false;
-  std::vector<std::unique_ptr<Worker>> dead_;  ///< until the loop has left their callbacks
+  std::vector<std::unique_ptr<Worker>> dead_;      ///< until the loop has left their callbacks
+  std::vector<std::shared_ptr<Home>> dead_homes_;  ///< as long
   kj::Promise<void> burial_ = nullptr;
   kj::Promise<void> ticker_ = nullptr;
   kj::Promise<void> aging_promise_ = nullptr;

@@ -5,14 +5,6 @@
 namespace knee::slave {
 namespace {
 
-proto::Death::Builder init_death(proto::Outcome::Builder outcome, const WorkerDeath& death) {
-  if (death.killed == KillReason::timeout) return outcome.initTimedOut();
-  if (!death.record) return outcome.initCrashed();
-  if (death.record->out_of_memory == process::OutOfMemory::yes) return outcome.initOutOfMemory();
-  if (death.record->signal == 0) return outcome.initExited();
-  return outcome.initCrashed();
-}
-
 void begin(proto::Outcome::Builder outcome, const QueuedTask& task) {
   outcome.setId(task.id);
   outcome.setAttempt(task.attempt);
@@ -55,8 +47,7 @@ void Session::report_death(const QueuedTask& task, const WorkerDeath& death) {
   outbox_.add_outcome([&](proto::Outcome::Builder outcome) {
     begin(outcome, task);
     outcome.setRunTime(static_cast<std::uint64_t>(death.ran.count()));
-    if (death.killed == KillReason::cancelled) return outcome.setCancelled();
-    fill_death(init_death(outcome, death), {death.record, death.explanation, death.stderr_tail});
+    fill_end(outcome, death);
   });
 }
 

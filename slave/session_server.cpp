@@ -160,4 +160,11 @@ kj::Promise<void> SessionServer::writeStdin(WriteStdinContext context) {
   });
 }
 
+kj::Promise<void> SessionServer::openHome(OpenHomeContext context) {
+  auto home = session_.open_home();
+  context.getResults().setRoot(home->root());
+  context.getResults().setHome(kj::heap<HomeServer>(std::move(home)));
+  return kj::READY_NOW;
+}
+
 }  // namespace knee::slave

@@ -22,6 +22,7 @@ class SessionServer final : public proto::Session::Server {
   kj::Promise<void> putValue(PutValueContext context) override;
   kj::Promise<void> getValue(GetValueContext context) override;
   kj::Promise<void> signalTask(SignalTaskContext context) override;
+  kj::Promise<void> openHome(OpenHomeContext context) override;
   kj::Promise<void> writeStdin(WriteStdinContext context) override;
 
   Session& session() { return session_; }

@@ -63,6 +63,10 @@ SlaveInfo Slave::describe(std::chrono::nanoseconds patience) const {
   return unknown;
 }
 
+std::size_t Slave::objects() const {
+  return site_.driver->count_objects(site_.pinned);
+}
+
 detail::CallSite Cluster::site() const {
   detail::CallSite site;
   site.driver = driver_.get();
@@ -189,6 +193,7 @@ TaskRef submit(const CallSite& site, const FunctionEntry& function, Bytes argume
 TaskRef submit_command(const CallSite& site, Command command, const TaskOptions* options) {
   // The options are checked before the job takes a live input, which it does only once.
   TaskRef task = make_task(site, nullptr, options);
+  task->kind = TaskState::Kind::command;
   auto job = std::make_shared<driver::CommandJob>(std::move(command));
   if (options != nullptr && !options->name.empty()) job->label = options->name;
   if (job->live_input) {

@@ -82,7 +82,7 @@ void CommandJob::end_input() {
 }
 
 bool is_command(const detail::TaskState& task) {
-  return detail::Access::function(task) == nullptr;
+  return task.kind == detail::TaskState::Kind::command;
 }
 
 CommandJob& command_job(detail::TaskState& task) {

@@ -29,6 +29,15 @@ Dispatcher::Dispatcher(Driver& driver, kj::AsyncIoContext& io)
       shipment_(driver.disk(), driver.options().ship),
       input_files_(driver.disk()),
       background_(kj::heap<kj::TaskSet>(*this)) {
+  objects_ = std::make_unique<Objects>(
+      io_.provider->getTimer(), shipment_,
+      Objects::Surroundings{[this](std::uint32_t index) {
+                              return index < id_of_.size() ? link_of(id_of_[index]) : nullptr;
+                            },
+                            [this](detail::TaskRef task) {
+                              complete(std::move(task));
+                              flush_completions();
+                            }});
   const auto& options = driver.options();
   for (const auto& text : options.slaves) {
     const auto address = rpc::Address::parse(text);
@@ -67,6 +76,7 @@ Dispatcher::~Dispatcher() {
     const auto* link = link_of(scheduler_.cancel(id).slaves[0]);
     fail(id, cancelled_error(*task, link != nullptr ? link->name() : ""));
   }
+  objects_ = nullptr;
   flush_completions();
   turn_promise_ = nullptr;
   alarm_ = nullptr;
@@ -189,6 +199,7 @@ void Dispatcher::link_up(SlaveLink& link, std::uint32_t slots) {
   facts.slots = slots;
   facts.end = link.end();
   scheduler_.update_slave(link.id(), facts, Clock::now());
+  objects_->link_up(driver::slave_index(link.id()));
   turn_soon();
 }
 
@@ -199,6 +210,7 @@ void Dispatcher::link_down(SlaveLink& link, const std::string& why) {
   if (const auto held = sent - scheduler_.totals().sent; held > gone.size())
     console_.say("slave " + link.name() + " is lost: " + why + "; " +
                  counted(held - gone.size(), "task waits", "tasks wait") + " for another start");
+  objects_->link_down(driver::slave_index(link.id()));
   fractions_.clear();  // those of others will say it again
   ended(gone, link.name(), why);
   if (const auto problem = hopeless(); !problem.empty()) give_up(problem);
@@ -213,6 +225,8 @@ void Dispatcher::give_up(const std::string& why) {
     scheduler_.cancel(id);
     fail(id, unshippable_error(*tasks_[i], why));
   }
+  objects_->give_up(std::nullopt,
+                    [&](const detail::TaskState& task) { return unshippable_error(task, why); });
 }
 
 void Dispatcher::fill_session(proto::SessionRequest::Builder request) {
@@ -238,6 +252,10 @@ void Dispatcher::submissions() {
 }
 
 void Dispatcher::accept(detail::TaskRef task) {
+  if (task->kind == detail::TaskState::Kind::method) {
+    waits_for_name_ = true;  // perhaps; it costs a look
+    return objects_->start(std::move(task));
+  }
   TaskFacts facts;
   const auto* function = Access::function(*task);
   facts.kind = function != nullptr ? detail::function_index(*function) : 0;

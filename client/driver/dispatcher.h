@@ -11,6 +11,7 @@
 #include "client/driver/console.h"
 #include "client/driver/driver.h"
 #include "client/driver/meeting_place.h"
+#include "client/driver/objects.h"
 #include "client/driver/progress.h"
 #include "client/driver/scheduler.h"
 #include "client/driver/slave_link.h"
@@ -46,6 +47,9 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
       std::optional<std::uint32_t> index, std::chrono::nanoseconds patience);
   /// Keeps a promise until it has resolved.
   void keep(kj::Promise<void> promise) { background_->add(kj::mv(promise)); }
+
+  /// The objects of this driver's references.
+  Objects& objects() { return *objects_; }
 
   /// How far everything is, for a progress line.
   Standing standing() const;
@@ -125,6 +129,7 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   std::unordered_map<std::string, SlaveId> names_;
   std::unordered_map<std::string, JoinedSlave*> joined_;  ///< owned by their links
   kj::Maybe<kj::Own<MeetingPlace>> meeting_place_;
+  std::unique_ptr<Objects> objects_;  ///< ends before the links it uses
   std::vector<detail::TaskRef> submitted_;
   std::vector<detail::TaskRef> callbacks_;
   BagTally ended_;  ///< tasks that ended without a callback

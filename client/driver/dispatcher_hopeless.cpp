@@ -34,6 +34,12 @@ void Dispatcher::refuse_unknown_names() {
     scheduler_.cancel(id);
     fail(id, no_such_slave_error(*tasks_[i], name_of(wanted), names));
   }
+  for (std::uint32_t i = 0; i < id_of_.size(); ++i) {
+    if (link_of(id_of_[i]) != nullptr || !objects_->waits_for(i)) continue;
+    objects_->give_up(i, [&](const detail::TaskState& task) {
+      return no_such_slave_error(task, name_of(id_of_[i]), names);
+    });
+  }
   flush_completions();
 }
 

@@ -7,6 +7,7 @@
 #include "client/driver/bag_state.h"
 #include "client/driver/dispatcher.h"
 #include "client/driver/failure.h"
+#include "client/driver/object_ref.h"
 #include "client/driver/task_access.h"
 
 namespace knee::driver {
@@ -14,7 +15,8 @@ namespace knee::driver {
 using namespace std::chrono_literals;
 using detail::Access;
 
-Driver::Driver(ClusterOptions options) : options_(std::move(options)) {
+Driver::Driver(ClusterOptions options)
+    : options_(std::move(options)), object_owner_(std::make_shared<ObjectOwner>(*this)) {
   loop_.run(
       [this](kj::AsyncIoContext& io) { dispatcher_ = std::make_unique<Dispatcher>(*this, io); });
   try {
@@ -26,6 +28,7 @@ Driver::Driver(ClusterOptions options) : options_(std::move(options)) {
 }
 
 Driver::~Driver() {
+  object_owner_->leave();
   loop_.run([this](kj::AsyncIoContext&) {
     dispatcher_->submissions();
     dispatcher_.reset();
@@ -163,6 +166,28 @@ unsigned Driver::slots() {
   unsigned slots = 0;
   ask([&](Dispatcher& dispatcher) { slots = dispatcher.slots(); });
   return slots;
+}
+
+void Driver::objects_dropped() {
+  loop_.post([this](kj::AsyncIoContext&) {
+    const auto dropped = object_owner_->take_dropped();
+    if (dispatcher_ == nullptr) return;
+    dispatcher_->submissions();  // the calls that make them may not have arrived yet
+    dispatcher_->objects().drop(dropped);
+  });
+}
+
+std::uint64_t Driver::count_objects(std::uint32_t slave) {
+  std::promise<std::uint64_t> counted;
+  bool asked = false;
+  ask([&](Dispatcher& dispatcher) {
+    asked = true;
+    dispatcher.submissions();
+    dispatcher.keep(dispatcher.objects().count(slave).then(
+        [&counted](std::uint64_t count) { counted.set_value(count); },
+        [&counted](kj::Exception&&) { counted.set_value(0); }));
+  });
+  return asked ? counted.get_future().get() : 0;
 }
 
 std::vector<SlaveInfo> Driver::describe(std::optional<std::uint32_t> index,

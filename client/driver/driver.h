@@ -22,6 +22,7 @@
 namespace knee::driver {
 
 class Dispatcher;
+class ObjectOwner;
 
 /// The driver's side of a cluster, as the user's threads see it: takes tasks in, hands results out.
 /// Thread-safe. What decides and talks to slaves is the Dispatcher, on the RPC loop.
@@ -42,6 +43,12 @@ class Driver {
   void cancel(detail::TaskState& task);
   void cancel(detail::BagState& bag);
   void signal(detail::TaskState& task, int number);
+
+  ObjectOwner& object_owner() { return *object_owner_; }
+  /// There are objects to be dropped. Any thread.
+  void objects_dropped();
+  /// How many objects this driver has on the slave with that index.
+  std::uint64_t count_objects(std::uint32_t slave);
 
   /// Index for TaskState::pinned of the slave with this name, which need not be there.
   std::uint32_t slave_index(const std::string& name);
@@ -119,6 +126,7 @@ class Driver {
   std::uint64_t outstanding();
 
   ClusterOptions options_;
+  std::shared_ptr<ObjectOwner> object_owner_;
   Console console_;
   boost::asio::thread_pool disk_{1};
   std::mutex mutex_;

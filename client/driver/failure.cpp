@@ -139,6 +139,11 @@ std::exception_ptr unsent_error(const detail::TaskState& task, const std::string
   return make(Kind::refused, where_of(task, slave), "could not be sent there: " + why);
 }
 
+std::exception_ptr refused_error(const detail::TaskState& task, const std::string& slave,
+                                 const std::string& why) {
+  return make(Kind::refused, where_of(task, slave), "was not carried out: " + why);
+}
+
 std::exception_ptr no_such_slave_error(const detail::TaskState& task, const std::string& name,
                                        const std::vector<std::string>& names) {
   std::string text = "cannot run: no slave has the name '" + name + "'; there ";

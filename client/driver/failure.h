@@ -25,6 +25,10 @@ std::exception_ptr lost_slave_error(const detail::TaskState& task, const std::st
 std::exception_ptr lost_result_error(const detail::TaskState& task, const std::string& slave,
                                      const std::string& why);
 
+/// The slave, or what it passed the call on to, did not carry it out.
+std::exception_ptr refused_error(const detail::TaskState& task, const std::string& slave,
+                                 const std::string& why);
+
 /// Its files could not be sent.
 std::exception_ptr unsent_error(const detail::TaskState& task, const std::string& slave,
                                 const std::string& why);

@@ -85,6 +85,8 @@ class SlaveLink {
   std::string target() const { return connector_->target(); }
   /// None while there is no connection.
   kj::Maybe<proto::Slave::Client>& slave() { return slave_; }
+  /// None while there is no session.
+  kj::Maybe<proto::Session::Client>& session() { return session_; }
   /// Of the slave's processor; empty: not known.
   const std::vector<std::string>& cpu_flags() const { return cpu_flags_; }
   /// Why it is not up; empty before the first attempt has failed.

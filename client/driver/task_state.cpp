@@ -4,9 +4,14 @@
 
 #include "client/driver/command_job.h"
 #include "client/driver/driver.h"
+#include "client/driver/objects.h"
 #include "client/driver/task_access.h"
 
 namespace knee::detail {
+
+TaskRef ended_task(Bytes result, std::exception_ptr error) {
+  return TaskRef(new TaskState(std::move(result), std::move(error)));
+}
 
 TaskState::~TaskState() {
   if (bag_ != nullptr) bag_->drop_reference();
@@ -30,7 +35,7 @@ void TaskState::consume(Continuation continuation, bool anywhere) {
   anywhere_ = anywhere;
   auto expected = Phase::pending;
   if (phase_.compare_exchange_strong(expected, Phase::armed, std::memory_order_acq_rel)) return;
-  if (anywhere) return Access::run_continuation(*this);
+  if (anywhere || driver_ == nullptr) return Access::run_continuation(*this);
   // It has ended and was counted: what runs now is one more callback, not one more task.
   TaskRef late(new TaskState(*driver_, function_, nullptr));
   if (bag_ != nullptr) bag_->begin();
@@ -42,6 +47,7 @@ void TaskState::consume(Continuation continuation, bool anywhere) {
 }
 
 void TaskState::cancel() {
+  if (driver_ == nullptr) return;
   driver_->cancel(*this);
 }
 
@@ -102,7 +108,9 @@ void Access::run_continuation(TaskState& task) {
 
 std::string Access::name(const TaskState& task) {
   std::string name;
-  if (task.function_ == nullptr)
+  if (task.kind == TaskState::Kind::method)
+    name = static_cast<driver::ObjectCall*>(task.extra_.get())->method->label;
+  else if (task.kind == TaskState::Kind::command)
     name = static_cast<driver::CommandJob*>(task.extra_.get())->label;
   else if (task.extra_ != nullptr)
     name = *static_cast<std::string*>(task.extra_.get());

@@ -1,6 +1,5 @@
 #include "serve.h"
 
-#include <cxxabi.h>
 #include <fcntl.h>
 #include <knee/cluster.h>
 #include <knee/detail/task_state.h>
@@ -14,7 +13,9 @@
 #include <vector>
 
 #include "client/worker/current_task.h"
+#include "client/worker/exception_text.h"
 #include "client/worker/freed_memory.h"
+#include "client/worker/object_server.h"
 #include "client/worker/output.h"
 #include "client/worker/shared_values.h"
 #include "common/channel/record.h"
@@ -33,44 +34,12 @@ constexpr std::uint64_t kNoSystemCall = 300;  // ns
 constexpr std::uint32_t kNoFile = UINT32_MAX;
 /// A task that ends sooner has not freed much.
 constexpr std::uint64_t kFreesLittle = 100'000;  // ns
-constexpr std::size_t kMostWhat = std::size_t{32} * 1024;
 
 std::uint64_t monotonic_now() {
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);
   return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 +
          static_cast<std::uint64_t>(now.tv_nsec);
-}
-
-struct Failed {
-  std::string type;
-  std::string what;
-};
-
-std::string demangled(const char* name) {
-  int status = 0;
-  char* text = abi::__cxa_demangle(name, nullptr, nullptr, &status);
-  std::string result = status == 0 ? text : name;
-  std::free(text);
-  return result;
-}
-
-Failed describe_current_exception() {
-  Failed failed;
-  if (const auto* type = abi::__cxa_current_exception_type()) failed.type = demangled(type->name());
-  try {
-    throw;
-  } catch (const std::exception& error) {
-    failed.what = error.what();
-  } catch (const std::string& text) {
-    failed.what = text;
-  } catch (const char* text) {
-    failed.what = text;
-  } catch (...) {
-    failed.what = "(not a std::exception)";
-  }
-  if (failed.what.size() > kMostWhat) failed.what.resize(kMostWhat);
-  return failed;
 }
 
 /// The worker's loop. One per process, on the main thread.
@@ -114,9 +83,18 @@ class Server {
       case proto::ToWorker::SHARED:
         learn(record.getShared());
         break;
+      case proto::ToWorker::SERVE_OBJECTS:
+        serve(record.getServeObjects());
     }
     channel_.release_record();
     channel_.end();
+  }
+
+  /// The worker is a home of objects, for the rest of its life.
+  [[noreturn]] void serve(std::uint64_t value) {
+    auto socket = channel_.wait_value(value);
+    if (socket) serve_objects(std::move(*socket), std::move(files_));
+    leave();
   }
 
   void learn(proto::FunctionTable::Reader table) {
@@ -157,7 +135,7 @@ class Server {
 
   void run(proto::Task::Reader task) {
     detail::Bytes result;
-    std::optional<Failed> failed;
+    std::optional<ExceptionText> failed;
     const std::uint64_t start = monotonic_now();
     channel_.begin(start);
     current_task().begin(channel_.number(), task.getAttempt());

@@ -7,6 +7,7 @@
 #include <knee/error.h>
 #include <knee/options.h>
 #include <knee/promise.h>
+#include <knee/ref.h>
 #include <knee/shared.h>
 #include <knee/slave.h>
 #include <knee/this_task.h>

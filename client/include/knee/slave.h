@@ -7,6 +7,7 @@
 #include <knee/bag.h>
 #include <knee/command.h>
 #include <knee/promise.h>
+#include <knee/ref.h>
 #include <knee/slave_info.h>
 
 namespace knee {
@@ -34,6 +35,16 @@ class KNEE_EXPORT Slave {
   auto call(const TaskOptions& options, Function, Args&&... args) const {
     return send<Function>(detail::entry_of_type<Function>, options, std::forward<Args>(args)...);
   }
+
+  /// Makes a T there and gives a reference to it, which can be called at once: `auto object =
+  /// gandalf.make<T>(args...)`. It lives in a worker of its own kind, beside the slots, with all
+  /// other objects this program makes on that slave.
+  template <class T, class... Args>
+  Ref<T> make(Args&&... args) const {
+    return detail::make<T>(detail::root_of(site_), std::forward<Args>(args)...);
+  }
+  /// How many objects this program has on it.
+  std::size_t objects() const;
 
   /// Runs an executable there.
   Promise<CommandResult> run(Command command, const TaskOptions& options = {}) const {

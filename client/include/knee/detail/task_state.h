@@ -48,6 +48,9 @@ class KNEE_EXPORT TaskState {
 
   TaskState(driver::Driver& driver, const FunctionEntry* function, BagState* bag)
       : driver_(&driver), function_(function), bag_(bag) {}
+  /// One that has ended, and belongs to no driver.
+  TaskState(Bytes result, std::exception_ptr error)
+      : phase_(Phase::done), payload_(std::move(result)), error_(std::move(error)) {}
   TaskState(const TaskState&) = delete;
   ~TaskState();
 
@@ -91,7 +94,10 @@ class KNEE_EXPORT TaskState {
   bool anywhere_ = false;
 
  public:
+  enum class Kind : std::uint8_t { function, command, method };
+
   // Filled before submission, then the driver's.
+  Kind kind = Kind::function;
   bool retry_timeouts = false;
   bool repeatable = false;
   std::uint8_t attempts = 3;
@@ -102,9 +108,9 @@ class KNEE_EXPORT TaskState {
   std::uint64_t id = 0;
 
  private:
-  driver::Driver* driver_;
-  const FunctionEntry* function_;
-  BagState* bag_;
+  driver::Driver* driver_ = nullptr;
+  const FunctionEntry* function_ = nullptr;
+  BagState* bag_ = nullptr;
   Bytes payload_;  ///< the arguments, then the result
   Continuation continuation_;
   std::exception_ptr error_;
@@ -147,6 +153,10 @@ struct CallSite {
   std::uint32_t pinned = UINT32_MAX;
   const TaskOptions* defaults = nullptr;  ///< of the bag
 };
+
+/// A task that has ended already: with that encoded result, or with an error. It belongs to no
+/// driver.
+KNEE_EXPORT TaskRef ended_task(Bytes result, std::exception_ptr error);
 
 /// Makes a task and sends it on its way.
 /// `shared`: what the arguments refer to, taken over.

@@ -1,0 +1,80 @@
+#include "object_ref.h"
+
+#include <knee/error.h>
+
+#include "client/driver/driver.h"
+#include "client/driver/task_access.h"
+
+namespace knee::driver {
+namespace {
+
+using detail::Access;
+
+/// A reference of the driver to an object elsewhere.
+class HeldObject final : public detail::Object {
+ public:
+  HeldObject(std::shared_ptr<ObjectOwner> owner, std::uint64_t id, std::uint32_t slave)
+      : owner_(std::move(owner)), id_(id), slave_(slave) {}
+  ~HeldObject() override {
+    if (id_ != ObjectCall::kRoot) owner_->drop(id_);
+  }
+
+  detail::TaskRef call(const detail::Method& method, detail::Bytes arguments,
+                       detail::ObjectRef* returned) override {
+    return owner_->call(method, std::move(arguments), id_, slave_, returned);
+  }
+
+ private:
+  std::shared_ptr<ObjectOwner> owner_;
+  std::uint64_t id_;
+  std::uint32_t slave_;  ///< on which it was made, or what made it
+};
+
+}  // namespace
+
+detail::ObjectRef ObjectOwner::root(std::uint32_t slave) {
+  return std::make_shared<HeldObject>(shared_from_this(), ObjectCall::kRoot, slave);
+}
+
+detail::TaskRef ObjectOwner::call(const detail::Method& method, detail::Bytes arguments,
+                                  std::uint64_t object, std::uint32_t slave,
+                                  detail::ObjectRef* returned) {
+  const std::lock_guard lock(mutex_);
+  if (driver_ == nullptr) throw Error(Error::Kind::usage, "a call on a Ref whose Cluster is gone");
+  const std::uint64_t id = returned != nullptr ? ++last_ : 0;
+  detail::TaskRef task(new detail::TaskState(*driver_, nullptr, nullptr));
+  task->kind = detail::TaskState::Kind::method;
+  task->attempts = 1;
+  Access::payload(*task) = std::move(arguments);
+  Access::extra(*task) = std::make_shared<ObjectCall>(ObjectCall{&method, object, id, slave});
+  if (returned != nullptr) *returned = std::make_shared<HeldObject>(shared_from_this(), id, slave);
+  driver_->submit(task);
+  return task;
+}
+
+void ObjectOwner::drop(std::uint64_t object) {
+  const std::lock_guard lock(mutex_);
+  if (driver_ == nullptr) return;
+  dropped_.push_back(object);
+  if (dropped_.size() == 1) driver_->objects_dropped();
+}
+
+std::vector<std::uint64_t> ObjectOwner::take_dropped() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(dropped_, {});
+}
+
+void ObjectOwner::leave() {
+  const std::lock_guard lock(mutex_);
+  driver_ = nullptr;
+}
+
+}  // namespace knee::driver
+
+namespace knee::detail {
+
+ObjectRef root_of(const CallSite& site) {
+  return site.driver->object_owner().root(site.pinned);
+}
+
+}  // namespace knee::detail

@@ -1,0 +1,36 @@
+#pragma once
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include <knee/detail/object.h>
+
+#include "client/driver/objects.h"
+
+namespace knee::driver {
+
+/// The driver as its references know it: they may outlive it. Any thread.
+class ObjectOwner : public std::enable_shared_from_this<ObjectOwner> {
+ public:
+  explicit ObjectOwner(Driver& driver) : driver_(&driver) {}
+
+  /// The root of a process on the slave with that index.
+  detail::ObjectRef root(std::uint32_t slave);
+  /// Throws Error::usage if the driver is gone.
+  detail::TaskRef call(const detail::Method& method, detail::Bytes arguments, std::uint64_t object,
+                       std::uint32_t slave, detail::ObjectRef* returned);
+  /// A reference is gone.
+  void drop(std::uint64_t object);
+  /// Objects whose references are gone, since the last call.
+  std::vector<std::uint64_t> take_dropped();
+  /// The driver ends.
+  void leave();
+
+ private:
+  std::mutex mutex_;
+  Driver* driver_;
+  std::uint64_t last_ = ObjectCall::kRoot;
+  std::vector<std::uint64_t> dropped_;
+};
+
+}  // namespace knee::driver

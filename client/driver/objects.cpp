@@ -1,0 +1,257 @@
+#include "objects.h"
+
+#include <knee/error.h>
+
+#include "client/driver/failure.h"
+#include "client/driver/slave_link.h"
+#include "client/driver/task_access.h"
+#include "common/rpc/rpc_loop.h"
+
+namespace knee::driver {
+namespace {
+
+using detail::Access;
+
+/// One message holds the arguments of a call, and is to stay below what a slave takes.
+constexpr std::size_t kMostArguments = std::size_t{16} << 20;
+/// The news of a process's death follow the end of its calls within this time.
+constexpr auto kNewsOfDeath = 5 * kj::SECONDS;
+
+ObjectCall& object_call(detail::TaskState& task) {
+  return *static_cast<ObjectCall*>(Access::extra(task).get());
+}
+
+}  // namespace
+
+/// A process of a slave that objects live in.
+struct Objects::Home {
+  Home(proto::Home::Client given, std::string slave_name)
+      : client(kj::mv(given)),
+        slave(std::move(slave_name)),
+        ended(client.endedRequest()
+                  .send()
+                  .then([this](capnp::Response<proto::Home::EndedResults> answer) {
+                    end = kj::heap(kj::mv(answer));
+                  })
+                  .fork()) {}
+
+  proto::Home::Client client;
+  std::string slave;
+  /// How it ended, once that is known.
+  kj::Maybe<kj::Own<capnp::Response<proto::Home::EndedResults>>> end;
+  kj::ForkedPromise<void> ended;
+};
+
+Objects::Objects(kj::Timer& timer, Shipment& shipment, Surroundings surroundings)
+    : timer_(timer),
+      shipment_(shipment),
+      surroundings_(std::move(surroundings)),
+      calls_(kj::heap<kj::TaskSet>(*this)) {}
+
+Objects::~Objects() {
+  calls_ = nullptr;
+  while (!open_.empty()) fail(open_.front(), cancelled_error(*open_.front().task));
+  give_up(std::nullopt, [](const detail::TaskState& task) { return cancelled_error(task); });
+}
+
+bool Objects::has_session(std::uint32_t slave) const {
+  auto* link = surroundings_.link(slave);
+  return link != nullptr && link->session() != nullptr;
+}
+
+void Objects::start(detail::TaskRef task) {
+  const auto& call = object_call(*task);
+  std::uint32_t slave = call.slave;
+  if (call.object != ObjectCall::kRoot) {
+    const auto found = entries_.find(call.object);
+    if (found == entries_.end()) {
+      Access::set_error(*task, cancelled_error(*task));
+      return surroundings_.complete(std::move(task));
+    }
+    slave = found->second.slave;
+  }
+  if (call.returned != 0) {
+    Entry& made = entries_[call.returned];
+    made.slave = slave;
+    made.problem = std::make_shared<std::exception_ptr>();
+  }
+  Root& root = roots_[slave];
+  root.slave = slave;
+  const bool is_made =
+      call.object != ObjectCall::kRoot && entries_.at(call.object).client != nullptr;
+  if (!is_made && (!root.waiting.empty() || !has_session(slave)))
+    root.waiting.push_back(std::move(task));
+  else
+    send(std::move(task));
+}
+
+void Objects::link_up(std::uint32_t slave) {
+  const auto found = roots_.find(slave);
+  if (found == roots_.end()) return;
+  for (auto& task : std::exchange(found->second.waiting, {})) send(std::move(task));
+}
+
+void Objects::link_down(std::uint32_t slave) {
+  const auto found = roots_.find(slave);
+  if (found == roots_.end()) return;
+  found->second.home = nullptr;
+  found->second.object = nullptr;
+}
+
+void Objects::open(Root& root) {
+  auto* link = surroundings_.link(root.slave);
+  KJ_IF_MAYBE (session, link->session()) {
+    auto opened = session->openHomeRequest().send();
+    root.home = std::make_shared<Home>(opened.getHome(), link->name());
+    root.object = opened.getRoot();
+    // What has died is not called again: the next object is made in a new process.
+    calls_->add(root.home->ended.addBranch().then([this, slave = root.slave, home = root.home] {
+      Root& place = roots_.at(slave);
+      if (place.home != home) return;
+      place.home = nullptr;
+      place.object = nullptr;
+    }));
+  }
+}
+
+void Objects::send(detail::TaskRef task) {
+  const ObjectCall call = object_call(*task);
+  Root& root = roots_.at(call.slave);
+  Open open_call{std::move(task), nullptr, call.slave, nullptr, nullptr};
+  kj::Maybe<proto::Object::Client> target;
+  if (call.object == ObjectCall::kRoot) {
+    if (root.object == nullptr) open(root);
+    target = root.object;
+    open_call.home = root.home;
+  } else {
+    Entry& entry = entries_.at(call.object);
+    target = entry.client;
+    open_call.home = entry.home;
+    open_call.object_problem = entry.problem;
+    open_call.slave = entry.slave;
+  }
+  if (call.returned != 0) open_call.returned_problem = entries_.at(call.returned).problem;
+  auto& kept = open_.emplace_back(std::move(open_call));
+  kept.self = std::prev(open_.end());
+  kept.task->attempt = 1;
+  try {
+    auto& arguments = Access::payload(*kept.task);
+    if (arguments.size() > kMostArguments)
+      throw Error(Error::Kind::usage, "the arguments of a call on an object may take 16 MiB");
+    const auto known = places_.find(call.method);
+    const auto place = known != places_.end()
+                           ? known->second
+                           : shipment_.locate(reinterpret_cast<const void*>(call.method->thunk));
+    places_.emplace(call.method, place);
+    KJ_IF_MAYBE (object, target) {
+      auto request =
+          object->callRequest(capnp::MessageSize{arguments.size() / sizeof(capnp::word) + 32, 0});
+      auto wire = request.initCall();
+      wire.setFile(place.file);
+      wire.setOffset(place.offset);
+      wire.setArguments(
+          kj::arrayPtr(reinterpret_cast<const kj::byte*>(arguments.data()), arguments.size()));
+      arguments.clear();
+      auto sent = request.send();
+      if (call.returned != 0) {
+        Entry& made = entries_.at(call.returned);
+        made.client = sent.getObject();
+        made.home = kept.home;
+      }
+      calls_->add(sent.then(
+          [this, &kept](capnp::Response<proto::Object::CallResults> answer) {
+            answered(kept, answer.getResult());
+            return kj::Promise<void>(kj::READY_NOW);
+          },
+          [this, &kept](kj::Exception&& error) { return broken(kept, error); }));
+    }
+  } catch (...) {
+    fail(kept, std::current_exception());
+  }
+}
+
+void Objects::answered(Open& call, proto::CallResult::Reader result) {
+  if (result.isException()) {
+    capnp::MallocMessageBuilder message;
+    auto outcome = message.initRoot<proto::Outcome>();
+    outcome.setException(result.getException());
+    return fail(call, error_of(*call.task, outcome, call.home->slave, {}));
+  }
+  const auto bytes = result.getValue();
+  auto& payload = Access::payload(*call.task);
+  payload.clear();
+  payload.append(bytes.begin(), bytes.size());
+  finish(call);
+}
+
+kj::Promise<void> Objects::broken(Open& call, const kj::Exception& error) {
+  if (call.object_problem && *call.object_problem) {
+    fail(call, *call.object_problem);
+    return kj::READY_NOW;
+  }
+  const std::string why = rpc::text_of(error);
+  const std::string slave = call.home ? call.home->slave : "";
+  if (error.getType() != kj::Exception::Type::DISCONNECTED) {
+    fail(call, refused_error(*call.task, slave, why));
+    return kj::READY_NOW;
+  }
+  if (!has_session(call.slave) || !call.home) {
+    fail(call, lost_slave_error(*call.task, slave, why));
+    return kj::READY_NOW;
+  }
+  // Its process has died; the slave says how.
+  const auto home = call.home;
+  return home->ended.addBranch()
+      .exclusiveJoin(timer_.afterDelay(kNewsOfDeath))
+      .catch_([](kj::Exception&&) {})
+      .then([this, &call, home, why] {
+        KJ_IF_MAYBE (end, home->end) {
+          fail(call, error_of(*call.task, (*end)->getOutcome(), home->slave, {}));
+        } else {
+          fail(call, lost_slave_error(*call.task, home->slave, why));
+        }
+      });
+}
+
+void Objects::fail(Open& call, std::exception_ptr error) {
+  if (call.returned_problem) *call.returned_problem = error;
+  Access::set_error(*call.task, std::move(error));
+  finish(call);
+}
+
+void Objects::finish(Open& call) {
+  auto task = std::move(call.task);
+  open_.erase(call.self);
+  surroundings_.complete(std::move(task));
+}
+
+void Objects::give_up(std::optional<std::uint32_t> slave,
+                      const std::function<std::exception_ptr(const detail::TaskState&)>& error) {
+  for (auto& [index, root] : roots_) {
+    if (slave && index != *slave) continue;
+    for (auto& task : std::exchange(root.waiting, {})) {
+      Access::set_error(*task, error(*task));
+      surroundings_.complete(std::move(task));
+    }
+  }
+}
+
+bool Objects::waits_for(std::uint32_t slave) const {
+  const auto found = roots_.find(slave);
+  return found != roots_.end() && !found->second.waiting.empty();
+}
+
+void Objects::drop(const std::vector<std::uint64_t>& ids) {
+  for (const auto id : ids) entries_.erase(id);
+}
+
+kj::Promise<std::uint64_t> Objects::count(std::uint32_t slave) {
+  const auto found = roots_.find(slave);
+  if (found == roots_.end() || !found->second.home) return std::uint64_t{0};
+  return found->second.home->client.countRequest().send().then(
+      [](capnp::Response<proto::Home::CountResults> answer) { return answer.getObjects(); });
+}
+
+void Objects::taskFailed(kj::Exception&&) {}
+
+}  // namespace knee::driver

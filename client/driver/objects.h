@@ -1,0 +1,109 @@
+#pragma once
+#include <kj/async-io.h>
+
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include <knee/detail/object.h>
+
+#include "client/driver/shipment.h"
+#include "proto/object.capnp.h"
+#include "proto/slave.capnp.h"
+
+namespace knee::driver {
+
+class SlaveLink;
+
+/// What a task that is a call on an object has beside other tasks.
+struct ObjectCall {
+  const detail::Method* method;
+  std::uint64_t object;    ///< id; kRoot: the root of a process on the slave
+  std::uint64_t returned;  ///< id of the object that the call returns; 0: it returns none
+  std::uint32_t slave;     ///< index; of a call on a root
+  static constexpr std::uint64_t kRoot = 0;
+};
+
+/// The objects of this driver's references, and the calls on them. Lives on the RPC loop.
+class Objects final : public kj::TaskSet::ErrorHandler {
+ public:
+  struct Surroundings {
+    /// Null: no slave of that index has come.
+    std::function<SlaveLink*(std::uint32_t index)> link;
+    /// The call's task has its result or its error.
+    std::function<void(detail::TaskRef)> complete;
+  };
+  Objects(kj::Timer& timer, Shipment& shipment, Surroundings surroundings);
+  ~Objects();
+
+  /// Sends a call off, or keeps it until its slave is there.
+  void start(detail::TaskRef task);
+  void drop(const std::vector<std::uint64_t>& ids);
+  /// How many live on that slave.
+  kj::Promise<std::uint64_t> count(std::uint32_t slave);
+
+  /// Fails calls that wait for a slave: for one of that index, or for any.
+  void give_up(std::optional<std::uint32_t> slave,
+               const std::function<std::exception_ptr(const detail::TaskState&)>& error);
+  /// Whether calls wait for that slave.
+  bool waits_for(std::uint32_t slave) const;
+
+  /// The slave has a session now.
+  void link_up(std::uint32_t slave);
+  /// Its session is gone, and all that lived there.
+  void link_down(std::uint32_t slave);
+
+ private:
+  struct Home;
+  /// An object that a reference refers to.
+  struct Entry {
+    std::uint32_t slave = 0;
+    std::shared_ptr<Home> home;
+    kj::Maybe<proto::Object::Client> client;      ///< none: what makes it was not sent yet
+    std::shared_ptr<std::exception_ptr> problem;  ///< why it could not be made
+  };
+
+  /// Where objects are made on one slave.
+  struct Root {
+    std::uint32_t slave = 0;
+    std::shared_ptr<Home> home;
+    kj::Maybe<proto::Object::Client> object;
+    std::vector<detail::TaskRef> waiting;  ///< in order, until the slave is there
+  };
+
+  /// A call that was sent.
+  struct Open {
+    detail::TaskRef task;
+    std::shared_ptr<Home> home;
+    std::uint32_t slave = 0;
+    std::shared_ptr<std::exception_ptr> object_problem;
+    std::shared_ptr<std::exception_ptr> returned_problem;
+    std::list<Open>::iterator self{};
+  };
+
+  void taskFailed(kj::Exception&& error) override;
+  bool has_session(std::uint32_t slave) const;
+  void open(Root& root);
+  void send(detail::TaskRef task);
+  void answered(Open& call, proto::CallResult::Reader result);
+  kj::Promise<void> broken(Open& call, const kj::Exception& error);
+  void fail(Open& call, std::exception_ptr error);
+  void finish(Open& call);
+
+  kj::Timer& timer_;
+  Shipment& shipment_;
+  Surroundings surroundings_;
+  std::unordered_map<std::uint64_t, Entry> entries_;
+  std::map<std::uint32_t, Root> roots_;  ///< by index of the slave
+  std::unordered_map<const detail::Method*, Shipment::Place> places_;
+  std::list<Open> open_;  ///< calls that were sent and have no answer
+  kj::Own<kj::TaskSet> calls_;
+};
+
+}  // namespace knee::driver

@@ -1,0 +1,209 @@
+#pragma once
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include <knee/codec.h>
+#include <knee/detail/bytes.h>
+#include <knee/detail/export.h>
+#include <knee/detail/function_traits.h>
+#include <knee/detail/task_state.h>
+
+/// Live objects: what Ref<T> and the library share. Not part of the promise.
+namespace knee {
+template <class T>
+class Ref;
+}
+
+namespace knee::detail {
+
+class Object;
+using ObjectRef = std::shared_ptr<Object>;
+
+/// One call as it arrives at the object: what a method's thunk is given.
+struct MethodCall {
+  void* self;  ///< null: the root of a process
+  std::span<const std::byte> arguments;
+  Bytes& result;
+  ObjectRef returned{};  ///< set by a method that returns a reference
+};
+
+/// A function on an object. One static object per function, in every process of the program at the
+/// same place.
+struct Method {
+  using Thunk = void (*)(MethodCall&);
+  Thunk thunk;
+  std::string_view label;  ///< as the compiler spells the function
+};
+
+/// What a Ref holds: an object of this process, or the way to one of another. Destruction lets go
+/// of it. Any thread.
+class KNEE_EXPORT Object {
+ public:
+  Object() = default;
+  Object(const Object&) = delete;
+  virtual ~Object();
+
+  /// The object itself, if it lives in this process.
+  virtual void* local() noexcept { return nullptr; }
+  /// Sends a call off. `returned`: receives what the method returns, if that is a reference; may be
+  /// null.
+  virtual TaskRef call(const Method& method, Bytes arguments, ObjectRef* returned) = 0;
+};
+
+/// An object of this process: owns it. Calls on it are carried out at once, by the caller.
+class KNEE_EXPORT LocalObject : public Object {
+ public:
+  TaskRef call(const Method& method, Bytes arguments, ObjectRef* returned) override;
+};
+
+template <class T>
+class Owned final : public LocalObject {
+ public:
+  template <class... Args>
+  explicit Owned(Args&&... args) : object_(std::forward<Args>(args)...) {}
+  void* local() noexcept override { return &object_; }
+
+ private:
+  T object_;
+};
+
+/// The root of a process on the slave of a call site: what `make` is called on.
+KNEE_EXPORT ObjectRef root_of(const CallSite& site);
+
+template <class T>
+inline constexpr bool kIsRef = false;
+template <class T>
+inline constexpr bool kIsRef<Ref<T>> = true;
+
+// --- what a function on an object is like
+
+/// What can be called on a T: a member function of it, or a function that takes a T& first.
+template <class T, class F>
+struct MethodTraits {};
+template <class T, class R, class C, class... P>
+struct MethodTraits<T, R (C::*)(P...)> : Signature<R, P...> {};
+template <class T, class R, class C, class... P>
+struct MethodTraits<T, R (C::*)(P...) noexcept> : Signature<R, P...> {};
+template <class T, class R, class C, class... P>
+struct MethodTraits<T, R (C::*)(P...) const> : Signature<R, P...> {};
+template <class T, class R, class C, class... P>
+struct MethodTraits<T, R (C::*)(P...) const noexcept> : Signature<R, P...> {};
+template <class T, class R, class S, class... P>
+requires(std::is_convertible_v<T&, S&>) struct MethodTraits<T, R (*)(S&, P...)>
+    : Signature<R, P...> {
+};
+template <class T, class R, class S, class... P>
+requires(std::is_convertible_v<T&, S&>) struct MethodTraits<T, R (*)(S&, P...) noexcept>
+    : Signature<R, P...> {
+};
+
+/// The plain function with a method's parameters, whose arguments are encoded as a task's.
+template <class R, class Parameters>
+struct PlainFunctionOf;
+template <class R, class... P>
+struct PlainFunctionOf<R, Fields<P...>> {
+  using type = R (*)(P...);
+};
+/// References travel beside the encoded result.
+template <class R>
+using EncodedResultOf = std::conditional_t<kIsRef<std::remove_cvref_t<R>>, void, R>;
+template <class Traits>
+using PlainOf = typename PlainFunctionOf<EncodedResultOf<typename Traits::Result>,
+                                         typename Traits::Parameters>::type;
+
+/// Decodes the arguments, calls `function` with them and encodes what it returns, or keeps it as
+/// the reference that it is.
+template <class Traits, class F>
+void carry_out(MethodCall& call, F&& function) {
+  using Result = typename Traits::Result;
+  ByteSource source(call.arguments, nullptr);
+  [&]<class... P, class... D>(Fields<P...>*, Fields<D...>*) {
+    std::tuple<D...> values{};
+    std::apply([&source](auto&... value) { read_all(source, value...); }, values);
+    source.expect_end();
+    std::apply(
+        [&](auto&... value) {
+          if constexpr (kIsRef<std::remove_cvref_t<Result>>)
+            call.returned = function(static_cast<P&&>(value)...).object();
+          else if constexpr (std::is_void_v<Result>)
+            function(static_cast<P&&>(value)...);
+          else
+            encode<std::remove_cvref_t<Result>>(call.result, function(static_cast<P&&>(value)...));
+        },
+        values);
+  }(static_cast<typename Traits::Parameters*>(nullptr),
+    static_cast<typename Traits::Decayed*>(nullptr));
+}
+
+template <class T, auto function>
+void thunk_of_method(MethodCall& call) {
+  using F = std::remove_cv_t<decltype(function)>;
+  T& self = *static_cast<T*>(call.self);
+  carry_out<MethodTraits<T, F>>(call, [&self]<class... A>(A&&... args) -> decltype(auto) {
+    return std::invoke(function, self, std::forward<A>(args)...);
+  });
+}
+template <class T, auto function>
+inline Method method_of{&thunk_of_method<T, function>, spelling_of_value<function>()};
+
+template <class T, auto member>
+void thunk_of_get(MethodCall& call) {
+  encode(call.result, static_cast<T*>(call.self)->*member);
+}
+template <class T, auto member>
+inline Method getter_of{&thunk_of_get<T, member>, spelling_of_value<member>()};
+
+template <class M>
+struct MemberOf;
+template <class V, class C>
+struct MemberOf<V C::*> {
+  using type = V;
+};
+template <auto member>
+using MemberType = std::remove_cv_t<typename MemberOf<std::remove_cv_t<decltype(member)>>::type>;
+
+template <class T, auto member>
+void thunk_of_set(MethodCall& call) {
+  static_cast<T*>(call.self)->*member = decode<MemberType<member>>(call.arguments);
+}
+template <class T, auto member>
+inline Method setter_of{&thunk_of_set<T, member>, spelling_of_value<member>()};
+
+/// Does nothing: when it has been called, all that was called before has ended.
+KNEE_EXPORT extern const Method kWaiter;
+
+/// As what a constructor's argument travels: its parameters cannot be asked for their types.
+template <class Arg>
+using MakeArgument = std::conditional_t<std::is_convertible_v<Arg, const char*>, std::string,
+                                        std::remove_cvref_t<Arg>>;
+
+template <class T, class... Args>
+void thunk_of_make(MethodCall& call) {
+  using Traits = Signature<Ref<T>, Args...>;
+  carry_out<Traits>(call, []<class... A>(A&&... args) {
+    return Ref<T>(std::make_shared<Owned<T>>(std::forward<A>(args)...));
+  });
+}
+template <class T, class... Args>
+inline Method maker_of{&thunk_of_make<T, Args...>, spelling_of_type<T>()};
+
+template <class T, class... Args>
+Ref<T> make(const ObjectRef& root, Args&&... args) {
+  static_assert(std::is_constructible_v<T, MakeArgument<Args>...>,
+                "knee: T has no constructor for these arguments");
+  Bytes encoded;
+  encode_arguments_in<void (*)(MakeArgument<Args>...)>(encoded, nullptr,
+                                                       std::forward<Args>(args)...);
+  ObjectRef made;
+  root->call(maker_of<T, MakeArgument<Args>...>, std::move(encoded), &made);
+  return Ref<T>(std::move(made));
+}
+
+}  // namespace knee::detail

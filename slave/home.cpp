@@ -1,0 +1,115 @@
+#include "home.h"
+
+#include <sys/socket.h>
+
+#include "common/base/check.h"
+#include "slave/death_report.h"
+
+namespace knee::slave {
+namespace {
+
+/// Of the one value a home's worker is passed: its socket.
+constexpr std::uint64_t kSocket = 1;
+
+}  // namespace
+
+class Home::Line {
+ public:
+  Line(kj::UnixEventPort& port, UniqueFd socket)
+      : stream_(port, std::move(socket)),
+        network_(stream_, capnp::rpc::twoparty::Side::CLIENT),
+        rpc_(capnp::makeRpcClient(network_)) {}
+
+  proto::ObjectHost::Client host() {
+    capnp::MallocMessageBuilder message(4);
+    auto worker = message.initRoot<capnp::rpc::twoparty::VatId>();
+    worker.setSide(capnp::rpc::twoparty::Side::SERVER);
+    return rpc_.bootstrap(worker).castAs<proto::ObjectHost>();
+  }
+
+ private:
+  rpc::SocketStream stream_;
+  capnp::TwoPartyVatNetwork network_;
+  capnp::RpcSystem<capnp::rpc::twoparty::VatId> rpc_;
+};
+
+Home::Home(HomeOwner& owner, kj::UnixEventPort& port, std::uint32_t slot,
+           const MakeWorker& make_worker, channel::RecordBuilder& records)
+    : owner_(&owner),
+      slot_(slot),
+      worker_(make_worker(*this, slot)),
+      host_(nullptr),
+      ended_(kj::Promise<void>(kj::READY_NOW).fork()) {
+  auto end = kj::newPromiseAndFulfiller<void>();
+  end_ = kj::mv(end.fulfiller);
+  ended_ = end.promise.fork();
+  int pair[2];
+  check(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), "cannot make a socket pair");
+  UniqueFd ours(pair[0]);
+  const UniqueFd theirs(pair[1]);
+  // A fresh channel has room for both.
+  worker_->pass_value(kSocket, theirs.get());
+  worker_->tell(records.build<proto::ToWorker>(
+      [](proto::ToWorker::Builder record) { record.setServeObjects(kSocket); }));
+  worker_->publish();
+  line_ = kj::heap<Line>(port, std::move(ours));
+  host_ = line_->host();
+}
+
+Home::~Home() = default;
+
+proto::Object::Client Home::root() {
+  return host_.rootRequest().send().getObject();
+}
+
+void Home::resume() {
+  if (worker_) worker_->resume();
+}
+
+void Home::end() {
+  owner_ = nullptr;
+  if (death_) return;
+  death_.emplace();
+  death_->explanation = "its session has ended";
+  death_->killed = KillReason::session_ended;
+  worker_.reset();
+  line_ = nullptr;
+  end_->fulfill();
+}
+
+void Home::task_ended(Worker&, QueuedTask, std::span<const std::byte>,
+                      std::optional<channel::SharedMemory>) {
+  KJ_FAIL_REQUIRE("a worker that serves objects has answered a task");
+}
+
+void Home::task_printed(Worker&, std::uint64_t, bool error, std::string text) {
+  if (owner_ != nullptr) owner_->home_printed(*this, error, std::move(text));
+}
+
+bool Home::may_read() {
+  return owner_ == nullptr || owner_->may_read();
+}
+
+void Home::worker_died(Worker&, WorkerDeath death) {
+  death_ = std::move(death);
+  end_->fulfill();
+  // The worker is still on the stack.
+  burial_ = kj::evalLater([this] { worker_.reset(); }).eagerlyEvaluate(nullptr);
+  if (owner_ != nullptr) owner_->home_ended(*this);
+}
+
+kj::Promise<void> HomeServer::ended(EndedContext context) {
+  context.releaseParams();
+  context.allowCancellation();
+  return home_->on_end().then(
+      [this, context]() mutable { fill_end(context.getResults().initOutcome(), home_->death()); });
+}
+
+kj::Promise<void> HomeServer::count(CountContext context) {
+  return home_->host().countRequest().send().then(
+      [context](capnp::Response<proto::ObjectHost::CountResults> answer) mutable {
+        context.getResults().setObjects(answer.getObjects());
+      });
+}
+
+}  // namespace knee::slave
