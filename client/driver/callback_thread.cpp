@@ -69,8 +69,12 @@ void CallbackThread::run() {
     {
       std::unique_lock lock(mutex_);
       sleeping_ = true;
-      wake_.wait(lock, [this] { return !waiting_.empty() || ending_; });
+      wake_.wait(lock, [this] { return !waiting_.empty() || !calls_.empty() || ending_; });
       sleeping_ = false;
+      if (!calls_.empty()) {
+        run_call(lock, 0);
+        continue;
+      }
       if (waiting_.empty()) return;
       batch.swap(waiting_);
     }
@@ -87,6 +91,42 @@ void CallbackThread::run() {
     done(bytes);
     batch.clear();
   }
+}
+
+void CallbackThread::post_call(std::uint64_t chain, std::function<void()> run) {
+  {
+    const std::lock_guard lock(mutex_);
+    calls_.push_back({chain, std::move(run)});
+  }
+  wake_.notify_one();
+}
+
+void CallbackThread::run_call(std::unique_lock<std::mutex>& lock, std::size_t place) {
+  const auto call = std::move(calls_[place].run);
+  calls_.erase(calls_.begin() + static_cast<std::ptrdiff_t>(place));
+  lock.unlock();
+  call();
+  lock.lock();
+}
+
+void CallbackThread::wait_until(const std::function<bool()>& done, std::uint64_t chain,
+                                std::uint64_t other_chain) {
+  std::unique_lock lock(mutex_);
+  const auto next = [&] {
+    for (std::size_t i = 0; i < calls_.size(); ++i)
+      if (calls_[i].chain == chain || calls_[i].chain == other_chain) return i;
+    return calls_.size();
+  };
+  for (;;) {
+    wake_.wait(lock, [&] { return done() || next() < calls_.size(); });
+    if (done()) return;
+    run_call(lock, next());
+  }
+}
+
+void CallbackThread::wake() {
+  const std::lock_guard lock(mutex_);
+  wake_.notify_all();
 }
 
 void CallbackThread::done(std::size_t bytes) {

@@ -1,6 +1,7 @@
 #pragma once
 #include <atomic>
 #include <condition_variable>
+#include <deque>
 #include <cstddef>
 #include <functional>
 #include <mutex>
@@ -26,6 +27,15 @@ class CallbackThread {
   void post(std::vector<detail::TaskRef>& tasks);
   void post(detail::TaskRef task);
 
+  /// Runs a call of others on this thread: in its turn, or at once while the thread waits in a call
+  /// of the same chain. Any thread.
+  void post_call(std::uint64_t chain, std::function<void()> run);
+  /// On this thread: waits until `done`, which is asked after each `wake`, and runs calls of these
+  /// chains meanwhile.
+  void wait_until(const std::function<bool()>& done, std::uint64_t chain, std::uint64_t other_chain);
+  /// What a `wait_until` waits for may have come. Any thread.
+  void wake();
+
   /// Whether the caller is in a continuation.
   bool is_here() const { return std::this_thread::get_id() == thread_.get_id(); }
 
@@ -37,12 +47,19 @@ class CallbackThread {
   /// Of waiting results, in bytes: what a driver may spend so that slaves need not wait for it.
   static constexpr std::size_t kMostWaiting = std::size_t{64} * 1024 * 1024;
 
+  struct Call {
+    std::uint64_t chain;
+    std::function<void()> run;
+  };
+
   void run();
+  void run_call(std::unique_lock<std::mutex>& lock, std::size_t place);
   void done(std::size_t bytes);
 
   std::mutex mutex_;
   std::condition_variable wake_;
   std::vector<detail::TaskRef> waiting_;
+  std::deque<Call> calls_;
   bool ending_ = false;
   bool sleeping_ = false;
   std::atomic<std::size_t> waiting_bytes_{0};

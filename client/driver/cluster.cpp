@@ -177,15 +177,18 @@ void send_off(const CallSite& site, const TaskRef& task) {
 }  // namespace
 
 TaskRef submit(const CallSite& site, const FunctionEntry& function, Bytes arguments,
-               std::vector<SharedBlobRef>& shared, const TaskOptions* options) {
+               CallContext& context, const TaskOptions* options) {
   if (site.driver->options().commands_only)
     throw Error(
         Error::Kind::usage,
         "a cluster with ClusterOptions::commands_only cannot call functions: the program is "
         "not sent to the slaves");
+  if (!context.objects.empty())
+    throw Error(Error::Kind::usage,
+                "functions and references can be given to calls on a Ref, not to tasks yet");
   TaskRef task = make_task(site, &function, options);
   Access::payload(*task) = std::move(arguments);
-  Access::shared(*task) = std::move(shared);
+  Access::shared(*task) = std::move(context.shared);
   send_off(site, task);
   return task;
 }

@@ -9,6 +9,7 @@
 #include "client/config/resolve.h"
 #include "client/driver/command_job.h"
 #include "client/driver/failure.h"
+#include "client/driver/object_ref.h"
 #include "client/driver/session_id.h"
 #include "client/driver/task_access.h"
 #include "client/driver/counted.h"
@@ -35,10 +36,13 @@ Dispatcher::Dispatcher(Driver& driver, kj::AsyncIoContext& io)
                               return index < id_of_.size() ? link_of(id_of_[index]) : nullptr;
                             },
                             [this](detail::TaskRef task) {
-                              complete(std::move(task));
-                              flush_completions();
-                            }});
-  const auto& options = driver.options();
+                              complete(std::move(task));            flush_completions();
+          },
+          [this](std::uint64_t chain, std::function<void()> run) {
+            driver_.post_call(chain, std::move(run));
+          },
+          [this](std::uint32_t slave) { return driver_.object_owner().add(slave); }});
+const auto& options = driver.options();
   for (const auto& text : options.slaves) {
     const auto address = rpc::Address::parse(text);
     add_link(dial(address, io_), text);

@@ -9,6 +9,7 @@
 #include "client/driver/failure.h"
 #include "client/driver/object_ref.h"
 #include "client/driver/task_access.h"
+#include "client/values/call_chain.h"
 
 namespace knee::driver {
 
@@ -90,6 +91,11 @@ std::uint64_t Driver::outstanding() {
 void Driver::attend(const detail::TaskState& task) {
   if (outstanding() != 1) return;
   loop_.run_until([&task] { return task.done(); }, [this] { return outstanding() == 0; });
+}
+
+void Driver::wait_in_callback(const detail::TaskState& task) {
+  callbacks_.wait_until([&task] { return task.done(); }, detail::current_chain(),
+                        chain_of(task));
 }
 
 void Driver::expect_attendant() {

@@ -67,6 +67,13 @@ class Driver {
     return Progress(options_.progress, bag, console_);
   }
 
+  /// On the callback thread: waits for the task, and runs calls of its chain meanwhile.
+  void wait_in_callback(const detail::TaskState& task);
+  /// Runs a call of others on the callback thread.
+  void post_call(std::uint64_t chain, std::function<void()> run) {
+    callbacks_.post_call(chain, std::move(run));
+  }
+
   /// Whether the caller is in a callback.
   bool in_callback() const { return callbacks_.is_here(); }
   void post_callback(detail::TaskRef task) { callbacks_.post(std::move(task)); }

@@ -4,11 +4,17 @@
 
 #include "client/driver/driver.h"
 #include "client/driver/task_access.h"
+#include "client/values/call_chain.h"
 
 namespace knee::driver {
 namespace {
 
 using detail::Access;
+
+std::uint64_t chain_here() {
+  const auto chain = detail::current_chain();
+  return chain != 0 ? chain : detail::new_chain();
+}
 
 /// A reference of the driver to an object elsewhere.
 class HeldObject final : public detail::Object {
@@ -20,9 +26,11 @@ class HeldObject final : public detail::Object {
   }
 
   detail::TaskRef call(const detail::Method& method, detail::Bytes arguments,
+                       std::vector<detail::ObjectRef> objects,
                        detail::ObjectRef* returned) override {
-    return owner_->call(method, std::move(arguments), id_, slave_, returned);
+    return owner_->call(method, std::move(arguments), std::move(objects), id_, slave_, returned);
   }
+  std::uint64_t id() const { return id_; }
 
  private:
   std::shared_ptr<ObjectOwner> owner_;
@@ -36,8 +44,20 @@ detail::ObjectRef ObjectOwner::root(std::uint32_t slave) {
   return std::make_shared<HeldObject>(shared_from_this(), ObjectCall::kRoot, slave);
 }
 
+std::pair<detail::ObjectRef, std::uint64_t> ObjectOwner::add(std::uint32_t slave) {
+  const std::lock_guard lock(mutex_);
+  const std::uint64_t id = ++last_;
+  return {std::make_shared<HeldObject>(shared_from_this(), id, slave), id};
+}
+
+std::optional<std::uint64_t> held_id(const detail::Object& object) {
+  const auto* held = dynamic_cast<const HeldObject*>(&object);
+  if (held == nullptr) return std::nullopt;
+  return held->id();
+}
+
 detail::TaskRef ObjectOwner::call(const detail::Method& method, detail::Bytes arguments,
-                                  std::uint64_t object, std::uint32_t slave,
+                                  std::vector<detail::ObjectRef> objects, std::uint64_t object, std::uint32_t slave,
                                   detail::ObjectRef* returned) {
   const std::lock_guard lock(mutex_);
   if (driver_ == nullptr) throw Error(Error::Kind::usage, "a call on a Ref whose Cluster is gone");
@@ -46,7 +66,8 @@ detail::TaskRef ObjectOwner::call(const detail::Method& method, detail::Bytes ar
   task->kind = detail::TaskState::Kind::method;
   task->attempts = 1;
   Access::payload(*task) = std::move(arguments);
-  Access::extra(*task) = std::make_shared<ObjectCall>(ObjectCall{&method, object, id, slave});
+  Access::extra(*task) = std::make_shared<ObjectCall>(
+      ObjectCall{&method, object, id, slave, chain_here(), std::move(objects)});
   if (returned != nullptr) *returned = std::make_shared<HeldObject>(shared_from_this(), id, slave);
   driver_->submit(task);
   return task;

@@ -1,6 +1,8 @@
 #pragma once
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include <knee/detail/object.h>
@@ -17,8 +19,11 @@ class ObjectOwner : public std::enable_shared_from_this<ObjectOwner> {
   /// The root of a process on the slave with that index.
   detail::ObjectRef root(std::uint32_t slave);
   /// Throws Error::usage if the driver is gone.
-  detail::TaskRef call(const detail::Method& method, detail::Bytes arguments, std::uint64_t object,
+  detail::TaskRef call(const detail::Method& method, detail::Bytes arguments,
+                       std::vector<detail::ObjectRef> objects, std::uint64_t object,
                        std::uint32_t slave, detail::ObjectRef* returned);
+  /// A new reference to an object on a slave, and its id.
+  std::pair<detail::ObjectRef, std::uint64_t> add(std::uint32_t slave);
   /// A reference is gone.
   void drop(std::uint64_t object);
   /// Objects whose references are gone, since the last call.
@@ -32,5 +37,8 @@ class ObjectOwner : public std::enable_shared_from_this<ObjectOwner> {
   std::uint64_t last_ = ObjectCall::kRoot;
   std::vector<std::uint64_t> dropped_;
 };
+
+/// The id of an object elsewhere that a driver refers to; none: it is an object of this process.
+std::optional<std::uint64_t> held_id(const detail::Object& object);
 
 }  // namespace knee::driver

@@ -3,6 +3,7 @@
 #include <knee/error.h>
 
 #include "client/driver/failure.h"
+#include "client/driver/object_ref.h"
 #include "client/driver/slave_link.h"
 #include "client/driver/task_access.h"
 #include "common/rpc/rpc_loop.h"
@@ -22,6 +23,11 @@ ObjectCall& object_call(detail::TaskState& task) {
 }
 
 }  // namespace
+
+std::uint64_t chain_of(const detail::TaskState& task) {
+  if (task.kind != detail::TaskState::Kind::method) return 0;
+  return object_call(const_cast<detail::TaskState&>(task)).chain;
+}
 
 /// A process of a slave that objects live in.
 struct Objects::Home {
@@ -46,6 +52,13 @@ Objects::Objects(kj::Timer& timer, Shipment& shipment, Surroundings surroundings
     : timer_(timer),
       shipment_(shipment),
       surroundings_(std::move(surroundings)),
+      offering_{[this](proto::Call::Reader call) {
+                  return reinterpret_cast<detail::Method::Thunk>(const_cast<void*>(
+                      shipment_.find({call.getFile(), call.getOffset()})));
+                },
+                surroundings_.run,
+                [this](proto::Object::Client object) { return hold(kj::mv(object)); },
+                [this](const detail::ObjectRef& object) { return client_of(object); }},
       calls_(kj::heap<kj::TaskSet>(*this)) {}
 
 Objects::~Objects() {
@@ -145,13 +158,18 @@ void Objects::send(detail::TaskRef task) {
     places_.emplace(call.method, place);
     KJ_IF_MAYBE (object, target) {
       auto request =
-          object->callRequest(capnp::MessageSize{arguments.size() / sizeof(capnp::word) + 32, 0});
+          object->callRequest(
+          capnp::MessageSize{arguments.size() / sizeof(capnp::word) + 32 + call.objects.size(),
+                             static_cast<unsigned>(call.objects.size())});
       auto wire = request.initCall();
       wire.setFile(place.file);
       wire.setOffset(place.offset);
       wire.setArguments(
           kj::arrayPtr(reinterpret_cast<const kj::byte*>(arguments.data()), arguments.size()));
       arguments.clear();
+      wire.setChain(call.chain);
+      auto objects = wire.initObjects(static_cast<unsigned>(call.objects.size()));
+      for (unsigned i = 0; i < objects.size(); ++i) objects.set(i, client_of(call.objects[i]));
       auto sent = request.send();
       if (call.returned != 0) {
         Entry& made = entries_.at(call.returned);
@@ -168,6 +186,24 @@ void Objects::send(detail::TaskRef task) {
   } catch (...) {
     fail(kept, std::current_exception());
   }
+}
+
+proto::Object::Client Objects::client_of(const detail::ObjectRef& object) {
+  if (const auto id = held_id(*object)) {
+    const auto found = entries_.find(*id);
+    if (found != entries_.end())
+      KJ_IF_MAYBE (client, found->second.client) return *client;
+    throw Error(Error::Kind::usage, "an argument refers to an object that is not there yet");
+  }
+  return kj::heap<OfferedObject>(offering_, object);
+}
+
+detail::ObjectRef Objects::hold(proto::Object::Client object) {
+  auto [reference, id] = surroundings_.new_reference(0);
+  Entry& entry = entries_[id];
+  entry.client = kj::mv(object);
+  entry.problem = std::make_shared<std::exception_ptr>();
+  return reference;
 }
 
 void Objects::answered(Open& call, proto::CallResult::Reader result) {

@@ -13,6 +13,7 @@
 
 #include <knee/detail/object.h>
 
+#include "client/driver/offered_object.h"
 #include "client/driver/shipment.h"
 #include "proto/object.capnp.h"
 #include "proto/slave.capnp.h"
@@ -25,10 +26,14 @@ class SlaveLink;
 struct ObjectCall {
   const detail::Method* method;
   std::uint64_t object;    ///< id; kRoot: the root of a process on the slave
-  std::uint64_t returned;  ///< id of the object that the call returns; 0: it returns none
-  std::uint32_t slave;     ///< index; of a call on a root
-  static constexpr std::uint64_t kRoot = 0;
+  std::uint64_t returned;  ///< id of the object that the call returns; 0: it returns none  std::uint32_t slave;     ///< index; of a call on a root
+  std::uint64_t chain;     ///< proto::Call.chain
+  std::vector<detail::ObjectRef> objects;  ///< what the arguments refer to
+static constexpr std::uint64_t kRoot = 0;
 };
+
+/// The chain that a task belongs to; 0: none.
+std::uint64_t chain_of(const detail::TaskState& task);
 
 /// The objects of this driver's references, and the calls on them. Lives on the RPC loop.
 class Objects final : public kj::TaskSet::ErrorHandler {
@@ -38,6 +43,10 @@ class Objects final : public kj::TaskSet::ErrorHandler {
     std::function<SlaveLink*(std::uint32_t index)> link;
     /// The call's task has its result or its error.
     std::function<void(detail::TaskRef)> complete;
+    /// Runs that on the callback thread, as part of the chain.
+    std::function<void(std::uint64_t chain, std::function<void()>)> run;
+    /// A new reference to an object on a slave, and its id.
+    std::function<std::pair<detail::ObjectRef, std::uint64_t>(std::uint32_t slave)> new_reference;
   };
   Objects(kj::Timer& timer, Shipment& shipment, Surroundings surroundings);
   ~Objects();
@@ -88,6 +97,8 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   };
 
   void taskFailed(kj::Exception&& error) override;
+  proto::Object::Client client_of(const detail::ObjectRef& object);
+  detail::ObjectRef hold(proto::Object::Client object);
   bool has_session(std::uint32_t slave) const;
   void open(Root& root);
   void send(detail::TaskRef task);
@@ -99,6 +110,7 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   kj::Timer& timer_;
   Shipment& shipment_;
   Surroundings surroundings_;
+  OfferedObject::Surroundings offering_;
   std::unordered_map<std::uint64_t, Entry> entries_;
   std::map<std::uint32_t, Root> roots_;  ///< by index of the slave
   std::unordered_map<const detail::Method*, Shipment::Place> places_;

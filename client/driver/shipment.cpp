@@ -105,4 +105,10 @@ Shipment::Place Shipment::locate(const void* function) const {
   return {static_cast<std::uint32_t>(file), address.offset};
 }
 
+const void* Shipment::find(const Place& place) const {
+  if (!files_ || place.file >= files_->size())
+    throw std::runtime_error("a call of a function in a file that does not travel");
+  return program::resolve({program::module_of((*files_)[place.file]), place.offset});
+}
+
 }  // namespace knee::driver

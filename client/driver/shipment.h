@@ -39,6 +39,8 @@ class Shipment {
   };
   /// Throws std::runtime_error if that is in no file that travels.
   Place locate(const void* function) const;
+  /// The reverse. Throws std::runtime_error if there is no function.
+  const void* find(const Place& place) const;
 
  private:
   using Files = std::vector<program::ProgramFile>;

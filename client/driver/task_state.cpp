@@ -6,6 +6,7 @@
 #include "client/driver/driver.h"
 #include "client/driver/objects.h"
 #include "client/driver/task_access.h"
+#include "client/worker/object_server.h"
 
 namespace knee::detail {
 
@@ -18,10 +19,14 @@ TaskState::~TaskState() {
 }
 
 void TaskState::wait() {
+  const bool nested = driver_ == nullptr || driver_->in_callback();
   auto expected = Phase::pending;
-  if (!phase_.compare_exchange_strong(expected, Phase::attending, std::memory_order_acq_rel))
+  if (!phase_.compare_exchange_strong(expected, nested ? Phase::nested : Phase::attending,
+                                      std::memory_order_acq_rel))
     return;
+  if (driver_ == nullptr) return worker::wait_for(*this);
   const driver::Driver::Blocking blocking(*driver_);
+  if (nested) return driver_->wait_in_callback(*this);
   driver_->attend(*this);
   expected = Phase::attending;
   // Done already: the driver, which may be about to end, has been told to wait for this thread.
@@ -86,6 +91,9 @@ Access::Next Access::complete(TaskState& task) {
       return Next::nothing;
     case Phase::waited:
       task.phase_.notify_all();
+      return Next::nothing;
+    case Phase::nested:
+      if (task.driver_ != nullptr) task.driver_->callbacks().wake();
       return Next::nothing;
     case Phase::abandoned:
       if (task.error_) task.unhandled(task.error_);

@@ -1,8 +1,12 @@
 #include <knee/detail/object.h>
 #include <knee/error.h>
 
+#include <cstring>
+
 namespace knee::detail {
 namespace {
+
+constexpr std::uint32_t kNull = UINT32_MAX;
 
 void do_nothing(MethodCall&) {}
 
@@ -12,7 +16,44 @@ const Method kWaiter{&do_nothing, "wait"};
 
 Object::~Object() = default;
 
-TaskRef LocalObject::call(const Method& method, Bytes arguments, ObjectRef* returned) {
+const std::vector<ObjectRef>*& arriving_objects() noexcept {
+  thread_local const std::vector<ObjectRef>* objects = nullptr;
+  return objects;
+}
+
+void write_object(ByteSink& sink, const ObjectRef& object) {
+  auto* context = static_cast<CallContext*>(sink.context);
+  if (context == nullptr)
+    throw Error(Error::Kind::usage,
+                "a function or a reference can only be an argument of a call, or the whole of its "
+                "result");
+  std::uint32_t place = kNull;
+  if (object) {
+    place = static_cast<std::uint32_t>(context->objects.size());
+    context->objects.push_back(object);
+  }
+  sink.bytes.append(&place, sizeof place);
+}
+
+ObjectRef read_object(ByteSource& source) {
+  std::uint32_t place = kNull;
+  std::memcpy(&place, source.take(sizeof place), sizeof place);
+  if (place == kNull) return nullptr;
+  const auto* objects = arriving_objects();
+  if (objects == nullptr || place >= objects->size())
+    throw DecodeError("a call refers to an object that did not come with it");
+  return (*objects)[place];
+}
+
+std::vector<ObjectRef> take_objects(CallContext& context) {
+  if (!context.shared.empty())
+    throw Error(Error::Kind::usage, "a knee::Shared can be given to tasks, not to calls on a Ref");
+  return std::move(context.objects);
+}
+
+TaskRef LocalObject::call(const Method& method, Bytes arguments, std::vector<ObjectRef> objects,
+                          ObjectRef* returned) {
+  const ArrivingObjects arriving(objects);
   Bytes result;
   MethodCall call{local(), arguments, result};
   std::exception_ptr error;

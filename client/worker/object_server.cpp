@@ -4,16 +4,21 @@
 #include <kj/async-io.h>
 #include <kj/async-unix.h>
 #include <knee/detail/object.h>
+#include <knee/error.h>
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "client/worker/current_task.h"
-#include "client/worker/exception_text.h"
+#include "client/driver/task_access.h"
+#include "client/values/call_chain.h"
+#include "client/values/exception_text.h"
 #include "client/worker/output.h"
 #include "common/program/function_address.h"
+#include "common/rpc/rpc_loop.h"
 #include "common/rpc/socket_stream.h"
 #include "proto/object.capnp.h"
 #include "proto/worker.capnp.h"
@@ -21,6 +26,7 @@
 namespace knee::worker {
 namespace {
 
+using detail::Access;
 using detail::ObjectRef;
 
 using CallContext = capnp::CallContext<proto::Object::CallParams, proto::Object::CallResults>;
@@ -34,12 +40,27 @@ struct Arrived {
 
 class ObjectHost;
 
+/// An object elsewhere that this process was given.
+class GivenObject final : public detail::Object {
+ public:
+  GivenObject(ObjectHost& host, proto::Object::Client client)
+      : host_(host), client_(kj::mv(client)) {}
+  detail::TaskRef call(const detail::Method& method, detail::Bytes arguments,
+                       std::vector<ObjectRef> objects, ObjectRef* returned) override;
+  proto::Object::Client& client() { return client_; }
+
+ private:
+  ObjectHost& host_;
+  proto::Object::Client client_;
+};
+
 /// An object of this process as others hold it.
 class HeldByOthers final : public proto::Object::Server {
  public:
   HeldByOthers(ObjectHost& host, ObjectRef object);
   ~HeldByOthers() noexcept(false);
   kj::Promise<void> call(worker::CallContext context) override;
+  const ObjectRef& object() const { return object_; }
 
  private:
   ObjectHost& host_;
@@ -47,9 +68,10 @@ class HeldByOthers final : public proto::Object::Server {
 };
 
 /// The objects of this process that others hold, and the calls on them that wait.
-class ObjectHost {
+class ObjectHost final : public kj::TaskSet::ErrorHandler {
  public:
-  explicit ObjectHost(std::vector<std::string> files) : files_(std::move(files)) {}
+  ObjectHost(kj::AsyncIoContext& io, std::vector<std::string> files)
+      : io_(io), files_(std::move(files)) {}
 
   void arrive(Arrived call) {
     waiting_.push_back(kj::mv(call));
@@ -57,7 +79,14 @@ class ObjectHost {
   }
   bool has_calls() const { return !waiting_.empty(); }
   /// Carries out the oldest call that waits.
-  void carry_out_one();
+  void carry_out_one() { carry_out(waiting_.begin()); }
+  /// Waits until the task has ended, and carries out calls of this chain meanwhile.
+  void wait_for(const detail::TaskState& task);
+
+  /// Sends a call to an object elsewhere.
+  detail::TaskRef call(proto::Object::Client& object, const detail::Method& method,
+                       detail::Bytes arguments, const std::vector<ObjectRef>& objects,
+                       ObjectRef* returned);
   /// Resolves when there is a call or the last holder is gone.
   kj::Promise<void> something() {
     auto paf = kj::newPromiseAndFulfiller<void>();
@@ -85,17 +114,32 @@ class ObjectHost {
   void wake() {
     if (wake_.get() != nullptr && wake_->isWaiting()) wake_->fulfill();
   }
+  void carry_out(std::deque<Arrived>::iterator place);
+  void ended(detail::TaskState& task);
+  void run_continuations();
+  void taskFailed(kj::Exception&&) override {}
   detail::Method::Thunk find(const Place& place);
+  Place locate(const detail::Method& method);
+  proto::Object::Client client_of(const ObjectRef& object);
+  ObjectRef take(proto::Object::Client client);
 
+  kj::AsyncIoContext& io_;
   std::vector<std::string> files_;
   std::map<Place, detail::Method::Thunk> thunks_;
+  std::map<const detail::Method*, Place> places_;
+  capnp::CapabilityServerSet<proto::Object> held_servers_;
   std::deque<Arrived> waiting_;
   kj::Own<kj::PromiseFulfiller<void>> wake_;
   std::uint64_t held_ = 0;
   std::uint64_t roots_ = 0;
   bool was_held_ = false;
   Output output_;
+  std::deque<detail::TaskRef> continuations_;
+  kj::TaskSet sent_{*this};
 };
+
+/// Of this process, while it serves objects. Its main thread's.
+ObjectHost* here = nullptr;
 
 HeldByOthers::HeldByOthers(ObjectHost& host, ObjectRef object)
     : host_(host), object_(std::move(object)) {
@@ -122,24 +166,130 @@ detail::Method::Thunk ObjectHost::find(const Place& place) {
   return thunk;
 }
 
-void ObjectHost::carry_out_one() {
-  Arrived call = kj::mv(waiting_.front());
-  waiting_.pop_front();
+ObjectHost::Place ObjectHost::locate(const detail::Method& method) {
+  const auto known = places_.find(&method);
+  if (known != places_.end()) return known->second;
+  const auto address = program::locate(reinterpret_cast<const void*>(method.thunk));
+  const auto file = std::find(files_.begin(), files_.end(), address.module);
+  if (file == files_.end())
+    throw std::runtime_error("a function of '" + address.module +
+                             "', which does not travel with the program");
+  const Place place{static_cast<std::uint32_t>(file - files_.begin()), address.offset};
+  places_.emplace(&method, place);
+  return place;
+}
+
+proto::Object::Client ObjectHost::client_of(const ObjectRef& object) {
+  if (auto* given = dynamic_cast<GivenObject*>(object.get())) return given->client();
+  return held_servers_.add(kj::heap<HeldByOthers>(*this, object));
+}
+
+ObjectRef ObjectHost::take(proto::Object::Client client) {
+  auto own = held_servers_.getLocalServer(client).wait(io_.waitScope);
+  KJ_IF_MAYBE (server, own) return static_cast<HeldByOthers&>(*server).object();
+  return std::make_shared<GivenObject>(*this, kj::mv(client));
+}
+
+detail::TaskRef GivenObject::call(const detail::Method& method, detail::Bytes arguments,
+                                  std::vector<ObjectRef> objects, ObjectRef* returned) {
+  return host_.call(client_, method, std::move(arguments), objects, returned);
+}
+
+detail::TaskRef ObjectHost::call(proto::Object::Client& object, const detail::Method& method,
+                                 detail::Bytes arguments, const std::vector<ObjectRef>& objects,
+                                 ObjectRef* returned) {
+  const auto place = locate(method);
+  auto request = object.callRequest(
+      capnp::MessageSize{arguments.size() / sizeof(capnp::word) + 32 + objects.size(),
+                         static_cast<unsigned>(objects.size())});
+  auto wire = request.initCall();
+  wire.setFile(place.first);
+  wire.setOffset(place.second);
+  wire.setArguments(
+      kj::arrayPtr(reinterpret_cast<const kj::byte*>(arguments.data()), arguments.size()));
+  wire.setChain(detail::current_chain());
+  auto list = wire.initObjects(static_cast<unsigned>(objects.size()));
+  for (unsigned i = 0; i < list.size(); ++i) list.set(i, client_of(objects[i]));
+  auto sent = request.send();
+  if (returned != nullptr) *returned = std::make_shared<GivenObject>(*this, sent.getObject());
+  detail::TaskRef task(new detail::TaskState);
+  sent_.add(sent.then(
+      [this, task](capnp::Response<proto::Object::CallResults> answer) {
+        const auto result = answer.getResult();
+        auto& payload = Access::payload(*task);
+        if (result.isException()) {
+          const std::string type = result.getException().getType().cStr();
+          const std::string what = result.getException().getWhat().cStr();
+          Access::set_error(*task, std::make_exception_ptr(
+                                       Error(Error::Kind::exception, what, {}, type, what)));
+        } else {
+          payload.append(result.getValue().begin(), result.getValue().size());
+        }
+        ended(*task);
+      },
+      [this, task](kj::Exception&& error) {
+        const bool lost = error.getType() == kj::Exception::Type::DISCONNECTED;
+        Access::set_error(
+            *task, std::make_exception_ptr(Error(
+                       lost ? Error::Kind::slave_lost : Error::Kind::refused,
+                       "a call on an object elsewhere was not answered: " + rpc::text_of(error))));
+        ended(*task);
+      }));
+  return task;
+}
+
+void ObjectHost::ended(detail::TaskState& task) {
+  if (Access::complete(task) != Access::Next::nothing)
+    continuations_.push_back(Access::share(task));
+  wake();
+}
+
+void ObjectHost::run_continuations() {
+  while (!continuations_.empty()) {
+    const auto task = std::move(continuations_.front());
+    continuations_.pop_front();
+    Access::run_continuation(*task);
+  }
+}
+
+void ObjectHost::wait_for(const detail::TaskState& task) {
+  const auto chain = detail::current_chain();
+  while (!task.done()) {
+    const auto own = std::find_if(waiting_.begin(), waiting_.end(), [chain](auto& call) {
+      return call.context.getParams().getCall().getChain() == chain;
+    });
+    if (own != waiting_.end())
+      carry_out(own);
+    else
+      something().wait(io_.waitScope);
+  }
+}
+
+void ObjectHost::carry_out(std::deque<Arrived>::iterator place) {
+  Arrived call = kj::mv(*place);
+  waiting_.erase(place);
   if (!call.done->isWaiting()) return;  // whoever wanted it is gone
   const auto wire = call.context.getParams().getCall();
   detail::Bytes result;
-  std::optional<ExceptionText> failed;
+  std::optional<detail::ExceptionText> failed;
   ObjectRef returned;
+  auto& chain = detail::current_chain();
+  const auto before = std::exchange(chain, wire.getChain());
   try {
+    std::vector<ObjectRef> objects;
+    for (const auto object : wire.getObjects()) objects.push_back(take(object));
+    const detail::ArrivingObjects arriving(objects);
     const auto bytes = wire.getArguments();
     detail::MethodCall method{call.object ? call.object->local() : nullptr,
                               {reinterpret_cast<const std::byte*>(bytes.begin()), bytes.size()},
                               result};
     find({wire.getFile(), wire.getOffset()})(method);
     returned = std::move(method.returned);
+    run_continuations();
   } catch (...) {
-    failed = describe_current_exception();
+    failed = detail::describe_current_exception();
   }
+  chain = before;
   output_.flush();
   call.context.releaseParams();
   auto results = call.context.getResults(
@@ -151,7 +301,7 @@ void ObjectHost::carry_out_one() {
   } else {
     results.initResult().setValue(
         kj::arrayPtr(reinterpret_cast<const kj::byte*>(result.data()), result.size()));
-    if (returned) results.setObject(kj::heap<HeldByOthers>(*this, std::move(returned)));
+    if (returned) results.setObject(client_of(returned));
   }
   call.done->fulfill();
 }
@@ -177,7 +327,8 @@ class HostServer final : public proto::ObjectHost::Server {
 
 void serve_objects(UniqueFd socket, std::vector<std::string> files) {
   auto io = kj::setupAsyncIo();
-  ObjectHost host(std::move(files));
+  ObjectHost host(io, std::move(files));
+  here = &host;
   rpc::SocketStream stream(io.unixEventPort, std::move(socket));
   capnp::TwoPartyVatNetwork network(stream, capnp::rpc::twoparty::Side::SERVER);
   auto system = capnp::makeRpcServer(network, kj::heap<HostServer>(host));
@@ -191,6 +342,10 @@ void serve_objects(UniqueFd socket, std::vector<std::string> files) {
       host.something().exclusiveJoin(end.addBranch()).wait(io.waitScope);
     io.waitScope.poll();
   }
+}
+
+void wait_for(detail::TaskState& task) {
+  if (here != nullptr) here->wait_for(task);
 }
 
 }  // namespace knee::worker

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "client/worker/current_task.h"
-#include "client/worker/exception_text.h"
+#include "client/values/exception_text.h"
 #include "client/worker/freed_memory.h"
 #include "client/worker/object_server.h"
 #include "client/worker/output.h"
@@ -135,7 +135,7 @@ class Server {
 
   void run(proto::Task::Reader task) {
     detail::Bytes result;
-    std::optional<ExceptionText> failed;
+    std::optional<detail::ExceptionText> failed;
     const std::uint64_t start = monotonic_now();
     channel_.begin(start);
     current_task().begin(channel_.number(), task.getAttempt());
@@ -143,7 +143,7 @@ class Server {
       call(task, result);
       if (result.size() > channel::kMaxInline) pass(result);
     } catch (...) {
-      failed = describe_current_exception();
+      failed = detail::describe_current_exception();
     }
     const std::uint64_t run_time = monotonic_now() - start;
     const bool looked = run_time > kNoSystemCall;

@@ -234,4 +234,8 @@ std::size_t index_of_module(const std::vector<ProgramFile>& files, const std::st
   return static_cast<std::size_t>(found - files.begin());
 }
 
+std::string module_of(const ProgramFile& file) {
+  return file.role == FileRole::kExecutable ? "" : file.name;
+}
+
 }  // namespace knee::program

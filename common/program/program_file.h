@@ -53,4 +53,7 @@ std::vector<ProgramFile> describe_program(const std::vector<std::string>& ship);
 /// `module` ("": the executable), or files.size() if it is not among them.
 std::size_t index_of_module(const std::vector<ProgramFile>& files, const std::string& module);
 
+/// The reverse: what a loaded module of that file is called.
+std::string module_of(const ProgramFile& file);
+
 }  // namespace knee::program

@@ -5,6 +5,7 @@
 #include <knee/codec.h>
 #include <knee/command.h>
 #include <knee/error.h>
+#include <knee/function.h>
 #include <knee/options.h>
 #include <knee/promise.h>
 #include <knee/ref.h>

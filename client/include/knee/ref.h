@@ -2,6 +2,7 @@
 #include <concepts>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include <knee/detail/object.h>
 #include <knee/error.h>
@@ -37,9 +38,11 @@ class Ref {
     if constexpr (requires { typename Traits::Result; }) {
       using Result = std::remove_cvref_t<typename Traits::Result>;
       detail::Bytes encoded;
-      detail::encode_arguments_in<detail::PlainOf<Traits>>(encoded, nullptr,
+      detail::CallContext context;
+      detail::encode_arguments_in<detail::PlainOf<Traits>>(encoded, &context,
                                                            std::forward<Args>(args)...);
-      return send<Result>(detail::method_of<T, method>, std::move(encoded));
+      return send<Result>(detail::method_of<T, method>, std::move(encoded),
+                          detail::take_objects(context));
     }
   }
 
@@ -68,18 +71,27 @@ class Ref {
 
  private:
   template <class Result>
-  auto send(const detail::Method& method, detail::Bytes arguments) const {
+  auto send(const detail::Method& method, detail::Bytes arguments,
+            std::vector<detail::ObjectRef> objects = {}) const {
     if (!object_) throw Error(Error::Kind::usage, "a call on a Ref that refers to nothing");
     if constexpr (detail::kIsRef<Result>) {
       detail::ObjectRef returned;
-      object_->call(method, std::move(arguments), &returned);
+      object_->call(method, std::move(arguments), std::move(objects), &returned);
       return Result(std::move(returned));
     } else {
-      return Promise<Result>(object_->call(method, std::move(arguments), nullptr));
+      return Promise<Result>(
+          object_->call(method, std::move(arguments), std::move(objects), nullptr));
     }
   }
 
   detail::ObjectRef object_;
+};
+
+template <class T>
+struct detail::ContextCodec<Ref<T>> {
+  static constexpr bool kDefined = true;
+  static void write(ByteSink& sink, const Ref<T>& ref) { write_object(sink, ref.object()); }
+  static void read(ByteSource& source, Ref<T>& ref) { ref = Ref<T>(read_object(source)); }
 };
 
 /// Makes a T in this process and gives a reference to it: what a method returns that opens

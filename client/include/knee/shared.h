@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <knee/codec.h>
+#include <knee/detail/call_context.h>
 #include <knee/detail/export.h>
 #include <knee/error.h>
 
@@ -17,11 +18,7 @@ namespace detail {
 /// The encoded bytes of a shared value and their digest. Immutable; kept by the Shared values and
 /// tasks that use it.
 struct SharedBlob;
-using SharedBlobRef = std::shared_ptr<const SharedBlob>;
 using DigestBytes = std::array<std::byte, 32>;
-
-/// What the arguments of one task refer to; the context they are encoded with.
-using SharedUses = std::vector<SharedBlobRef>;
 
 KNEE_EXPORT SharedBlobRef make_shared_blob(Bytes encoded);
 KNEE_EXPORT const DigestBytes& digest_of(const SharedBlob& blob);
@@ -62,12 +59,12 @@ struct detail::ContextCodec<Shared<T>> {
   static constexpr bool kDefined = true;
 
   static void write(ByteSink& sink, const Shared<T>& shared) {
-    auto* uses = static_cast<SharedUses*>(sink.context);
-    if (uses == nullptr || shared.blob_ == nullptr)
+    auto* context = static_cast<CallContext*>(sink.context);
+    if (context == nullptr || shared.blob_ == nullptr)
       throw Error(
           Error::Kind::usage,
           "a knee::Shared can only be an argument of a task, and must come from Cluster::share");
-    uses->push_back(shared.blob_);
+    context->shared.push_back(shared.blob_);
     const DigestBytes& digest = digest_of(*shared.blob_);
     sink.bytes.append(digest.data(), digest.size());
   }

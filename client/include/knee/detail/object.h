@@ -11,6 +11,7 @@
 
 #include <knee/codec.h>
 #include <knee/detail/bytes.h>
+#include <knee/detail/call_context.h>
 #include <knee/detail/export.h>
 #include <knee/detail/function_traits.h>
 #include <knee/detail/task_state.h>
@@ -22,9 +23,6 @@ class Ref;
 }
 
 namespace knee::detail {
-
-class Object;
-using ObjectRef = std::shared_ptr<Object>;
 
 /// One call as it arrives at the object: what a method's thunk is given.
 struct MethodCall {
@@ -54,13 +52,16 @@ class KNEE_EXPORT Object {
   virtual void* local() noexcept { return nullptr; }
   /// Sends a call off. `returned`: receives what the method returns, if that is a reference; may be
   /// null.
-  virtual TaskRef call(const Method& method, Bytes arguments, ObjectRef* returned) = 0;
+  /// `objects`: what the arguments refer to.
+  virtual TaskRef call(const Method& method, Bytes arguments, std::vector<ObjectRef> objects,
+                       ObjectRef* returned) = 0;
 };
 
 /// An object of this process: owns it. Calls on it are carried out at once, by the caller.
 class KNEE_EXPORT LocalObject : public Object {
  public:
-  TaskRef call(const Method& method, Bytes arguments, ObjectRef* returned) override;
+  TaskRef call(const Method& method, Bytes arguments, std::vector<ObjectRef> objects,
+               ObjectRef* returned) override;
 };
 
 template <class T>
@@ -73,6 +74,12 @@ class Owned final : public LocalObject {
  private:
   T object_;
 };
+
+/// Objects among arguments: their place in the call's table. `write_object` throws Error::usage
+/// where there is none, as in a result or a shared value.
+KNEE_EXPORT void write_object(ByteSink& sink, const ObjectRef& object);
+/// Throws DecodeError. Null if null was written.
+KNEE_EXPORT ObjectRef read_object(ByteSource& source);
 
 /// The root of a process on the slave of a call site: what `make` is called on.
 KNEE_EXPORT ObjectRef root_of(const CallSite& site);
@@ -179,6 +186,9 @@ inline Method setter_of{&thunk_of_set<T, member>, spelling_of_value<member>()};
 /// Does nothing: when it has been called, all that was called before has ended.
 KNEE_EXPORT extern const Method kWaiter;
 
+/// What a call on an object may refer to.
+KNEE_EXPORT std::vector<ObjectRef> take_objects(CallContext& context);
+
 /// As what a constructor's argument travels: its parameters cannot be asked for their types.
 template <class Arg>
 using MakeArgument = std::conditional_t<std::is_convertible_v<Arg, const char*>, std::string,
@@ -199,10 +209,11 @@ Ref<T> make(const ObjectRef& root, Args&&... args) {
   static_assert(std::is_constructible_v<T, MakeArgument<Args>...>,
                 "knee: T has no constructor for these arguments");
   Bytes encoded;
-  encode_arguments_in<void (*)(MakeArgument<Args>...)>(encoded, nullptr,
+  CallContext context;
+  encode_arguments_in<void (*)(MakeArgument<Args>...)>(encoded, &context,
                                                        std::forward<Args>(args)...);
   ObjectRef made;
-  root->call(maker_of<T, MakeArgument<Args>...>, std::move(encoded), &made);
+  root->call(maker_of<T, MakeArgument<Args>...>, std::move(encoded), take_objects(context), &made);
   return Ref<T>(std::move(made));
 }
 

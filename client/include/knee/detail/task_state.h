@@ -11,6 +11,7 @@
 
 #include <knee/codec.h>
 #include <knee/detail/bytes.h>
+#include <knee/detail/call_context.h>
 #include <knee/detail/continuation.h>
 #include <knee/detail/export.h>
 #include <knee/options.h>
@@ -23,7 +24,6 @@ class Driver;
 namespace knee::detail {
 
 struct BagState;
-struct SharedBlob;
 struct SlaveEntry;
 
 /// A function that is a task somewhere in this program. One static object per function, in every
@@ -48,6 +48,8 @@ class KNEE_EXPORT TaskState {
 
   TaskState(driver::Driver& driver, const FunctionEntry* function, BagState* bag)
       : driver_(&driver), function_(function), bag_(bag) {}
+  /// One of a worker, which belongs to no driver.
+  TaskState() = default;
   /// One that has ended, and belongs to no driver.
   TaskState(Bytes result, std::exception_ptr error)
       : phase_(Phase::done), payload_(std::move(result)), error_(std::move(error)) {}
@@ -86,8 +88,9 @@ class KNEE_EXPORT TaskState {
   friend class driver::Driver;
   friend struct Access;
 
-  /// `attending`: a thread waits and may use the driver; `waited`: it does not any more.
-  enum class Phase : std::uint32_t { pending, armed, attending, waited, abandoned, done };
+  /// `attending`: a thread waits and may use the driver; `waited`: it does not any more; `nested`:
+  /// a thread waits that carries out calls meanwhile.
+  enum class Phase : std::uint32_t { pending, armed, attending, waited, nested, abandoned, done };
 
   std::atomic<std::uint32_t> references_{1};
   std::atomic<Phase> phase_{Phase::pending};
@@ -159,19 +162,18 @@ struct CallSite {
 KNEE_EXPORT TaskRef ended_task(Bytes result, std::exception_ptr error);
 
 /// Makes a task and sends it on its way.
-/// `shared`: what the arguments refer to, taken over.
+/// `context`: what the arguments refer to, taken over.
 KNEE_EXPORT TaskRef submit(const CallSite& site, const FunctionEntry& function, Bytes arguments,
-                           std::vector<std::shared_ptr<const SharedBlob>>& shared,
-                           const TaskOptions* options);
+                           CallContext& context, const TaskOptions* options);
 
 /// Encodes the arguments of a call of Function and sends the task on its way.
 template <class Function, class... Args>
 TaskRef call(const CallSite& site, const FunctionEntry& entry, const TaskOptions* options,
              Args&&... args) {
   Bytes encoded;
-  std::vector<std::shared_ptr<const SharedBlob>> shared;
-  encode_arguments_in<Function>(encoded, &shared, std::forward<Args>(args)...);
-  return submit(site, entry, std::move(encoded), shared, options);
+  CallContext context;
+  encode_arguments_in<Function>(encoded, &context, std::forward<Args>(args)...);
+  return submit(site, entry, std::move(encoded), context, options);
 }
 
 /// The name of a function as a template argument, cut out of the compiler's spelling.

@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <exception>
 
-namespace knee::worker {
+namespace knee::detail {
 namespace {
 
 constexpr std::size_t kMostWhat = std::size_t{32} * 1024;
@@ -38,4 +38,4 @@ ExceptionText describe_current_exception() {
   return failed;
 }
 
-}  // namespace knee::worker
+}  // namespace knee::detail

@@ -1,7 +1,7 @@
 #pragma once
 #include <string>
 
-namespace knee::worker {
+namespace knee::detail {
 
 /// What a task or method threw, for people.
 struct ExceptionText {
@@ -12,4 +12,4 @@ struct ExceptionText {
 /// In a catch block.
 ExceptionText describe_current_exception();
 
-}  // namespace knee::worker
+}  // namespace knee::detail
