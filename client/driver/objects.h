@@ -26,10 +26,11 @@ class SlaveLink;
 struct ObjectCall {
   const detail::Method* method;
   std::uint64_t object;    ///< id; kRoot: the root of a process on the slave
-  std::uint64_t returned;  ///< id of the object that the call returns; 0: it returns none  std::uint32_t slave;     ///< index; of a call on a root
+  std::uint64_t returned;  ///< id of the object that the call returns; 0: it returns none
+  std::uint32_t slave;     ///< index; of a call on a root
   std::uint64_t chain;     ///< proto::Call.chain
   std::vector<detail::ObjectRef> objects;  ///< what the arguments refer to
-static constexpr std::uint64_t kRoot = 0;
+  static constexpr std::uint64_t kRoot = 0;
 };
 
 /// The chain that a task belongs to; 0: none.

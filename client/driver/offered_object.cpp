@@ -50,7 +50,7 @@ kj::Promise<void> OfferedObject::call(CallContext context) {
   asked->thunk = surroundings_.find(wire);
   const auto bytes = wire.getArguments();
   asked->arguments.append(bytes.begin(), bytes.size());
-  for (const auto object : wire.getObjects()) asked->objects.push_back(surroundings_.hold(object));
+  for (auto object : wire.getObjects()) asked->objects.push_back(surroundings_.hold(object));
   asked->chain = wire.getChain();
   context.releaseParams();
   context.allowCancellation();

@@ -45,6 +45,7 @@ class GivenObject final : public detail::Object {
  public:
   GivenObject(ObjectHost& host, proto::Object::Client client)
       : host_(host), client_(kj::mv(client)) {}
+  ~GivenObject() noexcept override {}
   detail::TaskRef call(const detail::Method& method, detail::Bytes arguments,
                        std::vector<ObjectRef> objects, ObjectRef* returned) override;
   proto::Object::Client& client() { return client_; }
@@ -220,8 +221,8 @@ detail::TaskRef ObjectHost::call(proto::Object::Client& object, const detail::Me
         if (result.isException()) {
           const std::string type = result.getException().getType().cStr();
           const std::string what = result.getException().getWhat().cStr();
-          Access::set_error(*task, std::make_exception_ptr(
-                                       Error(Error::Kind::exception, what, {}, type, what)));
+          Access::set_error(
+              *task, std::make_exception_ptr(Error(Error::Kind::exception, what, {}, type, what)));
         } else {
           payload.append(result.getValue().begin(), result.getValue().size());
         }
@@ -277,7 +278,7 @@ void ObjectHost::carry_out(std::deque<Arrived>::iterator place) {
   const auto before = std::exchange(chain, wire.getChain());
   try {
     std::vector<ObjectRef> objects;
-    for (const auto object : wire.getObjects()) objects.push_back(take(object));
+    for (auto object : wire.getObjects()) objects.push_back(take(object));
     const detail::ArrivingObjects arriving(objects);
     const auto bytes = wire.getArguments();
     detail::MethodCall method{call.object ? call.object->local() : nullptr,
