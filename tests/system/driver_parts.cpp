@@ -59,6 +59,21 @@ void map(Cluster& cluster, const Arguments& arguments) {
   std::cout << sum << '\n';
 }
 
+struct Asker {
+  int ask(const Function<int(int)>& function) { return function(1); }
+};
+
+/// `call_back STARTED`: a call that waits for a callback that never ends.
+void call_back(Cluster& cluster, const Arguments& arguments) {
+  const auto asker = cluster.slave("gandalf").make<Asker>();
+  asker
+      .call<&Asker::ask>([&](int number) {
+        hang(arguments.at(0));
+        return number;
+      })
+      .get();
+}
+
 int hold_halfway(const std::vector<std::string>& marks) {
   this_task::progress(0.5);
   return hold_number(marks);
@@ -114,10 +129,15 @@ void black_hole(Cluster& cluster, const Arguments& arguments) {
 
 const std::map<std::string, std::function<void(Cluster&, const Arguments&)>>& parts() {
   static const std::map<std::string, std::function<void(Cluster&, const Arguments&)>> all{
-      {"black_hole", black_hole}, {"call_one", call_one},
-      {"hang", hang_all},         {"halfway", halfway},
-      {"hold", hold_one},         {"map", map},
-      {"print", print},           {"rest_and_mark", rest_and_mark_all},
+      {"black_hole", black_hole},
+      {"call_back", call_back},
+      {"call_one", call_one},
+      {"hang", hang_all},
+      {"halfway", halfway},
+      {"hold", hold_one},
+      {"map", map},
+      {"print", print},
+      {"rest_and_mark", rest_and_mark_all},
       {"share", share},
   };
   return all;

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include <fstream>
+#include <sstream>
 #include <iterator>
 #include <stdexcept>
 
@@ -115,7 +116,9 @@ void ChildProcess::wait_for_out(const std::string& text) const {
 
 std::string content_of(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+  std::ostringstream content;
+  content << file.rdbuf();  // which takes a file of /proc whose process ends meanwhile for its end
+  return content.str();
 }
 
 std::size_t count_of(const std::string& text, const std::string& part) {

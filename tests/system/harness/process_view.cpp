@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 
 #include "common/process/stat.h"
+#include "tests/system/harness/child_process.h"
 
 namespace knee::test {
 namespace {
@@ -53,8 +52,7 @@ std::uint64_t resident_memory_of(pid_t pid) {
 }
 
 std::string command_line_of(pid_t pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/cmdline", std::ios::binary);
-  std::string text((std::istreambuf_iterator<char>(file)), {});
+  std::string text = content_of("/proc/" + std::to_string(pid) + "/cmdline");
   std::replace(text.begin(), text.end(), '\0', ' ');
   return text;
 }

@@ -1,0 +1,344 @@
+#include <signal.h>
+#include <unistd.h>
+#include <catch2/catch.hpp>
+
+#include <cmath>
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/system/harness/driver_process.h"
+#include "tests/system/harness/leak_check.h"
+#include "tests/system/harness/marks.h"
+#include "tests/system/harness/process_view.h"
+#include "tests/system/tasks.h"
+
+using namespace knee::test;
+using namespace std::chrono_literals;
+using Catch::Contains;
+using knee::Error;
+
+namespace {
+
+class Counter {
+ public:
+  explicit Counter(int start) : value(start) {
+    if (start < 0) throw std::invalid_argument("cannot count from below zero");
+  }
+  int add(int number) { return value += number; }
+  int add(double number) { return value += static_cast<int>(std::lround(number)); }
+  int current() const { return value; }
+  const std::string& name() const noexcept { return name_; }
+  void rename(const std::string& name) { name_ = name; }
+  int process() { return ::getpid(); }
+  void hang(std::string started) { knee::test::hang(std::move(started)); }
+  void die() { ::raise(SIGKILL); }
+
+  int value;
+
+ private:
+  std::string name_ = "counter";
+};
+
+constexpr auto kAddNumber = static_cast<int (Counter::*)(int)>(&Counter::add);
+constexpr auto kAddDouble = static_cast<int (Counter::*)(double)>(&Counter::add);
+
+int times(const Counter& counter, int factor) {
+  return counter.value * factor;
+}
+
+struct File {
+  std::string path;
+  std::string read() const { return "what " + path + " says"; }
+};
+
+struct Folder {
+  std::string name;
+  knee::Ref<File> open(const std::string& file) {
+    if (file.empty()) throw std::runtime_error("a file without a name");
+    return knee::make_ref<File>(name + "/" + file);
+  }
+  /// The same reference that was given.
+  knee::Ref<File> same(knee::Ref<File> file) { return file; }
+  bool is_here(const knee::Ref<File>& file) { return file.local() != nullptr; }
+  std::string read(const knee::Ref<File>& file) { return file.call<&File::read>().get(); }
+};
+
+/// Leaves a mark when it ends.
+struct Guard {
+  explicit Guard(std::string mark) : file(std::move(mark)) {}
+  Guard(const Guard&) = delete;
+  ~Guard() { leave_mark(file, "ended"); }
+  std::string file;
+};
+
+struct Caller {
+  std::vector<int> map(const std::vector<int>& numbers, const knee::Function<int(int)>& function) {
+    std::vector<int> results;
+    for (const int number : numbers) results.push_back(function(number));
+    return results;
+  }
+  int descend(int depth, const std::function<int(int)>& function) {
+    return depth == 0 ? 0 : 1 + function(depth - 1);
+  }
+  void keep(knee::Function<int(int)> function) { kept = std::move(function); }
+  int use_kept(int number) { return kept(number); }
+  knee::Function<int(int)> kept;
+};
+
+/// Calls `round(cluster, slave)` and looks for what it has left.
+template <class Round>
+void with_a_slave(Round round) {
+  SlaveProcess gandalf;
+  const LeakCheck leaks({&gandalf});
+  {
+    knee::Cluster cluster(reaching(gandalf));
+    round(cluster, cluster.slave("gandalf"));
+  }
+  CHECK(leaks.found() == "");
+}
+
+}  // namespace
+
+TEST_CASE("an object on a slave is made, called, read and changed") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    const auto counter = gandalf.make<Counter>(3);
+    CHECK(counter.call<kAddNumber>(4).get() == 7);
+    CHECK(counter.call<kAddDouble>(0.6).get() == 8);
+    CHECK(counter.call<&Counter::current>().get() == 8);
+    CHECK(counter.call<&Counter::name>().get() == "counter");
+    counter.call<&Counter::rename>("sum").get();
+    CHECK(counter.call<&Counter::name>().get() == "sum");
+    counter.set<&Counter::value>(20).get();
+    CHECK(counter.get<&Counter::value>().get() == 20);
+    CHECK(counter.call<times>(3).get() == 60);
+    CHECK(gandalf.objects() == 1);
+  });
+}
+
+TEST_CASE("calls may be sent before their object is there, and come in order") {
+  SlaveProcess gandalf({.start = false});
+  knee::Cluster cluster(reaching(gandalf));
+  const auto counter = cluster.slave("gandalf").make<Counter>(0);
+  std::vector<knee::Promise<int>> sums;
+  for (int i = 1; i <= 100; ++i) sums.push_back(counter.call<kAddNumber>(i));
+  gandalf.start();
+  for (int i = 1; i <= 100; ++i)
+    CHECK(sums[static_cast<std::size_t>(i - 1)].get() == i * (i + 1) / 2);
+}
+
+TEST_CASE("what a call that returns a reference returns can be called at once") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    CHECK(gandalf.make<Folder>("home").call<&Folder::open>("notes").call<&File::read>().get() ==
+          "what home/notes says");
+    const auto file = gandalf.make<Folder>("home").call<&Folder::open>("notes");
+    file.wait();
+    CHECK(gandalf.objects() == 1);
+  });
+}
+
+TEST_CASE("a constructor or method that throws says so to all that is called on its result") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    const auto never = gandalf.make<Counter>(-1);
+    const auto error = error_of(never.call<&Counter::current>());
+    CHECK(error.kind() == Error::Kind::exception);
+    CHECK(error.exception_type() == "std::invalid_argument");
+    CHECK_THAT(error.what(), Contains("cannot count from below zero") && Contains("gandalf"));
+    CHECK_THAT(error_out_of([&] { never.wait(); }).what(), Contains("below zero"));
+    const auto file = gandalf.make<Folder>("home").call<&Folder::open>("");
+    CHECK_THAT(error_of(file.call<&File::read>()).what(), Contains("a file without a name"));
+    // The process is none the worse for it.
+    CHECK(gandalf.make<Counter>(1).call<&Counter::current>().get() == 1);
+  });
+}
+
+TEST_CASE("an object is destroyed when the last reference to it is gone") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    const TemporaryFolder folder;
+    auto guard = std::make_unique<knee::Ref<Guard>>(gandalf.make<Guard>(folder / "ended"));
+    const auto copy = std::make_unique<knee::Ref<Guard>>(*guard);
+    guard->wait();
+    guard.reset();
+    CHECK(gandalf.objects() == 1);
+    CHECK(marks_in(folder / "ended").empty());
+    *copy = {};
+    CHECK(gandalf.objects() == 0);
+    CHECK(marks_in(folder / "ended").size() == 1);
+  });
+}
+
+TEST_CASE("after many makes and drops no object is left") {
+  const int many = kTimeSlack == 1 ? 100'000 : 10'000;
+  with_a_slave([&](knee::Cluster&, const knee::Slave& gandalf) {
+    for (int i = 0; i < many; ++i) {
+      const auto counter = gandalf.make<Counter>(i);
+      if (i % 1000 == 0) counter.wait();
+    }
+    CHECK(wait_until([&] { return gandalf.objects() == 0; }));
+  });
+}
+
+TEST_CASE("ten thousand objects live at a time") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    std::vector<knee::Ref<Counter>> counters;
+    for (int i = 0; i < 10'000; ++i) counters.push_back(gandalf.make<Counter>(i));
+    CHECK(counters.back().call<&Counter::current>().get() == 9999);
+    CHECK(gandalf.objects() == 10'000);
+    counters.clear();
+    CHECK(gandalf.objects() == 0);
+  });
+}
+
+TEST_CASE("the objects of a driver that ends, or is gone, are destroyed with their process") {
+  SlaveProcess gandalf;
+  const TemporaryFolder folder;
+  {
+    knee::Cluster cluster(reaching(gandalf));
+    const auto guard = cluster.slave("gandalf").make<Guard>(folder / "ended");
+    guard.wait();
+    CHECK_FALSE(gandalf.family().empty());
+  }
+  CHECK(wait_until([&] { return gandalf.family().empty(); }));
+}
+
+TEST_CASE("when its process dies every reference into it fails with what is known of the death") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    const TemporaryFolder folder;
+    const auto one = gandalf.make<Counter>(1);
+    const auto other = gandalf.make<Counter>(2);
+    const int process = one.call<&Counter::process>().get();
+    CHECK(other.call<&Counter::process>().get() == process);
+    auto running = one.call<&Counter::hang>(folder / "started");
+    auto waiting = other.call<&Counter::current>();
+    wait_for_marks(folder / "started");
+    REQUIRE(::kill(process, SIGKILL) == 0);
+    for (const auto& error : {error_of(std::move(running)), error_of(std::move(waiting)),
+                              error_of(one.call<&Counter::current>())}) {
+      CHECK(error.kind() == Error::Kind::crashed);
+      CHECK(error.slave() == "gandalf");
+      CHECK_THAT(error.what(), Contains("SIGKILL"));
+    }
+    // Nothing is made again silently, but there may be new objects.
+    CHECK(gandalf.make<Counter>(5).call<&Counter::current>().get() == 5);
+    CHECK(error_of(other.call<&Counter::current>()).kind() == Error::Kind::crashed);
+  });
+}
+
+TEST_CASE(
+    "when its slave is lost a reference fails in words, and new objects come with the slave") {
+  SlaveProcess gandalf;
+  const TemporaryFolder folder;
+  knee::Cluster cluster(reaching(gandalf));
+  const auto slave = cluster.slave("gandalf");
+  const auto counter = slave.make<Counter>(1);
+  auto running = counter.call<&Counter::hang>(folder / "started");
+  wait_for_marks(folder / "started");
+  gandalf.kill();
+  const auto error = error_of(std::move(running));
+  CHECK(error.kind() == Error::Kind::slave_lost);
+  CHECK_THAT(error.what(), Contains("gandalf"));
+  CHECK(error_of(counter.call<&Counter::current>()).kind() == Error::Kind::slave_lost);
+  gandalf.start();
+  CHECK(slave.make<Counter>(2).call<&Counter::current>().get() == 2);
+}
+
+TEST_CASE("objects take no slots: tasks and calls run side by side") {
+  SlaveProcess gandalf({.slots = 1});
+  const TemporaryFolder folder;
+  knee::Cluster cluster(reaching(gandalf));
+  auto task = cluster.call<hold>(1, folder / "started", folder / "go");
+  wait_for_marks(folder / "started");
+  CHECK(cluster.slave("gandalf").make<Counter>(3).call<&Counter::current>().get() == 3);
+  leave_mark(folder / "go", "");
+  CHECK(task.get() == 1);
+}
+
+TEST_CASE("a reference may outlive its cluster, and then says so") {
+  knee::Ref<Counter> counter;
+  CHECK_THAT(error_out_of([&] { (void)counter.call<&Counter::current>(); }).what(),
+             Contains("refers to nothing"));
+  SlaveProcess gandalf;
+  {
+    knee::Cluster cluster(reaching(gandalf));
+    counter = cluster.slave("gandalf").make<Counter>(1);
+    counter.wait();
+  }
+  CHECK_THAT(error_out_of([&] { (void)counter.call<&Counter::current>(); }).what(),
+             Contains("whose Cluster is gone"));
+}
+
+TEST_CASE("an object may be an argument: in its own process it is the object itself") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    const auto folder = gandalf.make<Folder>("home");
+    const auto file = folder.call<&Folder::open>("notes");
+    CHECK(folder.call<&Folder::is_here>(file).get());
+    CHECK(folder.call<&Folder::read>(file).get() == "what home/notes says");
+    CHECK(folder.call<&Folder::same>(file).call<&File::read>().get() == "what home/notes says");
+  });
+}
+
+TEST_CASE("an object of another slave may be an argument: it is called through the reference") {
+  SlaveProcess gandalf({.name = "gandalf"});
+  SlaveProcess frodo({.name = "frodo"});
+  knee::Cluster cluster(reaching({&gandalf, &frodo}));
+  const auto folder = cluster.slave("gandalf").make<Folder>("home");
+  const auto file = cluster.slave("frodo").make<File>("notes");
+  file.wait();
+  CHECK_FALSE(folder.call<&Folder::is_here>(file).get());
+  CHECK(folder.call<&Folder::read>(file).get() == "what notes says");
+}
+
+TEST_CASE("a function that is an argument is called back in the driver, on the callback thread") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    const auto caller = gandalf.make<Caller>();
+    std::vector<int> seen;
+    std::thread::id thread;
+    auto mapped = caller.call<&Caller::map>(std::vector{1, 2, 3}, [&](int number) {
+      seen.push_back(number);
+      thread = std::this_thread::get_id();
+      return number + 1;
+    });
+    CHECK(mapped.get() == std::vector{2, 3, 4});
+    CHECK(seen == std::vector{1, 2, 3});
+    CHECK(thread != std::this_thread::get_id());
+  });
+}
+
+TEST_CASE("a callback may call the object that waits for it, five deep") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    const auto caller = gandalf.make<Caller>();
+    std::function<int(int)> again = [&](int depth) {
+      return caller.call<&Caller::descend>(depth, again).get();
+    };
+    CHECK(caller.call<&Caller::descend>(5, again).get() == 5);
+  });
+}
+
+TEST_CASE("a callback that throws makes the remote call throw with the same text") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    const auto error = error_of(gandalf.make<Caller>().call<&Caller::map>(
+        std::vector{1}, [](int) -> int { throw std::runtime_error("no more of that"); }));
+    CHECK(error.exception_text() == "no more of that");
+  });
+}
+
+TEST_CASE("an object may keep a function and call it later") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    const auto caller = gandalf.make<Caller>();
+    caller.call<&Caller::keep>([](int number) { return 10 * number; }).get();
+    CHECK(caller.call<&Caller::use_kept>(4).get() == 40);
+  });
+}
+
+TEST_CASE("a method that waits in a callback whose driver has died ends") {
+  SlaveProcess gandalf;
+  const TemporaryFolder folder;
+  DriverProcess driver(
+      {.part = "call_back", .arguments = {folder / "started"}, .slaves = {gandalf.address()}});
+  wait_for_marks(folder / "started");
+  driver.kill();
+  CHECK(wait_until([&] { return gandalf.family().empty(); }, 1s * kTimeSlack));
+}
