@@ -32,17 +32,22 @@ Dispatcher::Dispatcher(Driver& driver, kj::AsyncIoContext& io)
       background_(kj::heap<kj::TaskSet>(*this)) {
   objects_ = std::make_unique<Objects>(
       io_.provider->getTimer(), shipment_,
-      Objects::Surroundings{[this](std::uint32_t index) {
-                              return index < id_of_.size() ? link_of(id_of_[index]) : nullptr;
-                            },
-                            [this](detail::TaskRef task) {
-                              complete(std::move(task));            flush_completions();
+      Objects::Surroundings{
+          [this](std::uint32_t index) {
+            return index < id_of_.size() ? link_of(id_of_[index]) : nullptr;
+          },
+          [this](std::uint32_t index) {
+            return index < id_of_.size() ? driver::slave_index(id_of_[index]) : index;
+          },
+          [this](detail::TaskRef task) {
+            complete(std::move(task));
+            flush_completions();
           },
           [this](std::uint64_t chain, std::function<void()> run) {
             driver_.post_call(chain, std::move(run));
           },
           [this](std::uint32_t slave) { return driver_.object_owner().add(slave); }});
-const auto& options = driver.options();
+  const auto& options = driver.options();
   for (const auto& text : options.slaves) {
     const auto address = rpc::Address::parse(text);
     add_link(dial(address, io_), text);
@@ -154,6 +159,7 @@ void Dispatcher::link_named(SlaveLink& link, const std::string& own_name) {
 
 void Dispatcher::move_pinned(std::uint32_t from, std::uint32_t to) {
   id_of_[from] = id_of_[to];
+  objects_->move(from, to);
   for (std::size_t i = 0; i < tasks_.size(); ++i) {
     if (!tasks_[i] || tasks_[i]->pinned != from) continue;
     scheduler_.cancel(TaskId::unpack(tasks_[i]->id));

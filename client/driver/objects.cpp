@@ -53,8 +53,8 @@ Objects::Objects(kj::Timer& timer, Shipment& shipment, Surroundings surroundings
       shipment_(shipment),
       surroundings_(std::move(surroundings)),
       offering_{[this](proto::Call::Reader call) {
-                  return reinterpret_cast<detail::Method::Thunk>(const_cast<void*>(
-                      shipment_.find({call.getFile(), call.getOffset()})));
+                  return reinterpret_cast<detail::Method::Thunk>(
+                      const_cast<void*>(shipment_.find({call.getFile(), call.getOffset()})));
                 },
                 surroundings_.run,
                 [this](proto::Object::Client object) { return hold(kj::mv(object)); },
@@ -83,6 +83,7 @@ void Objects::start(detail::TaskRef task) {
     }
     slave = found->second.slave;
   }
+  slave = surroundings_.settled(slave);
   if (call.returned != 0) {
     Entry& made = entries_[call.returned];
     made.slave = slave;
@@ -96,6 +97,16 @@ void Objects::start(detail::TaskRef task) {
     root.waiting.push_back(std::move(task));
   else
     send(std::move(task));
+}
+
+void Objects::move(std::uint32_t from, std::uint32_t to) {
+  const auto old = roots_.find(from);
+  if (old == roots_.end()) return;
+  auto waiting = std::move(old->second.waiting);
+  roots_.erase(old);
+  Root& root = roots_[to];
+  root.slave = to;
+  std::move(waiting.begin(), waiting.end(), std::back_inserter(root.waiting));
 }
 
 void Objects::link_up(std::uint32_t slave) {
@@ -129,10 +140,11 @@ void Objects::open(Root& root) {
 
 void Objects::send(detail::TaskRef task) {
   const ObjectCall call = object_call(*task);
-  Root& root = roots_.at(call.slave);
-  Open open_call{std::move(task), nullptr, call.slave, nullptr, nullptr};
+  const std::uint32_t slave = surroundings_.settled(call.slave);
+  Open open_call{std::move(task), nullptr, slave, nullptr, nullptr};
   kj::Maybe<proto::Object::Client> target;
   if (call.object == ObjectCall::kRoot) {
+    Root& root = roots_.at(slave);
     if (root.object == nullptr) open(root);
     target = root.object;
     open_call.home = root.home;
@@ -141,7 +153,7 @@ void Objects::send(detail::TaskRef task) {
     target = entry.client;
     open_call.home = entry.home;
     open_call.object_problem = entry.problem;
-    open_call.slave = entry.slave;
+    open_call.slave = surroundings_.settled(entry.slave);
   }
   if (call.returned != 0) open_call.returned_problem = entries_.at(call.returned).problem;
   auto& kept = open_.emplace_back(std::move(open_call));
@@ -157,8 +169,7 @@ void Objects::send(detail::TaskRef task) {
                            : shipment_.locate(reinterpret_cast<const void*>(call.method->thunk));
     places_.emplace(call.method, place);
     KJ_IF_MAYBE (object, target) {
-      auto request =
-          object->callRequest(
+      auto request = object->callRequest(
           capnp::MessageSize{arguments.size() / sizeof(capnp::word) + 32 + call.objects.size(),
                              static_cast<unsigned>(call.objects.size())});
       auto wire = request.initCall();
@@ -282,7 +293,7 @@ void Objects::drop(const std::vector<std::uint64_t>& ids) {
 }
 
 kj::Promise<std::uint64_t> Objects::count(std::uint32_t slave) {
-  const auto found = roots_.find(slave);
+  const auto found = roots_.find(surroundings_.settled(slave));
   if (found == roots_.end() || !found->second.home) return std::uint64_t{0};
   return found->second.home->client.countRequest().send().then(
       [](capnp::Response<proto::Home::CountResults> answer) { return answer.getObjects(); });

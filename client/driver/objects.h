@@ -42,6 +42,8 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   struct Surroundings {
     /// Null: no slave of that index has come.
     std::function<SlaveLink*(std::uint32_t index)> link;
+    /// The index of the same slave that does not change any more, if that is known already.
+    std::function<std::uint32_t(std::uint32_t index)> settled;
     /// The call's task has its result or its error.
     std::function<void(detail::TaskRef)> complete;
     /// Runs that on the callback thread, as part of the chain.
@@ -63,6 +65,9 @@ class Objects final : public kj::TaskSet::ErrorHandler {
                const std::function<std::exception_ptr(const detail::TaskState&)>& error);
   /// Whether calls wait for that slave.
   bool waits_for(std::uint32_t slave) const;
+
+  /// The slave of index `from` has turned out to be that of index `to`.
+  void move(std::uint32_t from, std::uint32_t to);
 
   /// The slave has a session now.
   void link_up(std::uint32_t slave);

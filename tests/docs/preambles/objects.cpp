@@ -1,0 +1,28 @@
+#include <knee/knee.h>
+
+#include <fstream>
+#include <iostream>
+#include <string>
+#include <vector>
+
+struct Log {
+  explicit Log(const std::string& path);
+  int write(const std::string& line);
+  std::ofstream out;
+  int lines = 0;
+};
+
+struct Telescope {
+  knee::Ref<Log> open_log(const std::string& path);
+  double focus = 1.0;
+  std::vector<double> sweep(const std::vector<double>& angles,
+                            const knee::Function<void(double)>& progress);
+};
+
+void use(knee::Cluster& cluster, const knee::Slave& gandalf) {
+  (void)cluster;
+  (void)gandalf;
+  {
+    // BLOCK
+  }
+}
