@@ -132,13 +132,14 @@ class Checkup {
     auto answer =
         io_.provider->getTimer().timeoutAfter(10 * kj::SECONDS, request.send()).wait(io_.waitScope);
     const auto theirs = answer.getHello();
+    if (theirs.getRole() == proto::Hello::Role::DRIVER) {
+      advice_ = "This is a driver that waits for slaves: start knee-slave --dial " +
+                address_.text() + " on a machine that is to work for it.";
+      throw std::runtime_error("a driver answered, not a slave");
+    }
     if (theirs.getRefusal().size() != 0) throw std::runtime_error(theirs.getRefusal().cStr());
     if (const auto refusal = rpc::refusal_of(theirs); !refusal.empty())
       throw std::runtime_error(refusal);
-    if (!answer.hasSlave()) {
-      advice_ = "This is a driver that waits for slaves: start knee-slave --dial there.";
-      throw std::runtime_error("a driver answered, not a slave");
-    }
     slave_ = answer.getSlave();
     return std::string("slave ") + theirs.getName().cStr() + ", Knee " +
            theirs.getVersion().cStr() + ", protocol " + std::to_string(theirs.getProtocol());
