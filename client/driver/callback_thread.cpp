@@ -3,7 +3,7 @@
 #include <pthread.h>
 
 #include "client/driver/command_job.h"
-#include "client/driver/task_access.h"
+#include "client/call/task_access.h"
 
 namespace knee::driver {
 namespace {

@@ -9,7 +9,7 @@
 #include "client/driver/bag_state.h"
 #include "client/driver/command_job.h"
 #include "client/driver/driver.h"
-#include "client/driver/task_access.h"
+#include "client/call/task_access.h"
 
 namespace knee {
 

@@ -9,7 +9,7 @@
 
 #include <knee/error.h>
 
-#include "client/driver/task_access.h"
+#include "client/call/task_access.h"
 
 namespace knee::driver {
 namespace {

@@ -11,7 +11,7 @@
 #include "client/driver/failure.h"
 #include "client/driver/object_ref.h"
 #include "client/driver/session_id.h"
-#include "client/driver/task_access.h"
+#include "client/call/task_access.h"
 #include "client/driver/counted.h"
 #include "common/rpc/rpc_loop.h"
 

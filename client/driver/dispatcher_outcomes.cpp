@@ -8,7 +8,7 @@
 #include "client/driver/command_wire.h"
 #include "client/driver/dispatcher.h"
 #include "client/driver/failure.h"
-#include "client/driver/task_access.h"
+#include "client/call/task_access.h"
 #include "common/rpc/rpc_loop.h"
 
 namespace knee::driver {

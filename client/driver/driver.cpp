@@ -8,8 +8,8 @@
 #include "client/driver/dispatcher.h"
 #include "client/driver/failure.h"
 #include "client/driver/object_ref.h"
-#include "client/driver/task_access.h"
-#include "client/values/call_chain.h"
+#include "client/call/task_access.h"
+#include "client/call/call_chain.h"
 
 namespace knee::driver {
 
@@ -94,8 +94,7 @@ void Driver::attend(const detail::TaskState& task) {
 }
 
 void Driver::wait_in_callback(const detail::TaskState& task) {
-  callbacks_.wait_until([&task] { return task.done(); }, detail::current_chain(),
-                        chain_of(task));
+  callbacks_.wait_until([&task] { return task.done(); }, detail::current_chain(), chain_of(task));
 }
 
 void Driver::expect_attendant() {

@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <knee/error.h>
 
-#include "client/driver/task_access.h"
+#include "client/call/task_access.h"
 #include "common/program/cpu_flags.h"
 
 namespace knee::driver {

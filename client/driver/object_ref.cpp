@@ -3,8 +3,8 @@
 #include <knee/error.h>
 
 #include "client/driver/driver.h"
-#include "client/driver/task_access.h"
-#include "client/values/call_chain.h"
+#include "client/call/task_access.h"
+#include "client/call/call_chain.h"
 
 namespace knee::driver {
 namespace {
@@ -57,8 +57,8 @@ std::optional<std::uint64_t> held_id(const detail::Object& object) {
 }
 
 detail::TaskRef ObjectOwner::call(const detail::Method& method, detail::Bytes arguments,
-                                  std::vector<detail::ObjectRef> objects, std::uint64_t object, std::uint32_t slave,
-                                  detail::ObjectRef* returned) {
+                                  std::vector<detail::ObjectRef> objects, std::uint64_t object,
+                                  std::uint32_t slave, detail::ObjectRef* returned) {
   const std::lock_guard lock(mutex_);
   if (driver_ == nullptr) throw Error(Error::Kind::usage, "a call on a Ref whose Cluster is gone");
   const std::uint64_t id = returned != nullptr ? ++last_ : 0;

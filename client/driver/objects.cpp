@@ -5,7 +5,7 @@
 #include "client/driver/failure.h"
 #include "client/driver/object_ref.h"
 #include "client/driver/slave_link.h"
-#include "client/driver/task_access.h"
+#include "client/call/task_access.h"
 #include "common/rpc/rpc_loop.h"
 
 namespace knee::driver {

@@ -2,8 +2,8 @@
 
 #include <optional>
 
-#include "client/values/call_chain.h"
-#include "client/values/exception_text.h"
+#include "client/call/call_chain.h"
+#include "client/call/exception_text.h"
 #include "common/rpc/rpc_loop.h"
 
 namespace knee::driver {

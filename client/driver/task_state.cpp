@@ -5,8 +5,8 @@
 #include "client/driver/command_job.h"
 #include "client/driver/driver.h"
 #include "client/driver/objects.h"
-#include "client/driver/task_access.h"
-#include "client/worker/object_server.h"
+#include "client/call/call_chain.h"
+#include "client/call/task_access.h"
 
 namespace knee::detail {
 
@@ -24,7 +24,7 @@ void TaskState::wait() {
   if (!phase_.compare_exchange_strong(expected, nested ? Phase::nested : Phase::attending,
                                       std::memory_order_acq_rel))
     return;
-  if (driver_ == nullptr) return worker::wait_for(*this);
+  if (driver_ == nullptr) return how_servers_wait()(*this);
   const driver::Driver::Blocking blocking(*driver_);
   if (nested) return driver_->wait_in_callback(*this);
   driver_->attend(*this);

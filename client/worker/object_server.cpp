@@ -13,9 +13,9 @@
 #include <vector>
 
 #include "client/worker/current_task.h"
-#include "client/driver/task_access.h"
-#include "client/values/call_chain.h"
-#include "client/values/exception_text.h"
+#include "client/call/task_access.h"
+#include "client/call/call_chain.h"
+#include "client/call/exception_text.h"
 #include "client/worker/output.h"
 #include "common/program/function_address.h"
 #include "common/rpc/rpc_loop.h"
@@ -330,6 +330,7 @@ void serve_objects(UniqueFd socket, std::vector<std::string> files) {
   auto io = kj::setupAsyncIo();
   ObjectHost host(io, std::move(files));
   here = &host;
+  detail::how_servers_wait() = [](detail::TaskState& task) { here->wait_for(task); };
   rpc::SocketStream stream(io.unixEventPort, std::move(socket));
   capnp::TwoPartyVatNetwork network(stream, capnp::rpc::twoparty::Side::SERVER);
   auto system = capnp::makeRpcServer(network, kj::heap<HostServer>(host));
@@ -343,10 +344,6 @@ void serve_objects(UniqueFd socket, std::vector<std::string> files) {
       host.something().exclusiveJoin(end.addBranch()).wait(io.waitScope);
     io.waitScope.poll();
   }
-}
-
-void wait_for(detail::TaskState& task) {
-  if (here != nullptr) here->wait_for(task);
 }
 
 }  // namespace knee::worker

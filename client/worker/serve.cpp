@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "client/worker/current_task.h"
-#include "client/values/exception_text.h"
+#include "client/call/exception_text.h"
 #include "client/worker/freed_memory.h"
 #include "client/worker/object_server.h"
 #include "client/worker/output.h"

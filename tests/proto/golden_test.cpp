@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "proto/object.capnp.h"
 #include "proto/slave.capnp.h"
 #include "proto/task.capnp.h"
 #include "proto/worker.capnp.h"
@@ -198,7 +199,7 @@ std::vector<capnp::StructSchema> structs() {
       Schema::from<Death>(),         Schema::from<CommandResult>(), Schema::from<Started>(),
       Schema::from<OutputText>(),    Schema::from<Setup>(),         Schema::from<ToWorker>(),
       Schema::from<FunctionTable>(), Schema::from<Function>(),      Schema::from<SharedValue>(),
-      Schema::from<FromWorker>()};
+      Schema::from<FromWorker>(),    Schema::from<Call>(),          Schema::from<CallResult>()};
 }
 
 /// A struct with a union has a case for each member.

@@ -1,4 +1,6 @@
 #pragma once
+#include <knee/detail/task_state.h>
+
 #include <cstdint>
 
 namespace knee::detail {
@@ -9,5 +11,10 @@ std::uint64_t& current_chain() noexcept;
 
 /// A chain that has not been before, here or, most likely, elsewhere.
 std::uint64_t new_chain();
+
+/// How a thread waits for a call in a process that serves objects and has no driver; null
+/// elsewhere.
+using WaitFor = void (*)(TaskState&);
+WaitFor& how_servers_wait() noexcept;
 
 }  // namespace knee::detail

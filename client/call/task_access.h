@@ -3,9 +3,6 @@
 
 #include <exception>
 
-#include "client/driver/bag_state.h"
-#include "client/driver/shared_blob.h"
-
 namespace knee::detail {
 
 /// The driver's way into a TaskState.

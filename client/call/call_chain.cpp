@@ -10,6 +10,11 @@ std::uint64_t& current_chain() noexcept {
   return chain;
 }
 
+WaitFor& how_servers_wait() noexcept {
+  static WaitFor wait = nullptr;
+  return wait;
+}
+
 std::uint64_t new_chain() {
   static std::atomic<std::uint64_t> last = [] {
     std::random_device random;
