@@ -2,6 +2,8 @@
 #include <knee/error.h>
 
 #include <cstring>
+#include <set>
+#include <shared_mutex>
 
 namespace knee::detail {
 namespace {
@@ -12,7 +14,31 @@ void do_nothing(MethodCall&) {}
 
 }  // namespace
 
-const Method kWaiter{&do_nothing, "wait"};
+/// Of all methods of the program. Made at the first use: they are registered before main.
+struct Methods {
+  std::shared_mutex mutex;
+  std::set<std::pair<Method::Thunk, const void*>> known;
+  static Methods& instance() {
+    static auto* const methods = new Methods;  // static objects may still ask at the end
+    return *methods;
+  }
+};
+
+Method::Method(Thunk its_thunk, std::string_view its_label, const void* its_type)
+    : thunk(its_thunk), label(its_label), type(its_type) {
+  auto& methods = Methods::instance();
+  const std::unique_lock lock(methods.mutex);
+  methods.known.emplace(thunk, type);
+}
+
+bool is_method(Method::Thunk thunk, const void* type) {
+  if (thunk == kWaiter.thunk) return true;  // which looks at nothing
+  auto& methods = Methods::instance();
+  const std::shared_lock lock(methods.mutex);
+  return methods.known.contains({thunk, type});
+}
+
+const Method kWaiter{&do_nothing, "wait", nullptr};
 
 Object::~Object() = default;
 

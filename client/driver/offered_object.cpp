@@ -1,5 +1,7 @@
 #include "offered_object.h"
 
+#include <kj/debug.h>
+
 #include <optional>
 
 #include "client/call/call_chain.h"
@@ -48,6 +50,9 @@ kj::Promise<void> OfferedObject::call(CallContext context) {
   auto asked = std::make_shared<Asked>();
   asked->object = object_;
   asked->thunk = surroundings_.find(wire);
+  // A slave may ask for what it likes; what runs here is a function of this object or nothing.
+  KJ_REQUIRE(detail::is_method(asked->thunk, object_->type()),
+             "what was called is no function of such an object");
   const auto bytes = wire.getArguments();
   asked->arguments.append(bytes.begin(), bytes.size());
   for (auto object : wire.getObjects()) asked->objects.push_back(surroundings_.hold(object));

@@ -284,7 +284,10 @@ void ObjectHost::carry_out(std::deque<Arrived>::iterator place) {
     detail::MethodCall method{call.object ? call.object->local() : nullptr,
                               {reinterpret_cast<const std::byte*>(bytes.begin()), bytes.size()},
                               result};
-    find({wire.getFile(), wire.getOffset()})(method);
+    const auto thunk = find({wire.getFile(), wire.getOffset()});
+    if (!detail::is_method(thunk, call.object ? call.object->type() : nullptr))
+      throw std::runtime_error("what was called is no function of such an object");
+    thunk(method);
     returned = std::move(method.returned);
     run_continuations();
   } catch (...) {

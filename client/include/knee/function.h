@@ -18,6 +18,7 @@ class Callable final : public LocalObject {
  public:
   explicit Callable(std::function<R(A...)> function) : function_(std::move(function)) {}
   void* local() noexcept override { return &function_; }
+  const void* type() const noexcept override { return &type_tag<R(A...)>; }
 
  private:
   std::function<R(A...)> function_;
@@ -28,7 +29,8 @@ void thunk_of_callable(MethodCall& call) {
   carry_out<Signature<R, A...>>(call, *static_cast<std::function<R(A...)>*>(call.self));
 }
 template <class R, class... A>
-inline Method invoker_of{&thunk_of_callable<R, A...>, spelling_of_type<R(A...)>()};
+inline Method invoker_of{&thunk_of_callable<R, A...>, spelling_of_type<R(A...)>(),
+                         &type_tag<R(A...)>};
 
 }  // namespace detail
 
@@ -45,8 +47,8 @@ class Function<R(A...)> {
  public:
   Function() = default;
   template <class F>
-  requires(!std::is_same_v<std::remove_cvref_t<F>, Function> &&
-           std::is_invocable_r_v<R, F&, A...>) Function(F function)
+  requires(!std::is_same_v<std::remove_cvref_t<F>, Function> && std::is_invocable_r_v<R, F&, A...>)
+      Function(F function)
       : object_(std::make_shared<detail::Callable<R, A...>>(std::move(function))) {}
   explicit operator bool() const noexcept { return object_ != nullptr; }
 

@@ -32,13 +32,24 @@ struct MethodCall {
   ObjectRef returned{};  ///< set by a method that returns a reference
 };
 
-/// A function on an object. One static object per function, in every process of the program at the
-/// same place.
-struct Method {
+/// Tells types apart by its address, in every process of a program alike.
+template <class T>
+KNEE_EXPORT inline char type_tag = 0;
+
+/// A function on objects of one type. One static object per function, in every process of the
+/// program at the same place. What is called from elsewhere must be one of these.
+struct KNEE_EXPORT Method {
   using Thunk = void (*)(MethodCall&);
+  Method(Thunk its_thunk, std::string_view its_label, const void* its_type);
+  Method(const Method&) = delete;
+
   Thunk thunk;
   std::string_view label;  ///< as the compiler spells the function
+  const void* type;        ///< tag of the object's type; null: it takes none
 };
+
+/// Whether that is the thunk of a method for objects of that type. Any thread.
+bool is_method(Method::Thunk thunk, const void* type);
 
 /// What a Ref holds: an object of this process, or the way to one of another. Destruction lets go
 /// of it. Any thread.
@@ -48,8 +59,9 @@ class KNEE_EXPORT Object {
   Object(const Object&) = delete;
   virtual ~Object();
 
-  /// The object itself, if it lives in this process.
+  /// The object itself and its type's tag, if it lives in this process.
   virtual void* local() noexcept { return nullptr; }
+  virtual const void* type() const noexcept { return nullptr; }
   /// Sends a call off. `returned`: receives what the method returns, if that is a reference; may be
   /// null.
   /// `objects`: what the arguments refer to.
@@ -70,6 +82,7 @@ class Owned final : public LocalObject {
   template <class... Args>
   explicit Owned(Args&&... args) : object_(std::forward<Args>(args)...) {}
   void* local() noexcept override { return &object_; }
+  const void* type() const noexcept override { return &type_tag<T>; }
 
  private:
   T object_;
@@ -158,14 +171,14 @@ void thunk_of_method(MethodCall& call) {
   });
 }
 template <class T, auto function>
-inline Method method_of{&thunk_of_method<T, function>, spelling_of_value<function>()};
+inline Method method_of{&thunk_of_method<T, function>, spelling_of_value<function>(), &type_tag<T>};
 
 template <class T, auto member>
 void thunk_of_get(MethodCall& call) {
   encode(call.result, static_cast<T*>(call.self)->*member);
 }
 template <class T, auto member>
-inline Method getter_of{&thunk_of_get<T, member>, spelling_of_value<member>()};
+inline Method getter_of{&thunk_of_get<T, member>, spelling_of_value<member>(), &type_tag<T>};
 
 template <class M>
 struct MemberOf;
@@ -181,7 +194,7 @@ void thunk_of_set(MethodCall& call) {
   static_cast<T*>(call.self)->*member = decode<MemberType<member>>(call.arguments);
 }
 template <class T, auto member>
-inline Method setter_of{&thunk_of_set<T, member>, spelling_of_value<member>()};
+inline Method setter_of{&thunk_of_set<T, member>, spelling_of_value<member>(), &type_tag<T>};
 
 /// Does nothing: when it has been called, all that was called before has ended.
 KNEE_EXPORT extern const Method kWaiter;
@@ -202,7 +215,7 @@ void thunk_of_make(MethodCall& call) {
   });
 }
 template <class T, class... Args>
-inline Method maker_of{&thunk_of_make<T, Args...>, spelling_of_type<T>()};
+inline Method maker_of{&thunk_of_make<T, Args...>, spelling_of_type<T>(), nullptr};
 
 template <class T, class... Args>
 Ref<T> make(const ObjectRef& root, Args&&... args) {
