@@ -6,15 +6,15 @@
 
 namespace knee::test {
 
-/// Long enough for a loaded machine; a test that waits this long has failed.
-inline constexpr std::chrono::seconds kDeadline{30};
-
 /// How much slower than usual everything may be.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 inline constexpr int kTimeSlack = 8;
 #else
 inline constexpr int kTimeSlack = 1;
 #endif
+
+/// Long enough for a loaded machine; a test that waits this long has failed.
+inline constexpr std::chrono::seconds kDeadline{30 * kTimeSlack};
 
 /// Looks every other millisecond whether `condition` holds; false when the deadline is over.
 template <std::predicate Condition>
