@@ -145,7 +145,7 @@ class Watch {
   void kill_tree() {
     killing_ = true;
     pass_on(SIGKILL);
-    kill_children();
+    kill_young_children();
   }
 
   /// Waits for what ended, except the worker, whose number must stay taken for now.

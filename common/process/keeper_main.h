@@ -17,8 +17,8 @@ bool is_keeper(int argc, const char* const* argv);
 /// other end of the socket is closed or shut down, when the process that started the keeper ends
 /// in whichever way, and when the keeper gets SIGTERM, SIGINT, SIGHUP or SIGQUIT.
 ///
-/// Where /proc is not mounted, leftovers are found by asking about every process number (see
-/// children_by_asking), which takes up to a second, and the out-of-memory guess is `unknown`.
+/// Where /proc is not mounted, leftovers are found by asking about process numbers, in the worst
+/// case about all there are (see children_by_asking), and the out-of-memory guess is `unknown`.
 int keeper_main(int control = kKeeperControl);
 
 }  // namespace knee::process

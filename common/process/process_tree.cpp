@@ -79,6 +79,13 @@ void kill_children() {
   for (const pid_t child : children()) kill_child(child);
 }
 
+void kill_young_children() {
+  auto found = children_by_file();
+  if (!found) found = children_by_stats();
+  if (!found) found = young_children_by_asking();
+  for (const pid_t child : *found) kill_child(child);
+}
+
 void kill_deeper_descendants() {
   const auto all = read_all_stats();
   if (!all) return;
@@ -97,7 +104,10 @@ KillResult kill_descendants(milliseconds patience) {
       result.remaining = static_cast<std::uint32_t>(children().size());
       break;
     }
-    kill_children();
+    if (round < kQuickRounds)
+      kill_young_children();
+    else
+      kill_children();
     if (round >= kQuickRounds) kill_deeper_descendants();
     // Every death wakes us. The pause is for what brings no signal: a list that was read while it
     // changed. It is never shorter than what the round cost, lest the search eat a processor.
@@ -132,9 +142,18 @@ std::optional<std::vector<pid_t>> children_by_stats() {
   return found;
 }
 
-std::vector<pid_t> children_by_asking(pid_t last) {
+std::vector<pid_t> young_children_by_asking() {
+  // The newest number is that of a process started now.
+  const pid_t newest = ::vfork();
+  if (newest == 0) ::_exit(0);
+  if (newest < 0) return children_by_asking();
+  ::waitpid(newest, nullptr, __WALL);
+  return children_by_asking(::getpid() + 1, newest);
+}
+
+std::vector<pid_t> children_by_asking(pid_t first, pid_t last) {
   std::vector<pid_t> found;
-  for (pid_t pid = 1; pid <= last; ++pid) {
+  for (pid_t pid = first; pid <= last; ++pid) {
     siginfo_t info{};
     constexpr int kAsk = WEXITED | WNOHANG | WNOWAIT | __WALL;
     if (::waitid(P_PID, static_cast<id_t>(pid), &info, kAsk) == 0) found.push_back(pid);

@@ -24,6 +24,9 @@ struct KillResult {
 /// Sends SIGKILL to every child and to the process group each is in (in one step of the kernel,
 /// which a fork cannot slip through), except the caller's own group. Waits for nothing.
 void kill_children();
+/// The same, without a look at every number there is: where /proc is not mounted, children whose
+/// numbers are behind the caller's by a wrap may be missed.
+void kill_young_children();
 
 /// The same for every deeper descendant that /proc shows, each by pidfd and checked again; does
 /// nothing on kernels without pidfd or without /proc. For trees that grow faster than their
@@ -42,8 +45,11 @@ std::optional<std::vector<pid_t>> children_by_file();
 /// From all of /proc.
 std::optional<std::vector<pid_t>> children_by_stats();
 /// By asking waitid about every number a process can have: needs no /proc, always works, takes
-/// up to a second. `last` is the highest number tried.
+/// seconds on slow machines. Numbers from `first` to `last` are tried.
 inline constexpr pid_t kHighestPid = 4'194'304;
-std::vector<pid_t> children_by_asking(pid_t last = kHighestPid);
+std::vector<pid_t> children_by_asking(pid_t first = 1, pid_t last = kHighestPid);
+/// The same for the numbers given out since this process was started, as long as they have not
+/// begun anew: takes a moment.
+std::vector<pid_t> young_children_by_asking();
 
 }  // namespace knee::process
