@@ -20,8 +20,8 @@ namespace {
 
 /// Outputs up to this size travel in the outcome, until all of them together are too many for a
 /// message.
-constexpr std::uint64_t kSmallFile = 64 * 1024;
-constexpr std::uint64_t kSmallFiles = 4 * 1024 * 1024;
+constexpr std::uint64_t kSmallFile = std::uint64_t{64} * 1024;
+constexpr std::uint64_t kSmallFiles = std::uint64_t{4} * 1024 * 1024;
 /// Each large one costs a descriptor until it was fetched.
 constexpr std::size_t kMostLargeFiles = 10'000;
 /// All of them are named in one message, and so is what is missing.

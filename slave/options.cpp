@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kUsageError = 2;
 /// Less is a slip: a unit was forgotten.
-constexpr std::uint64_t kSmallestStore = 64 * 1024;
+constexpr std::uint64_t kSmallestStore = std::uint64_t{64} * 1024;
 
 bool any_tcp(const std::vector<rpc::Address>& addresses) {
   return std::any_of(addresses.begin(), addresses.end(), [](const rpc::Address& address) {

@@ -18,7 +18,7 @@ using detail::Access;
 using Clock = std::chrono::steady_clock;
 
 /// Of large results on their way, in bytes. While one more is fetched the next tasks compute.
-constexpr std::uint64_t kMostFetching = 128 * 1024 * 1024;
+constexpr std::uint64_t kMostFetching = std::uint64_t{128} * 1024 * 1024;
 
 /// Whether an attempt that was sent has ended before it started.
 bool never_ran(Duration run_time, AttemptEnd end) {

@@ -20,7 +20,7 @@ using Clock = std::chrono::steady_clock;
 /// the command is refused, and `forget` lets the next attempt ask again.
 constexpr auto kTrusted = std::chrono::minutes(5);
 /// Files from this size on are worth writing their digests down for the next run.
-constexpr std::uint64_t kWorthRemembering = 16 * 1024 * 1024;
+constexpr std::uint64_t kWorthRemembering = std::uint64_t{16} * 1024 * 1024;
 
 UniqueFd open_input(const std::string& path) {
   // A pipe must not hold up the thread.

@@ -22,7 +22,7 @@ namespace {
 
 constexpr std::array<kj::byte, 8> kPreface = {'K', 'N', 'E', 'E', 0, 0, 0, 1};
 /// Of one message: batches and chunks are about 1 MiB, so this is slack, not a plan.
-constexpr std::uint64_t kMessageWords = 4 * 1024 * 1024;
+constexpr std::uint64_t kMessageWords = std::uint64_t{4} * 1024 * 1024;
 
 capnp::ReaderOptions reader_options() {
   capnp::ReaderOptions options;
