@@ -32,7 +32,8 @@ class CallbackThread {
   void post_call(std::uint64_t chain, std::function<void()> run);
   /// On this thread: waits until `done`, which is asked after each `wake`, and runs calls of these
   /// chains meanwhile.
-  void wait_until(const std::function<bool()>& done, std::uint64_t chain, std::uint64_t other_chain);
+  void wait_until(const std::function<bool()>& done, std::uint64_t chain,
+                  std::uint64_t other_chain);
   /// What a `wait_until` waits for may have come. Any thread.
   void wake();
 
