@@ -11,6 +11,7 @@ using Clock = std::chrono::steady_clock;
 struct MapProgress::Line {
   explicit Line(const CallSite& site)
       : driver(*site.driver), bag(*site.bag), progress(driver.progress_of(bag)) {}
+  ~Line() { progress.finish(); }
 
   driver::Driver& driver;
   const BagState& bag;
@@ -23,9 +24,7 @@ MapProgress::MapProgress(const CallSite& site) : line_(std::make_unique<Line>(si
 }
 MapProgress::MapProgress(MapProgress&&) noexcept = default;
 MapProgress& MapProgress::operator=(MapProgress&&) noexcept = default;
-MapProgress::~MapProgress() {
-  if (line_) line_->progress.finish();
-}
+MapProgress::~MapProgress() = default;
 
 void MapProgress::look() {
   if (!line_) return;
