@@ -2,8 +2,10 @@
 
 #include <pthread.h>
 
-#include "client/driver/command_job.h"
+#include <algorithm>
+
 #include "client/call/task_access.h"
+#include "client/driver/command_job.h"
 
 namespace knee::driver {
 namespace {
@@ -112,10 +114,12 @@ void CallbackThread::run_call(std::unique_lock<std::mutex>& lock, std::size_t pl
 void CallbackThread::wait_until(const std::function<bool()>& done, std::uint64_t chain,
                                 std::uint64_t other_chain) {
   std::unique_lock lock(mutex_);
+  const auto belongs = [&](const Call& call) {
+    return call.chain != 0 && (call.chain == chain || call.chain == other_chain);
+  };
   const auto next = [&] {
-    for (std::size_t i = 0; i < calls_.size(); ++i)
-      if (calls_[i].chain == chain || calls_[i].chain == other_chain) return i;
-    return calls_.size();
+    const auto found = std::find_if(calls_.begin(), calls_.end(), belongs);
+    return static_cast<std::size_t>(found - calls_.begin());
   };
   for (;;) {
     wake_.wait(lock, [&] { return done() || next() < calls_.size(); });

@@ -257,7 +257,7 @@ void ObjectHost::wait_for(const detail::TaskState& task) {
   const auto chain = detail::current_chain();
   while (!task.done()) {
     const auto own = std::find_if(waiting_.begin(), waiting_.end(), [chain](auto& call) {
-      return call.context.getParams().getCall().getChain() == chain;
+      return chain != 0 && call.context.getParams().getCall().getChain() == chain;
     });
     if (own != waiting_.end())
       carry_out(own);
