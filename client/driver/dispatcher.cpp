@@ -263,8 +263,8 @@ void Dispatcher::submissions() {
 
 void Dispatcher::accept(detail::TaskRef task) {
   if (task->kind == detail::TaskState::Kind::method) {
-    waits_for_name_ = true;  // perhaps; it costs a look
-    return objects_->start(std::move(task));
+    if (objects_->start(std::move(task))) waits_for_name_ = true;  // perhaps nobody has that name
+    return;
   }
   TaskFacts facts;
   const auto* function = Access::function(*task);

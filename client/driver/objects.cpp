@@ -48,6 +48,11 @@ struct Objects::Home {
   kj::ForkedPromise<void> ended;
 };
 
+/// A reference that came with a call of others may be to an object anywhere.
+std::string Objects::Open::slave_name() const {
+  return home ? home->slave : "";
+}
+
 Objects::Objects(kj::Timer& timer, Shipment& shipment, Surroundings surroundings)
     : timer_(timer),
       shipment_(shipment),
@@ -72,14 +77,15 @@ bool Objects::has_session(std::uint32_t slave) const {
   return link != nullptr && link->session() != nullptr;
 }
 
-void Objects::start(detail::TaskRef task) {
+bool Objects::start(detail::TaskRef task) {
   const auto& call = object_call(*task);
   std::uint32_t slave = call.slave;
   if (call.object != ObjectCall::kRoot) {
     const auto found = entries_.find(call.object);
     if (found == entries_.end()) {
       Access::set_error(*task, cancelled_error(*task));
-      return surroundings_.complete(std::move(task));
+      surroundings_.complete(std::move(task));
+      return false;
     }
     slave = found->second.slave;
   }
@@ -93,10 +99,12 @@ void Objects::start(detail::TaskRef task) {
   root.slave = slave;
   const bool is_made =
       call.object != ObjectCall::kRoot && entries_.at(call.object).client != nullptr;
-  if (!is_made && (!root.waiting.empty() || !has_session(slave)))
+  if (!is_made && (!root.waiting.empty() || !has_session(slave))) {
     root.waiting.push_back(std::move(task));
-  else
-    send(std::move(task));
+    return true;
+  }
+  send(std::move(task));
+  return false;
 }
 
 void Objects::move(std::uint32_t from, std::uint32_t to) {
@@ -193,6 +201,10 @@ void Objects::send(detail::TaskRef task) {
             return kj::Promise<void>(kj::READY_NOW);
           },
           [this, &kept](kj::Exception&& error) { return broken(kept, error); }));
+    } else if (kept.object_problem && *kept.object_problem) {
+      fail(kept, *kept.object_problem);  // what was to make the object was not even sent
+    } else {
+      fail(kept, lost_slave_error(*kept.task, kept.slave_name(), "it has no session any more"));
     }
   } catch (...) {
     fail(kept, std::current_exception());
@@ -222,7 +234,7 @@ void Objects::answered(Open& call, proto::CallResult::Reader result) {
     capnp::MallocMessageBuilder message;
     auto outcome = message.initRoot<proto::Outcome>();
     outcome.setException(result.getException());
-    return fail(call, error_of(*call.task, outcome, call.home->slave, {}));
+    return fail(call, error_of(*call.task, outcome, call.slave_name(), {}));
   }
   const auto bytes = result.getValue();
   auto& payload = Access::payload(*call.task);
@@ -237,7 +249,7 @@ kj::Promise<void> Objects::broken(Open& call, const kj::Exception& error) {
     return kj::READY_NOW;
   }
   const std::string why = rpc::text_of(error);
-  const std::string slave = call.home ? call.home->slave : "";
+  const std::string slave = call.slave_name();
   if (error.getType() != kj::Exception::Type::DISCONNECTED) {
     fail(call, refused_error(*call.task, slave, why));
     return kj::READY_NOW;

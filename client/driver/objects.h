@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -27,7 +28,7 @@ struct ObjectCall {
   const detail::Method* method;
   std::uint64_t object;    ///< id; kRoot: the root of a process on the slave
   std::uint64_t returned;  ///< id of the object that the call returns; 0: it returns none
-  std::uint32_t slave;     ///< index; of a call on a root
+  std::uint32_t slave;     ///< index of the one on which the object, or what made it, was made
   std::uint64_t chain;     ///< proto::Call.chain
   std::vector<detail::ObjectRef> objects;  ///< what the arguments refer to
   static constexpr std::uint64_t kRoot = 0;
@@ -54,8 +55,8 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   Objects(kj::Timer& timer, Shipment& shipment, Surroundings surroundings);
   ~Objects();
 
-  /// Sends a call off, or keeps it until its slave is there.
-  void start(detail::TaskRef task);
+  /// Sends a call off, or keeps it until its slave is there. True: it waits for that.
+  bool start(detail::TaskRef task);
   void drop(const std::vector<std::uint64_t>& ids);
   /// How many live on that slave.
   kj::Promise<std::uint64_t> count(std::uint32_t slave);
@@ -100,6 +101,9 @@ class Objects final : public kj::TaskSet::ErrorHandler {
     std::shared_ptr<std::exception_ptr> object_problem;
     std::shared_ptr<std::exception_ptr> returned_problem;
     std::list<Open>::iterator self{};
+
+    /// For messages; empty: not known.
+    std::string slave_name() const;
   };
 
   void taskFailed(kj::Exception&& error) override;

@@ -61,6 +61,10 @@ struct Folder {
     if (file.empty()) throw std::runtime_error("a file without a name");
     return knee::make_ref<File>(name + "/" + file);
   }
+  /// Gives a copy of itself to the function.
+  void show(const knee::Function<void(knee::Ref<Folder>)>& function) {
+    function(knee::make_ref<Folder>(name));
+  }
   /// The same reference that was given.
   knee::Ref<File> same(knee::Ref<File> file) { return file; }
   bool is_here(const knee::Ref<File>& file) { return file.local() != nullptr; }
@@ -192,13 +196,12 @@ TEST_CASE("ten thousand objects live at a time") {
   });
 }
 
-TEST_CASE("the objects of a driver that ends, or is gone, are destroyed with their process") {
+TEST_CASE("the process that a cluster's objects live in ends with the cluster") {
   SlaveProcess gandalf;
-  const TemporaryFolder folder;
   {
     knee::Cluster cluster(reaching(gandalf));
-    const auto guard = cluster.slave("gandalf").make<Guard>(folder / "ended");
-    guard.wait();
+    const auto counter = cluster.slave("gandalf").make<Counter>(1);
+    counter.wait();
     CHECK_FALSE(gandalf.family().empty());
   }
   CHECK(wait_until([&] { return gandalf.family().empty(); }));
@@ -322,6 +325,32 @@ TEST_CASE("a callback that throws makes the remote call throw with the same text
     const auto error = error_of(gandalf.make<Caller>().call<&Caller::map>(
         std::vector{1}, [](int) -> int { throw std::runtime_error("no more of that"); }));
     CHECK(error.exception_text() == "no more of that");
+  });
+}
+
+TEST_CASE("a reference that comes with a callback is called as any other, and may fail") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    const auto folder = gandalf.make<Folder>("home");
+    std::string read;
+    std::string failed;
+    folder
+        .call<&Folder::show>([&](const knee::Ref<Folder>& shown) {
+          read = shown.call<&Folder::open>("notes").call<&File::read>().get();
+          failed = error_out_of([&] { shown.call<&Folder::open>("").wait(); }).exception_text();
+        })
+        .get();
+    CHECK(read == "what home/notes says");
+    CHECK(failed == "a file without a name");
+  });
+}
+
+TEST_CASE("what cannot even be sent fails, and so does all that is called on its result") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    gandalf.make<Counter>(1).wait();
+    const auto file = gandalf.make<Folder>(std::string(std::size_t{17} << 20, 'x'));
+    CHECK_THAT(error_out_of([&] { file.wait(); }).what(), Contains("16 MiB"));
+    CHECK_THAT(error_of(file.call<&Folder::open>("notes").call<&File::read>()).what(),
+               Contains("16 MiB"));
   });
 }
 
