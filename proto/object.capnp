@@ -1,8 +1,8 @@
 @0xd1d3f1f5a2c94e04;
 # A live object, wherever it lives: in a worker of a slave, or in a driver that offers it.
 #
-# An object is a capability. To hold it keeps it alive; when nobody holds it any more it is destroyed, and
-# so it is with the process it lives in. Slaves and drivers that lie between pass calls on.
+# An object is a capability. To hold it keeps it alive; when nobody holds it any more it is destroyed. It is
+# gone with the process it lives in. Slaves and drivers that lie between pass calls on.
 #
 # Calls on one object are carried out in the order in which they were sent, one at a time, and so are
 # calls on all objects of one process. A call may be sent on the `object` of another call before that

@@ -186,7 +186,7 @@ interface Session {
   # knows nothing of that.
 
   openHome @6 () -> (home :Home, root :O.Object);
-  # Starts a process for objects. `root`: as ObjectHost.root (worker.capnp); it may be called before
+  # Starts a process for objects; fails, in words, if it cannot. `root`: as ObjectHost.root (worker.capnp); it may be called before
   # this has been answered.
 }
 
@@ -196,7 +196,7 @@ interface Home {
   # process may; then all its objects are broken.
 
   ended @0 () -> (outcome :T.Outcome);
-  # Answered when it has ended: how. `refused`: it could not be started.
+  # Answered when it has ended: how.
 
   count @1 () -> (objects :UInt64);
   # How many objects live there.

@@ -5,7 +5,7 @@
 
 namespace knee::detail {
 
-/// The driver's way into a TaskState.
+/// The way into a TaskState of what carries it out: the driver, or a worker that makes calls.
 struct Access {
   static Bytes& payload(TaskState& task) { return task.payload_; }
   static const FunctionEntry* function(const TaskState& task) { return task.function_; }
@@ -23,8 +23,8 @@ struct Access {
   }
 
   enum class Next { nothing, callback, here };
-  /// The task has its result or error: what is to be done with its consumer. RPC loop, once per
-  /// task.
+  /// The task has its result or error: what is to be done with its consumer. On the loop that it
+  /// came by, once per task.
   static Next complete(TaskState& task);
   /// Runs the continuation and destroys it; what it throws becomes the bag's failure.
   static void run_continuation(TaskState& task);

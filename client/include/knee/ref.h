@@ -14,9 +14,9 @@ namespace knee {
 /// sent at once, also while the object is still being made, and are carried out in order, one at a
 /// time, in the process the object lives in.
 ///
-/// A cheap value; any thread. Copies refer to the same object; it is destroyed when the last
-/// reference to it is gone, with its cluster, and with its process. When that has died, every call
-/// fails with what is known of its death.
+/// A cheap value; any thread. Copies refer to the same object, which is destroyed when the last
+/// reference to it is gone. With its cluster its process ends, and no destructor runs. When the
+/// process has died, every call fails with what is known of its death.
 template <class T>
 class Ref {
  public:
