@@ -119,6 +119,18 @@ void encode_arguments(Bytes& to, Args&&... args) {
   encode_arguments_in<F>(to, nullptr, std::forward<Args>(args)...);
 }
 
+/// Decodes arguments of these types and calls `function` with them, as a call with parameters of
+/// the types P would. Throws DecodeError before the call.
+template <class... P, class... D, class F>
+void apply_encoded(Fields<P...>*, Fields<D...>*, std::span<const std::byte> args, void* context,
+                   F&& function) {
+  ByteSource source(args, context);
+  std::tuple<D...> values{};
+  std::apply([&source](auto&... value) { read_all(source, value...); }, values);
+  source.expect_end();
+  std::apply([&](auto&... value) { function(static_cast<P&&>(value)...); }, values);
+}
+
 /// Calls `function` with the arguments that `args` encodes and appends its result, if it has one.
 /// Arguments move into parameters taken by value. Throws DecodeError before the call; what the
 /// function throws goes through.
@@ -127,21 +139,15 @@ void invoke_encoded_with(F function, std::span<const std::byte> args, Bytes& res
                          void* context = nullptr) {
   check_function<F>();
   if constexpr (is_task_function<F>()) {
-    ByteSource source(args, context);
-    [&]<class... P, class... D>(Fields<P...>*, Fields<D...>*) {
-      std::tuple<D...> values{};
-      std::apply([&source](auto&... value) { read_all(source, value...); }, values);
-      source.expect_end();
-      std::apply(
-          [&](auto&... value) {
-            if constexpr (std::is_void_v<ResultOf<F>>)
-              function(static_cast<P&&>(value)...);
-            else
-              encode<std::remove_cvref_t<ResultOf<F>>>(result, function(static_cast<P&&>(value)...),
-                                                       context);
-          },
-          values);
-    }(static_cast<ParametersOf<F>*>(nullptr), static_cast<DecayedParametersOf<F>*>(nullptr));
+    apply_encoded(static_cast<ParametersOf<F>*>(nullptr),
+                  static_cast<DecayedParametersOf<F>*>(nullptr), args, context,
+                  [&]<class... A>(A&&... arg) {
+                    if constexpr (std::is_void_v<ResultOf<F>>)
+                      function(std::forward<A>(arg)...);
+                    else
+                      encode<std::remove_cvref_t<ResultOf<F>>>(
+                          result, function(std::forward<A>(arg)...), context);
+                  });
   }
 }
 

@@ -32,7 +32,7 @@ struct MethodCall {
   ObjectRef returned{};  ///< set by a method that returns a reference
 };
 
-/// Tells types apart by its address, in every process of a program alike.
+/// Tells types apart by its address, within one process.
 template <class T>
 KNEE_EXPORT inline char type_tag = 0;
 
@@ -143,23 +143,17 @@ using PlainOf = typename PlainFunctionOf<EncodedResultOf<typename Traits::Result
 template <class Traits, class F>
 void carry_out(MethodCall& call, F&& function) {
   using Result = typename Traits::Result;
-  ByteSource source(call.arguments, nullptr);
-  [&]<class... P, class... D>(Fields<P...>*, Fields<D...>*) {
-    std::tuple<D...> values{};
-    std::apply([&source](auto&... value) { read_all(source, value...); }, values);
-    source.expect_end();
-    std::apply(
-        [&](auto&... value) {
-          if constexpr (kIsRef<std::remove_cvref_t<Result>>)
-            call.returned = function(static_cast<P&&>(value)...).object();
-          else if constexpr (std::is_void_v<Result>)
-            function(static_cast<P&&>(value)...);
-          else
-            encode<std::remove_cvref_t<Result>>(call.result, function(static_cast<P&&>(value)...));
-        },
-        values);
-  }(static_cast<typename Traits::Parameters*>(nullptr),
-    static_cast<typename Traits::Decayed*>(nullptr));
+  apply_encoded(static_cast<typename Traits::Parameters*>(nullptr),
+                static_cast<typename Traits::Decayed*>(nullptr), call.arguments, nullptr,
+                [&]<class... A>(A&&... arg) {
+                  if constexpr (kIsRef<std::remove_cvref_t<Result>>)
+                    call.returned = function(std::forward<A>(arg)...).object();
+                  else if constexpr (std::is_void_v<Result>)
+                    function(std::forward<A>(arg)...);
+                  else
+                    encode<std::remove_cvref_t<Result>>(call.result,
+                                                        function(std::forward<A>(arg)...));
+                });
 }
 
 template <class T, auto function>
