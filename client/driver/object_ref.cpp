@@ -2,9 +2,9 @@
 
 #include <knee/error.h>
 
-#include "client/driver/driver.h"
-#include "client/call/task_access.h"
 #include "client/call/call_chain.h"
+#include "client/call/task_access.h"
+#include "client/driver/driver.h"
 
 namespace knee::driver {
 namespace {
@@ -59,17 +59,20 @@ std::optional<std::uint64_t> held_id(const detail::Object& object) {
 detail::TaskRef ObjectOwner::call(const detail::Method& method, detail::Bytes arguments,
                                   std::vector<detail::ObjectRef> objects, std::uint64_t object,
                                   std::uint32_t slave, detail::ObjectRef* returned) {
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   if (driver_ == nullptr) throw Error(Error::Kind::usage, "a call on a Ref whose Cluster is gone");
+  auto& driver = *driver_;
   const std::uint64_t id = returned != nullptr ? ++last_ : 0;
-  detail::TaskRef task(new detail::TaskState(*driver_, nullptr, nullptr));
+  // To submit may run what waits on the loop, which may drop references.
+  lock.unlock();
+  detail::TaskRef task(new detail::TaskState(driver, nullptr, nullptr));
   task->kind = detail::TaskState::Kind::method;
   task->attempts = 1;
   Access::payload(*task) = std::move(arguments);
   Access::extra(*task) = std::make_shared<ObjectCall>(
       ObjectCall{&method, object, id, slave, chain_here(), std::move(objects)});
   if (returned != nullptr) *returned = std::make_shared<HeldObject>(shared_from_this(), id, slave);
-  driver_->submit(task);
+  driver.submit(task);
   return task;
 }
 

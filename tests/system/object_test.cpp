@@ -185,6 +185,15 @@ TEST_CASE("after many makes and drops no object is left") {
   });
 }
 
+TEST_CASE("objects may be made, called and dropped one after the other") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    // The thread that waits runs the loop, and what is dropped meanwhile with it.
+    for (int i = 0; i < 500; ++i)
+      REQUIRE(gandalf.make<Counter>(i).call<&Counter::current>().get() == i);
+    CHECK(gandalf.objects() == 0);
+  });
+}
+
 TEST_CASE("ten thousand objects live at a time") {
   with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
     std::vector<knee::Ref<Counter>> counters;
