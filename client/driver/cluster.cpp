@@ -4,12 +4,12 @@
 #include <cstdlib>
 #include <limits>
 
+#include "client/call/task_access.h"
 #include "client/config/cluster_options.h"
 #include "client/config/resolve.h"
 #include "client/driver/bag_state.h"
 #include "client/driver/command_job.h"
 #include "client/driver/driver.h"
-#include "client/call/task_access.h"
 
 namespace knee {
 

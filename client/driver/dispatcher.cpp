@@ -6,13 +6,13 @@
 #include <chrono>
 #include <stdexcept>
 
+#include "client/call/task_access.h"
 #include "client/config/resolve.h"
 #include "client/driver/command_job.h"
+#include "client/driver/counted.h"
 #include "client/driver/failure.h"
 #include "client/driver/object_ref.h"
 #include "client/driver/session_id.h"
-#include "client/call/task_access.h"
-#include "client/driver/counted.h"
 #include "common/rpc/rpc_loop.h"
 
 namespace knee::driver {
@@ -33,20 +33,23 @@ Dispatcher::Dispatcher(Driver& driver, kj::AsyncIoContext& io)
   objects_ = std::make_unique<Objects>(
       io_.provider->getTimer(), shipment_,
       Objects::Surroundings{
-          [this](std::uint32_t index) {
-            return index < id_of_.size() ? link_of(id_of_[index]) : nullptr;
-          },
-          [this](std::uint32_t index) {
-            return index < id_of_.size() ? driver::slave_index(id_of_[index]) : index;
-          },
-          [this](detail::TaskRef task) {
-            complete(std::move(task));
-            flush_completions();
-          },
-          [this](std::uint64_t chain, std::function<void()> run) {
-            driver_.post_call(chain, std::move(run));
-          },
-          [this](std::uint32_t slave) { return driver_.object_owner().add(slave); }});
+          .link =
+              [this](std::uint32_t index) {
+                return index < id_of_.size() ? link_of(id_of_[index]) : nullptr;
+              },
+          .settled =
+              [this](std::uint32_t index) {
+                return index < id_of_.size() ? driver::slave_index(id_of_[index]) : index;
+              },
+          .complete =
+              [this](detail::TaskRef task) {
+                complete(std::move(task));
+                flush_completions();
+              },
+          .run = [this](std::uint64_t chain,
+                        std::function<void()> run) { driver_.post_call(chain, std::move(run)); },
+          .new_reference =
+              [this](std::uint32_t slave) { return driver_.object_owner().add(slave); }});
   const auto& options = driver.options();
   for (const auto& text : options.slaves) {
     const auto address = rpc::Address::parse(text);

@@ -5,10 +5,10 @@
 #include <utility>
 #include <vector>
 
+#include "client/call/task_access.h"
 #include "client/driver/command_wire.h"
 #include "client/driver/dispatcher.h"
 #include "client/driver/failure.h"
-#include "client/call/task_access.h"
 #include "common/rpc/rpc_loop.h"
 
 namespace knee::driver {

@@ -4,12 +4,12 @@
 
 #include <future>
 
+#include "client/call/call_chain.h"
+#include "client/call/task_access.h"
 #include "client/driver/bag_state.h"
 #include "client/driver/dispatcher.h"
 #include "client/driver/failure.h"
 #include "client/driver/object_ref.h"
-#include "client/call/task_access.h"
-#include "client/call/call_chain.h"
 
 namespace knee::driver {
 

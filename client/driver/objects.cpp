@@ -2,10 +2,10 @@
 
 #include <knee/error.h>
 
+#include "client/call/task_access.h"
 #include "client/driver/failure.h"
 #include "client/driver/object_ref.h"
 #include "client/driver/slave_link.h"
-#include "client/call/task_access.h"
 #include "common/rpc/rpc_loop.h"
 
 namespace knee::driver {
@@ -57,13 +57,14 @@ Objects::Objects(kj::Timer& timer, Shipment& shipment, Surroundings surroundings
     : timer_(timer),
       shipment_(shipment),
       surroundings_(std::move(surroundings)),
-      offering_{[this](proto::Call::Reader call) {
-                  return reinterpret_cast<detail::Method::Thunk>(
-                      const_cast<void*>(shipment_.find({call.getFile(), call.getOffset()})));
-                },
-                surroundings_.run,
-                [this](proto::Object::Client object) { return hold(kj::mv(object)); },
-                [this](const detail::ObjectRef& object) { return client_of(object); }},
+      offering_{.find =
+                    [this](proto::Call::Reader call) {
+                      return reinterpret_cast<detail::Method::Thunk>(
+                          const_cast<void*>(shipment_.find({call.getFile(), call.getOffset()})));
+                    },
+                .run = surroundings_.run,
+                .hold = [this](proto::Object::Client object) { return hold(kj::mv(object)); },
+                .offer = [this](const detail::ObjectRef& object) { return client_of(object); }},
       calls_(kj::heap<kj::TaskSet>(*this)) {}
 
 Objects::~Objects() {

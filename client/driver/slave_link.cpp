@@ -9,10 +9,10 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "client/call/task_access.h"
 #include "client/driver/command_wire.h"
 #include "client/driver/function_table.h"
 #include "client/driver/input_feed.h"
-#include "client/call/task_access.h"
 #include "client/driver/upload.h"
 #include "client/driver/wire_time.h"
 #include "common/base/size_text.h"

@@ -2,8 +2,8 @@
 
 #include <utility>
 
-#include "client/driver/slave_link.h"
 #include "client/call/task_access.h"
+#include "client/driver/slave_link.h"
 #include "client/driver/upload.h"
 #include "common/channel/layout.h"
 #include "common/rpc/byte_stream.h"

@@ -2,11 +2,11 @@
 
 #include <iostream>
 
+#include "client/call/call_chain.h"
+#include "client/call/task_access.h"
 #include "client/driver/command_job.h"
 #include "client/driver/driver.h"
 #include "client/driver/objects.h"
-#include "client/call/call_chain.h"
-#include "client/call/task_access.h"
 
 namespace knee::detail {
 

@@ -12,10 +12,10 @@
 #include <string>
 #include <vector>
 
-#include "client/worker/current_task.h"
-#include "client/call/task_access.h"
 #include "client/call/call_chain.h"
 #include "client/call/exception_text.h"
+#include "client/call/task_access.h"
+#include "client/worker/current_task.h"
 #include "client/worker/output.h"
 #include "common/program/function_address.h"
 #include "common/rpc/rpc_loop.h"

@@ -12,8 +12,8 @@
 #include <ctime>
 #include <vector>
 
-#include "client/worker/current_task.h"
 #include "client/call/exception_text.h"
+#include "client/worker/current_task.h"
 #include "client/worker/freed_memory.h"
 #include "client/worker/object_server.h"
 #include "client/worker/output.h"
