@@ -19,6 +19,7 @@ TaskState::~TaskState() {
 }
 
 void TaskState::wait() {
+  if (done()) return;  // its driver may be gone
   const bool nested = driver_ == nullptr || driver_->in_callback();
   auto expected = Phase::pending;
   if (!phase_.compare_exchange_strong(expected, nested ? Phase::nested : Phase::attending,
@@ -52,11 +53,12 @@ void TaskState::consume(Continuation continuation, bool anywhere) {
 }
 
 void TaskState::cancel() {
-  if (driver_ == nullptr) return;
+  if (driver_ == nullptr || done()) return;
   driver_->cancel(*this);
 }
 
 void TaskState::signal(int number) {
+  if (done()) return;
   driver_->signal(*this, number);
 }
 
