@@ -55,7 +55,8 @@ interface ObjectHost {
   # A worker that objects live in.
 
   root @0 () -> (object :O.Object);
-  # An object that is nothing: functions called on it take none, and make others. To hold it keeps the
+  # An object that is nothing: functions called on it take none, and make others. They may be called on every
+  # other object of the process as well. To hold it keeps the
   # worker alive as any object does.
 
   count @1 () -> (objects :UInt64);

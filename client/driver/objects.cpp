@@ -2,6 +2,8 @@
 
 #include <knee/error.h>
 
+#include <algorithm>
+
 #include "client/call/task_access.h"
 #include "client/driver/failure.h"
 #include "client/driver/object_ref.h"
@@ -80,89 +82,99 @@ bool Objects::has_session(std::uint32_t slave) const {
 
 bool Objects::start(detail::TaskRef task) {
   const auto& call = object_call(*task);
-  std::uint32_t slave = call.slave;
-  if (call.object != ObjectCall::kRoot) {
-    const auto found = entries_.find(call.object);
+  Place place{call.target.slave, call.target.place};
+  if (call.target.object != Target::kRoot) {
+    const auto found = entries_.find(call.target.object);
     if (found == entries_.end()) {
       Access::set_error(*task, cancelled_error(*task));
       surroundings_.complete(std::move(task));
       return false;
     }
-    slave = found->second.slave;
+    place = found->second.place;
   }
-  slave = surroundings_.settled(slave);
+  place.first = surroundings_.settled(place.first);
   if (call.returned != 0) {
     Entry& made = entries_[call.returned];
-    made.slave = slave;
+    made.place = place;
     made.problem = std::make_shared<std::exception_ptr>();
   }
-  Root& root = roots_[slave];
-  root.slave = slave;
   const bool is_made =
-      call.object != ObjectCall::kRoot && entries_.at(call.object).client != nullptr;
-  if (!is_made && (!root.waiting.empty() || !has_session(slave))) {
-    root.waiting.push_back(std::move(task));
-    return true;
+      call.target.object != Target::kRoot && entries_.at(call.target.object).client != nullptr;
+  if (!is_made) {
+    Root& root = roots_[place];
+    if (!root.waiting.empty() || !has_session(place.first)) {
+      root.waiting.push_back(std::move(task));
+      return true;
+    }
   }
   send(std::move(task));
   return false;
 }
 
+std::vector<Objects::Place> Objects::places_on(std::uint32_t slave) const {
+  std::vector<Place> places;
+  for (auto i = roots_.lower_bound({slave, 0}); i != roots_.end() && i->first.first == slave; ++i)
+    places.push_back(i->first);
+  return places;
+}
+
 void Objects::move(std::uint32_t from, std::uint32_t to) {
-  const auto old = roots_.find(from);
-  if (old == roots_.end()) return;
-  auto waiting = std::move(old->second.waiting);
-  roots_.erase(old);
-  Root& root = roots_[to];
-  root.slave = to;
-  std::move(waiting.begin(), waiting.end(), std::back_inserter(root.waiting));
+  for (const auto& place : places_on(from)) {
+    auto waiting = std::move(roots_.at(place).waiting);
+    roots_.erase(place);
+    auto& longer = roots_[{to, place.second}].waiting;
+    std::move(waiting.begin(), waiting.end(), std::back_inserter(longer));
+  }
 }
 
 void Objects::link_up(std::uint32_t slave) {
-  const auto found = roots_.find(slave);
-  if (found == roots_.end()) return;
-  for (auto& task : std::exchange(found->second.waiting, {})) send(std::move(task));
+  for (const auto& place : places_on(slave))
+    for (auto& task : std::exchange(roots_.at(place).waiting, {})) send(std::move(task));
 }
 
 void Objects::link_down(std::uint32_t slave) {
-  const auto found = roots_.find(slave);
-  if (found == roots_.end()) return;
-  found->second.home = nullptr;
-  found->second.object = nullptr;
+  for (const auto& place : places_on(slave)) close(place);
 }
 
-void Objects::open(Root& root) {
-  auto* link = surroundings_.link(root.slave);
+void Objects::close(const Place& place) {
+  Root& root = roots_.at(place);
+  root.home = nullptr;
+  root.object = nullptr;
+  // There are as many places as users make up.
+  if (root.waiting.empty()) roots_.erase(place);
+}
+
+void Objects::open(const Place& place) {
+  auto* link = surroundings_.link(place.first);
   KJ_IF_MAYBE (session, link->session()) {
     auto opened = session->openHomeRequest().send();
+    Root& root = roots_.at(place);
     root.home = std::make_shared<Home>(opened.getHome(), link->name());
     root.object = opened.getRoot();
     // What has died is not called again: the next object is made in a new process.
-    calls_->add(root.home->ended.addBranch().then([this, slave = root.slave, home = root.home] {
-      Root& place = roots_.at(slave);
-      if (place.home != home) return;
-      place.home = nullptr;
-      place.object = nullptr;
+    calls_->add(root.home->ended.addBranch().then([this, place, home = root.home] {
+      const auto found = roots_.find(place);
+      if (found != roots_.end() && found->second.home == home) close(place);
     }));
   }
 }
 
 void Objects::send(detail::TaskRef task) {
   const ObjectCall call = object_call(*task);
-  const std::uint32_t slave = surroundings_.settled(call.slave);
-  Open open_call{std::move(task), nullptr, slave, nullptr, nullptr};
+  const Place place{surroundings_.settled(call.target.slave), call.target.place};
+  Open open_call{std::move(task), nullptr, place.first, nullptr, nullptr};
   kj::Maybe<proto::Object::Client> target;
-  if (call.object == ObjectCall::kRoot) {
-    Root& root = roots_.at(slave);
-    if (root.object == nullptr) open(root);
+  if (call.target.object == Target::kRoot) {
+    Root& root = roots_[place];
+    if (root.object == nullptr) open(place);
     target = root.object;
     open_call.home = root.home;
   } else {
-    Entry& entry = entries_.at(call.object);
+    Entry& entry = entries_.at(call.target.object);
     target = entry.client;
     open_call.home = entry.home;
     open_call.object_problem = entry.problem;
-    open_call.slave = surroundings_.settled(entry.slave);
+    open_call.slave = surroundings_.settled(entry.place.first);
   }
   if (call.returned != 0) open_call.returned_problem = entries_.at(call.returned).problem;
   auto& kept = open_.emplace_back(std::move(open_call));
@@ -172,18 +184,18 @@ void Objects::send(detail::TaskRef task) {
     auto& arguments = Access::payload(*kept.task);
     if (arguments.size() > kMostArguments)
       throw Error(Error::Kind::usage, "the arguments of a call on an object may take 16 MiB");
-    const auto known = places_.find(call.method);
-    const auto place = known != places_.end()
-                           ? known->second
-                           : shipment_.locate(reinterpret_cast<const void*>(call.method->thunk));
-    places_.emplace(call.method, place);
+    const auto known = functions_.find(call.method);
+    const auto function = known != functions_.end()
+                              ? known->second
+                              : shipment_.locate(reinterpret_cast<const void*>(call.method->thunk));
+    functions_.emplace(call.method, function);
     KJ_IF_MAYBE (object, target) {
       auto request = object->callRequest(
           capnp::MessageSize{arguments.size() / sizeof(capnp::word) + 32 + call.objects.size(),
                              static_cast<unsigned>(call.objects.size())});
       auto wire = request.initCall();
-      wire.setFile(place.file);
-      wire.setOffset(place.offset);
+      wire.setFile(function.file);
+      wire.setOffset(function.offset);
       wire.setArguments(
           kj::arrayPtr(reinterpret_cast<const kj::byte*>(arguments.data()), arguments.size()));
       arguments.clear();
@@ -287,8 +299,8 @@ void Objects::finish(Open& call) {
 
 void Objects::give_up(std::optional<std::uint32_t> slave,
                       const std::function<std::exception_ptr(const detail::TaskState&)>& error) {
-  for (auto& [index, root] : roots_) {
-    if (slave && index != *slave) continue;
+  for (auto& [place, root] : roots_) {
+    if (slave && place.first != *slave) continue;
     for (auto& task : std::exchange(root.waiting, {})) {
       Access::set_error(*task, error(*task));
       surroundings_.complete(std::move(task));
@@ -297,8 +309,9 @@ void Objects::give_up(std::optional<std::uint32_t> slave,
 }
 
 bool Objects::waits_for(std::uint32_t slave) const {
-  const auto found = roots_.find(slave);
-  return found != roots_.end() && !found->second.waiting.empty();
+  const auto places = places_on(slave);
+  return std::any_of(places.begin(), places.end(),
+                     [this](const Place& place) { return !roots_.at(place).waiting.empty(); });
 }
 
 void Objects::drop(const std::vector<std::uint64_t>& ids) {
@@ -306,10 +319,17 @@ void Objects::drop(const std::vector<std::uint64_t>& ids) {
 }
 
 kj::Promise<std::uint64_t> Objects::count(std::uint32_t slave) {
-  const auto found = roots_.find(surroundings_.settled(slave));
-  if (found == roots_.end() || !found->second.home) return std::uint64_t{0};
-  return found->second.home->client.countRequest().send().then(
-      [](capnp::Response<proto::Home::CountResults> answer) { return answer.getObjects(); });
+  auto sum = std::make_shared<std::uint64_t>(0);
+  kj::Vector<kj::Promise<void>> counts;
+  for (const auto& place : places_on(surroundings_.settled(slave))) {
+    const auto& home = roots_.at(place).home;
+    if (!home) continue;
+    // One that is just ending has none.
+    counts.add(home->client.countRequest().send().then(
+        [sum](capnp::Response<proto::Home::CountResults> answer) { *sum += answer.getObjects(); },
+        [](kj::Exception&&) {}));
+  }
+  return kj::joinPromises(counts.releaseAsArray()).then([sum] { return *sum; });
 }
 
 void Objects::taskFailed(kj::Exception&&) {}

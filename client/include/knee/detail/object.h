@@ -1,5 +1,6 @@
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
@@ -94,8 +95,9 @@ KNEE_EXPORT void write_object(ByteSink& sink, const ObjectRef& object);
 /// Throws DecodeError. Null if null was written.
 KNEE_EXPORT ObjectRef read_object(ByteSource& source);
 
-/// The root of a process on the slave of a call site: what `make` is called on.
-KNEE_EXPORT ObjectRef root_of(const CallSite& site);
+/// The root of a process on the slave of a call site: what `make` is called on. `place`: number of
+/// a Placement.
+KNEE_EXPORT ObjectRef root_of(const CallSite& site, std::uint64_t place);
 
 template <class T>
 inline constexpr bool kIsRef = false;
