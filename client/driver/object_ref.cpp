@@ -14,11 +14,6 @@ namespace {
 
 using detail::Access;
 
-std::uint64_t chain_here() {
-  const auto chain = detail::current_chain();
-  return chain != 0 ? chain : detail::new_chain();
-}
-
 /// A reference of the driver to an object elsewhere.
 class HeldObject final : public detail::Object {
  public:
@@ -34,6 +29,7 @@ class HeldObject final : public detail::Object {
     return owner_->call(method, std::move(arguments), std::move(objects), target_, returned);
   }
   std::uint64_t id() const { return target_.object; }
+  const ObjectOwner* owner() const { return owner_.get(); }
 
  private:
   std::shared_ptr<ObjectOwner> owner_;
@@ -58,9 +54,20 @@ std::optional<std::uint64_t> held_id(const detail::Object& object) {
   return held->id();
 }
 
+void ObjectOwner::check(const std::vector<detail::ObjectRef>& objects) const {
+  for (const auto& object : objects) {
+    const auto* held = dynamic_cast<const HeldObject*>(object.get());
+    if (held != nullptr && held->owner() != this)
+      throw Error(Error::Kind::usage,
+                  "an argument refers to an object of another Cluster of this program; only a "
+                  "reference made through the same Cluster can be an argument");
+  }
+}
+
 detail::TaskRef ObjectOwner::call(const detail::Method& method, detail::Bytes arguments,
                                   std::vector<detail::ObjectRef> objects, const Target& target,
                                   detail::ObjectRef* returned) {
+  check(objects);
   std::unique_lock lock(mutex_);
   if (driver_ == nullptr) throw Error(Error::Kind::usage, "a call on a Ref whose Cluster is gone");
   auto& driver = *driver_;
@@ -72,7 +79,7 @@ detail::TaskRef ObjectOwner::call(const detail::Method& method, detail::Bytes ar
   task->attempts = 1;
   Access::payload(*task) = std::move(arguments);
   Access::extra(*task) = std::make_shared<ObjectCall>(
-      ObjectCall{&method, target, id, chain_here(), std::move(objects)});
+      ObjectCall{&method, target, id, detail::chain_here(), std::move(objects)});
   if (returned != nullptr)
     *returned =
         std::make_shared<HeldObject>(shared_from_this(), Target{id, target.slave, target.place});

@@ -22,6 +22,8 @@ class ObjectOwner : public std::enable_shared_from_this<ObjectOwner> {
   detail::TaskRef call(const detail::Method& method, detail::Bytes arguments,
                        std::vector<detail::ObjectRef> objects, const Target& target,
                        detail::ObjectRef* returned);
+  /// Throws Error::usage if one of them is a reference of another driver in this process.
+  void check(const std::vector<detail::ObjectRef>& objects) const;
   /// A new reference to an object on a slave, and its id.
   std::pair<detail::ObjectRef, std::uint64_t> add(std::uint32_t slave);
   /// A reference is gone.

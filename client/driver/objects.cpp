@@ -6,6 +6,7 @@
 
 #include "client/call/task_access.h"
 #include "client/driver/failure.h"
+#include "client/driver/function_call.h"
 #include "client/driver/object_ref.h"
 #include "client/driver/slave_link.h"
 #include "common/rpc/rpc_loop.h"
@@ -17,6 +18,8 @@ using detail::Access;
 
 /// One message holds the arguments of a call, and is to stay below what a slave takes.
 constexpr std::size_t kMostArguments = std::size_t{16} << 20;
+/// Number of the Placement of objects for which nothing was said.
+constexpr std::uint64_t kCommonPlace = 0;
 /// The news of a process's death follow the end of its calls within this time.
 constexpr auto kNewsOfDeath = 5 * kj::SECONDS;
 
@@ -27,6 +30,7 @@ ObjectCall& object_call(detail::TaskState& task) {
 }  // namespace
 
 std::uint64_t chain_of(const detail::TaskState& task) {
+  if (const auto* call = function_call(task)) return call->chain;
   if (task.kind != detail::TaskState::Kind::method) return 0;
   return object_call(const_cast<detail::TaskState&>(task)).chain;
 }
@@ -45,6 +49,7 @@ struct Objects::Home {
 
   proto::Home::Client client;
   std::string slave;
+  std::size_t objects = 0;  ///< that references refer to
   /// How it ended, once that is known.
   kj::Maybe<kj::Own<capnp::Response<proto::Home::EndedResults>>> end;
   kj::ForkedPromise<void> ended;
@@ -207,6 +212,11 @@ void Objects::send(detail::TaskRef task) {
         Entry& made = entries_.at(call.returned);
         made.client = sent.getObject();
         made.home = kept.home;
+        if (made.home) ++made.home->objects;
+        KJ_IF_MAYBE (promised, made.promised) {
+          promised->fulfiller->fulfill(sent.getObject());
+          made.promised = nullptr;
+        }
       }
       calls_->add(sent.then(
           [this, &kept](capnp::Response<proto::Object::CallResults> answer) {
@@ -226,10 +236,13 @@ void Objects::send(detail::TaskRef task) {
 
 proto::Object::Client Objects::client_of(const detail::ObjectRef& object) {
   if (const auto id = held_id(*object)) {
-    const auto found = entries_.find(*id);
-    if (found != entries_.end())
-      KJ_IF_MAYBE (client, found->second.client) return *client;
-    throw Error(Error::Kind::usage, "an argument refers to an object that is not there yet");
+    Entry& entry = entries_.at(*id);  // its reference is here
+    KJ_IF_MAYBE (client, entry.client) return *client;
+    KJ_IF_MAYBE (promised, entry.promised) return promised->client;
+    auto paf = kj::newPromiseAndFulfiller<proto::Object::Client>();
+    proto::Object::Client client(kj::mv(paf.promise));
+    entry.promised = Promised{kj::mv(paf.fulfiller), client};
+    return client;
   }
   return kj::heap<OfferedObject>(offering_, object);
 }
@@ -287,6 +300,7 @@ kj::Promise<void> Objects::broken(Open& call, const kj::Exception& error) {
 
 void Objects::fail(Open& call, std::exception_ptr error) {
   if (call.returned_problem) *call.returned_problem = error;
+  break_promise(*call.task, error);
   Access::set_error(*call.task, std::move(error));
   finish(call);
 }
@@ -302,9 +316,24 @@ void Objects::give_up(std::optional<std::uint32_t> slave,
   for (auto& [place, root] : roots_) {
     if (slave && place.first != *slave) continue;
     for (auto& task : std::exchange(root.waiting, {})) {
-      Access::set_error(*task, error(*task));
+      const auto why = error(*task);
+      break_promise(*task, why);
+      Access::set_error(*task, why);
       surroundings_.complete(std::move(task));
     }
+  }
+}
+
+void Objects::break_promise(const detail::TaskState& task, const std::exception_ptr& error) {
+  const auto found = entries_.find(object_call(const_cast<detail::TaskState&>(task)).returned);
+  if (found == entries_.end()) return;
+  KJ_IF_MAYBE (promised, found->second.promised) {
+    try {
+      std::rethrow_exception(error);
+    } catch (const std::exception& why) {
+      promised->fulfiller->reject(KJ_EXCEPTION(FAILED, why.what()));
+    }
+    found->second.promised = nullptr;
   }
 }
 
@@ -315,7 +344,18 @@ bool Objects::waits_for(std::uint32_t slave) const {
 }
 
 void Objects::drop(const std::vector<std::uint64_t>& ids) {
-  for (const auto id : ids) entries_.erase(id);
+  for (const auto id : ids) {
+    const auto found = entries_.find(id);
+    if (found == entries_.end()) continue;
+    const Entry gone = std::move(found->second);
+    entries_.erase(found);
+    if (!gone.home || --gone.home->objects != 0) continue;
+    // The root, too, keeps a process. Who made up a place may never come back to it.
+    const Place place{surroundings_.settled(gone.place.first), gone.place.second};
+    const auto root = roots_.find(place);
+    if (root != roots_.end() && root->second.home == gone.home && place.second != kCommonPlace)
+      close(place);
+  }
 }
 
 kj::Promise<std::uint64_t> Objects::count(std::uint32_t slave) {

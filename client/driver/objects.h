@@ -64,6 +64,8 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   /// Sends a call off, or keeps it until its slave is there. True: it waits for that.
   bool start(detail::TaskRef task);
   void drop(const std::vector<std::uint64_t>& ids);
+  /// As others see objects: those of this driver, or those that references refer to.
+  proto::Object::Client client_of(const detail::ObjectRef& object);
   /// How many live on that slave.
   kj::Promise<std::uint64_t> count(std::uint32_t slave);
 
@@ -85,11 +87,17 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   struct Home;
   /// In which process objects are made: the slave's index, and the number of a Placement.
   using Place = std::pair<std::uint32_t, std::uint64_t>;
+  /// An object to come, as an argument.
+  struct Promised {
+    kj::Own<kj::PromiseFulfiller<proto::Object::Client>> fulfiller;
+    proto::Object::Client client;
+  };
   /// An object that a reference refers to.
   struct Entry {
     Place place{};
     std::shared_ptr<Home> home;
     kj::Maybe<proto::Object::Client> client;      ///< none: what makes it was not sent yet
+    kj::Maybe<Promised> promised;                 ///< what it was given to as, before
     std::shared_ptr<std::exception_ptr> problem;  ///< why it could not be made
   };
 
@@ -114,7 +122,6 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   };
 
   void taskFailed(kj::Exception&& error) override;
-  proto::Object::Client client_of(const detail::ObjectRef& object);
   detail::ObjectRef hold(proto::Object::Client object);
   bool has_session(std::uint32_t slave) const;
   void open(const Place& place);
@@ -123,6 +130,8 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   /// The roots of one slave.
   std::vector<Place> places_on(std::uint32_t slave) const;
   void send(detail::TaskRef task);
+  /// The object that a call was to return will not be.
+  void break_promise(const detail::TaskState& task, const std::exception_ptr& error);
   void answered(Open& call, proto::CallResult::Reader result);
   kj::Promise<void> broken(Open& call, const kj::Exception& error);
   void fail(Open& call, std::exception_ptr error);

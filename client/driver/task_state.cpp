@@ -6,7 +6,27 @@
 #include "client/call/task_access.h"
 #include "client/driver/command_job.h"
 #include "client/driver/driver.h"
+#include "client/driver/function_call.h"
 #include "client/driver/objects.h"
+
+namespace knee::driver {
+
+FunctionCall* function_call(detail::TaskState& task) {
+  if (task.kind != detail::TaskState::Kind::function) return nullptr;
+  return static_cast<FunctionCall*>(detail::Access::extra(task).get());
+}
+const FunctionCall* function_call(const detail::TaskState& task) {
+  return function_call(const_cast<detail::TaskState&>(task));
+}
+
+void revoke_loans(detail::TaskState& task, const char* why) {
+  auto* call = function_call(task);
+  if (call == nullptr || call->lending.get() == nullptr) return;
+  call->lending->revoke(why);
+  call->lending = nullptr;
+}
+
+}  // namespace knee::driver
 
 namespace knee::detail {
 
@@ -122,8 +142,8 @@ std::string Access::name(const TaskState& task) {
     name = static_cast<driver::ObjectCall*>(task.extra_.get())->method->label;
   else if (task.kind == TaskState::Kind::command)
     name = static_cast<driver::CommandJob*>(task.extra_.get())->label;
-  else if (task.extra_ != nullptr)
-    name = *static_cast<std::string*>(task.extra_.get());
+  else if (const auto* call = driver::function_call(task); call != nullptr && !call->name.empty())
+    name = call->name;
   else
     name = task.function_->label;
   if (task.bag_ != nullptr && !task.bag_->options.name.empty())

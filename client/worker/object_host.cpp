@@ -85,6 +85,11 @@ void ObjectHost::drop(proto::Object::Client client) {
   dropped_.push_back(kj::mv(client));
 }
 
+void ObjectHost::collect_dropped() {
+  const std::lock_guard lock(mutex_);
+  dropped_.clear();
+}
+
 detail::Method::Thunk ObjectHost::find(const Place& place) {
   auto& thunk = thunks_[place];
   if (thunk == nullptr) {
@@ -116,6 +121,10 @@ proto::Object::Client ObjectHost::client_of(const ObjectRef& object) {
 ObjectRef ObjectHost::take(proto::Object::Client client) {
   auto own = held_servers_.getLocalServer(client).wait(io_.waitScope);
   KJ_IF_MAYBE (server, own) return static_cast<HeldByOthers&>(*server).object();
+  return given(kj::mv(client));
+}
+
+ObjectRef ObjectHost::given(proto::Object::Client client) {
   return std::make_shared<GivenObject>(*this, kj::mv(client));
 }
 
@@ -191,10 +200,7 @@ bool ObjectHost::carry_out_own() {
 }
 
 void ObjectHost::carry_out(std::deque<Arrived>::iterator place) {
-  {
-    const std::lock_guard lock(mutex_);
-    dropped_.clear();
-  }
+  collect_dropped();
   Arrived call = kj::mv(*place);
   waiting_.erase(place);
   if (!call.done->isWaiting()) return;  // whoever wanted it is gone

@@ -76,18 +76,24 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
                        detail::ObjectRef* returned);
   /// Whether calls were sent and not answered.
   bool expects_answers() const { return open_calls_ != 0; }
+  /// What is to follow on answers that have come.
+  bool has_continuations() const { return !continuations_.empty(); }
+  void run_continuations();
   /// Waits, and carries out calls of this chain meanwhile. Throws Error::usage on any other thread.
   template <class Condition>
   void wait_until(Condition condition) {
     check_thread();
+    collect_dropped();
     while (!condition())
       if (!carry_out_own()) something().wait(io_.waitScope);
   }
 
   /// As others see an object of this process, or one they gave.
   proto::Object::Client client_of(const detail::ObjectRef& object);
-  /// The object itself, if it is of this process.
+  /// The object itself, if it is of this process. May run the loop.
   detail::ObjectRef take(proto::Object::Client client);
+  /// As an object of others, whatever it is.
+  detail::ObjectRef given(proto::Object::Client client);
   /// Lets go of what others gave. Any thread.
   void drop(proto::Object::Client client);
 
@@ -95,11 +101,11 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   using Place = std::pair<std::uint32_t, std::uint64_t>;
 
   void check_thread() const;
+  void collect_dropped();
   /// One call of this thread's chain. False: there is none.
   bool carry_out_own();
   void carry_out(std::deque<Arrived>::iterator place);
   void ended(detail::TaskState& task);
-  void run_continuations();
   void taskFailed(kj::Exception&&) override {}
   detail::Method::Thunk find(const Place& place);
   Place locate(const detail::Method& method);

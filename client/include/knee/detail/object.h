@@ -89,6 +89,18 @@ class Owned final : public LocalObject {
   T object_;
 };
 
+/// One that somebody else owns, or shares.
+template <class T>
+class Shown final : public LocalObject {
+ public:
+  explicit Shown(std::shared_ptr<T> object) : object_(std::move(object)) {}
+  void* local() noexcept override { return object_.get(); }
+  const void* type() const noexcept override { return &type_tag<T>; }
+
+ private:
+  std::shared_ptr<T> object_;
+};
+
 /// Objects among arguments: their place in the call's table. `write_object` throws Error::usage
 /// where there is none, as in a result or a shared value.
 KNEE_EXPORT void write_object(ByteSink& sink, const ObjectRef& object);
