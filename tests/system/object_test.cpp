@@ -14,6 +14,7 @@
 #include "tests/system/harness/leak_check.h"
 #include "tests/system/harness/marks.h"
 #include "tests/system/harness/process_view.h"
+#include "tests/system/harness/slow_line.h"
 #include "tests/system/tasks.h"
 
 using namespace knee::test;
@@ -58,6 +59,13 @@ struct File {
 bool is_beside(Counter&, const knee::Ref<File>& file) {
   return file.local() != nullptr;
 }
+
+/// One of a chain.
+struct Link {
+  explicit Link(int number) : depth(number) {}
+  knee::Ref<Link> next() const { return knee::make_ref<Link>(depth + 1); }
+  int depth;
+};
 
 struct Folder {
   std::string name;
@@ -146,6 +154,31 @@ TEST_CASE("what a call that returns a reference returns can be called at once") 
     file.wait();
     CHECK(gandalf.objects() == 1);
   });
+}
+
+TEST_CASE("ten calls on objects that are still being made take hardly more than one round trip") {
+  constexpr auto kOneWay = 60ms;
+  SlaveProcess gandalf;
+  const SlowLine line(gandalf.address(), kOneWay);
+  knee::ClusterOptions options = reaching(gandalf);
+  options.slaves = {line.address()};
+  knee::Cluster cluster(options);
+  const auto first = cluster.slave("gandalf").make<Link>(0);
+  first.wait();
+  // Other programs may take their time from this one.
+  bool quick = false;
+  for (int i = 0; i < 10 && !quick; ++i) {
+    int depth = 0;
+    const auto time = time_of([&] {
+      auto last = first;
+      for (int calls = 1; calls < 10; ++calls) last = last.call<&Link::next>();
+      depth = last.get<&Link::depth>().get();
+    });
+    CHECK(depth == 9);
+    REQUIRE(time > 2 * kOneWay);
+    quick = time < 3 * kOneWay;
+  }
+  CHECK(quick);
 }
 
 TEST_CASE("a constructor or method that throws says so to all that is called on its result") {
