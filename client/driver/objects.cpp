@@ -218,7 +218,10 @@ void Objects::send(detail::TaskRef task) {
           made.promised = nullptr;
         }
       }
-      calls_->add(sent.then(
+      // With the promise of its answer the call itself is dropped, on all its way.
+      auto answered_call =
+          kept.canceler->wrap<capnp::Response<proto::Object::CallResults>>(kj::mv(sent));
+      calls_->add(answered_call.then(
           [this, &kept](capnp::Response<proto::Object::CallResults> answer) {
             answered(kept, answer.getResult());
             return kj::Promise<void>(kj::READY_NOW);
@@ -270,6 +273,10 @@ void Objects::answered(Open& call, proto::CallResult::Reader result) {
 }
 
 kj::Promise<void> Objects::broken(Open& call, const kj::Exception& error) {
+  if (call.cancelled) {
+    fail(call, cancelled_error(*call.task, call.slave_name()));
+    return kj::READY_NOW;
+  }
   if (call.object_problem && *call.object_problem) {
     fail(call, *call.object_problem);
     return kj::READY_NOW;
@@ -334,6 +341,27 @@ void Objects::break_promise(const detail::TaskState& task, const std::exception_
       promised->fulfiller->reject(KJ_EXCEPTION(FAILED, why.what()));
     }
     found->second.promised = nullptr;
+  }
+}
+
+void Objects::cancel(const detail::TaskState& task) {
+  const auto is_it = [&task](const auto& one) { return one.get() == &task; };
+  for (auto& call : open_) {
+    if (!is_it(call.task)) continue;
+    call.cancelled = true;
+    call.canceler->cancel("the call was cancelled");
+    return;
+  }
+  for (auto& [place, root] : roots_) {
+    const auto found = std::find_if(root.waiting.begin(), root.waiting.end(), is_it);
+    if (found == root.waiting.end()) continue;
+    auto kept = std::move(*found);
+    root.waiting.erase(found);
+    const auto error = cancelled_error(*kept);
+    break_promise(*kept, error);
+    Access::set_error(*kept, error);
+    surroundings_.complete(std::move(kept));
+    return;
   }
 }
 

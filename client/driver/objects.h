@@ -63,6 +63,8 @@ class Objects final : public kj::TaskSet::ErrorHandler {
 
   /// Sends a call off, or keeps it until its slave is there. True: it waits for that.
   bool start(detail::TaskRef task);
+  /// A call that has not begun never does; of one that has, nothing comes back.
+  void cancel(const detail::TaskState& task);
   void drop(const std::vector<std::uint64_t>& ids);
   /// As others see objects: those of this driver, or those that references refer to.
   proto::Object::Client client_of(const detail::ObjectRef& object);
@@ -115,6 +117,8 @@ class Objects final : public kj::TaskSet::ErrorHandler {
     std::uint32_t slave = 0;
     std::shared_ptr<std::exception_ptr> object_problem;
     std::shared_ptr<std::exception_ptr> returned_problem;
+    kj::Own<kj::Canceler> canceler = kj::heap<kj::Canceler>();
+    bool cancelled = false;
     std::list<Open>::iterator self{};
 
     /// For messages; empty: not known.

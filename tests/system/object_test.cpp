@@ -36,6 +36,9 @@ class Counter {
   void rename(const std::string& name) { name_ = name; }
   int process() { return ::getpid(); }
   void hang(std::string started) { knee::test::hang(std::move(started)); }
+  int hold(std::string started, std::string go) {
+    return knee::test::hold(value, std::move(started), std::move(go));
+  }
   void die() { ::raise(SIGKILL); }
 
   int value;
@@ -347,6 +350,37 @@ TEST_CASE("objects of different processes neither wait for each other nor die to
     CHECK(free.call<&Counter::name>().get() == "alive");
     CHECK_FALSE(never.ready());
   });
+}
+
+TEST_CASE(
+    "a call that is cancelled before its turn never begins; of one that runs nothing comes back") {
+  const TemporaryFolder folder;
+  with_a_slave([&](knee::Cluster& cluster, const knee::Slave& gandalf) {
+    const auto counter = gandalf.make<Counter>(1);
+    auto running = counter.call<&Counter::hold>(folder / "started", folder / "go");
+    wait_for_marks(folder / "started");
+    auto waiting = counter.call<kAddNumber>(100);
+    auto task = cluster.call<twice>(4);
+    waiting.cancel();
+    running.cancel();
+    CHECK(error_of(std::move(waiting)).kind() == Error::Kind::cancelled);
+    CHECK(error_of(std::move(running)).kind() == Error::Kind::cancelled);
+    leave_mark(folder / "go", "");
+    CHECK(counter.call<kAddNumber>(1).get() == 2);
+    CHECK(task.get() == 8);
+  });
+}
+
+TEST_CASE("a call that waits for its slave can be cancelled") {
+  SlaveProcess frodo({.name = "frodo", .start = false});
+  knee::Cluster cluster(reaching(frodo));
+  const auto counter = cluster.slave("frodo").make<Counter>(1);
+  auto first = counter.call<kAddNumber>(100);
+  auto second = counter.call<kAddNumber>(10);
+  first.cancel();
+  CHECK(error_of(std::move(first)).kind() == Error::Kind::cancelled);
+  frodo.start();
+  CHECK(second.get() == 11);
 }
 
 TEST_CASE("a reference may outlive its cluster, and then says so") {
