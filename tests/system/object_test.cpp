@@ -297,6 +297,33 @@ TEST_CASE(
   CHECK(slave.make<Counter>(2).call<&Counter::current>().get() == 2);
 }
 
+TEST_CASE("a restartable object is made again, also when its slave was away; others are not") {
+  SlaveProcess gandalf;
+  knee::Cluster cluster(reaching(gandalf));
+  const auto slave = cluster.slave("gandalf");
+  const auto lasting = slave.make<Counter>(knee::Placement::own().restartable(), 5);
+  const auto mortal = slave.make<Counter>(knee::Placement::own(), 5);
+  CHECK(lasting.call<kAddNumber>(1).get() == 6);
+  CHECK(error_of(lasting.call<&Counter::die>()).kind() == Error::Kind::crashed);
+  CHECK(error_of(mortal.call<&Counter::die>()).kind() == Error::Kind::crashed);
+  CHECK(lasting.call<kAddNumber>(1).get() == 6);
+  CHECK(lasting.call<kAddNumber>(1).get() == 7);
+  CHECK(error_of(mortal.call<&Counter::current>()).kind() == Error::Kind::crashed);
+  gandalf.kill();
+  gandalf.start();
+  int value = 0;
+  CHECK(wait_until([&] {
+    try {
+      value = lasting.call<kAddNumber>(1).get();
+    } catch (const Error& error) {
+      REQUIRE(error.kind() == Error::Kind::slave_lost);  // the driver did not know yet
+    }
+    return value != 0;
+  }));
+  CHECK(value == 6);
+  CHECK(slave.objects() == 1);
+}
+
 TEST_CASE("objects take no slots: tasks and calls run side by side") {
   SlaveProcess gandalf({.slots = 1});
   const TemporaryFolder folder;
