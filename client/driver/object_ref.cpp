@@ -1,6 +1,9 @@
 #include "object_ref.h"
 
 #include <knee/error.h>
+#include <knee/placement.h>
+
+#include <atomic>
 
 #include "client/call/call_chain.h"
 #include "client/call/task_access.h"
@@ -11,43 +14,38 @@ namespace {
 
 using detail::Access;
 
-std::uint64_t chain_here() {
-  const auto chain = detail::current_chain();
-  return chain != 0 ? chain : detail::new_chain();
-}
-
 /// A reference of the driver to an object elsewhere.
 class HeldObject final : public detail::Object {
  public:
-  HeldObject(std::shared_ptr<ObjectOwner> owner, std::uint64_t id, std::uint32_t slave)
-      : owner_(std::move(owner)), id_(id), slave_(slave) {}
+  HeldObject(std::shared_ptr<ObjectOwner> owner, const Target& target)
+      : owner_(std::move(owner)), target_(target) {}
   ~HeldObject() override {
-    if (id_ != ObjectCall::kRoot) owner_->drop(id_);
+    if (target_.object != Target::kRoot) owner_->drop(target_.object);
   }
 
   detail::TaskRef call(const detail::Method& method, detail::Bytes arguments,
                        std::vector<detail::ObjectRef> objects,
                        detail::ObjectRef* returned) override {
-    return owner_->call(method, std::move(arguments), std::move(objects), id_, slave_, returned);
+    return owner_->call(method, std::move(arguments), std::move(objects), target_, returned);
   }
-  std::uint64_t id() const { return id_; }
+  std::uint64_t id() const { return target_.object; }
+  const ObjectOwner* owner() const { return owner_.get(); }
 
  private:
   std::shared_ptr<ObjectOwner> owner_;
-  std::uint64_t id_;
-  std::uint32_t slave_;  ///< on which it was made, or what made it
+  Target target_;
 };
 
 }  // namespace
 
-detail::ObjectRef ObjectOwner::root(std::uint32_t slave) {
-  return std::make_shared<HeldObject>(shared_from_this(), ObjectCall::kRoot, slave);
+detail::ObjectRef ObjectOwner::root(std::uint32_t slave, std::uint64_t place) {
+  return std::make_shared<HeldObject>(shared_from_this(), Target{Target::kRoot, slave, place});
 }
 
 std::pair<detail::ObjectRef, std::uint64_t> ObjectOwner::add(std::uint32_t slave) {
   const std::lock_guard lock(mutex_);
   const std::uint64_t id = ++last_;
-  return {std::make_shared<HeldObject>(shared_from_this(), id, slave), id};
+  return {std::make_shared<HeldObject>(shared_from_this(), Target{id, slave, 0}), id};
 }
 
 std::optional<std::uint64_t> held_id(const detail::Object& object) {
@@ -56,9 +54,20 @@ std::optional<std::uint64_t> held_id(const detail::Object& object) {
   return held->id();
 }
 
+void ObjectOwner::check(const std::vector<detail::ObjectRef>& objects) const {
+  for (const auto& object : objects) {
+    const auto* held = dynamic_cast<const HeldObject*>(object.get());
+    if (held != nullptr && held->owner() != this)
+      throw Error(Error::Kind::usage,
+                  "an argument refers to an object of another Cluster of this program; only a "
+                  "reference made through the same Cluster can be an argument");
+  }
+}
+
 detail::TaskRef ObjectOwner::call(const detail::Method& method, detail::Bytes arguments,
-                                  std::vector<detail::ObjectRef> objects, std::uint64_t object,
-                                  std::uint32_t slave, detail::ObjectRef* returned) {
+                                  std::vector<detail::ObjectRef> objects, const Target& target,
+                                  detail::ObjectRef* returned) {
+  check(objects);
   std::unique_lock lock(mutex_);
   if (driver_ == nullptr) throw Error(Error::Kind::usage, "a call on a Ref whose Cluster is gone");
   auto& driver = *driver_;
@@ -70,8 +79,10 @@ detail::TaskRef ObjectOwner::call(const detail::Method& method, detail::Bytes ar
   task->attempts = 1;
   Access::payload(*task) = std::move(arguments);
   Access::extra(*task) = std::make_shared<ObjectCall>(
-      ObjectCall{&method, object, id, slave, chain_here(), std::move(objects)});
-  if (returned != nullptr) *returned = std::make_shared<HeldObject>(shared_from_this(), id, slave);
+      ObjectCall{&method, target, id, detail::chain_here(), std::move(objects)});
+  if (returned != nullptr)
+    *returned =
+        std::make_shared<HeldObject>(shared_from_this(), Target{id, target.slave, target.place});
   driver.submit(task);
   return task;
 }
@@ -95,10 +106,18 @@ void ObjectOwner::leave() {
 
 }  // namespace knee::driver
 
-namespace knee::detail {
+namespace knee {
 
-ObjectRef root_of(const CallSite& site) {
-  return site.driver->object_owner().root(site.pinned);
+Placement Placement::own() {
+  static std::atomic<std::uint64_t> last{0};
+  return Placement(++last);
 }
 
-}  // namespace knee::detail
+namespace detail {
+
+ObjectRef root_of(const CallSite& site, std::uint64_t place) {
+  return site.driver->object_owner().root(site.pinned, place);
+}
+
+}  // namespace detail
+}  // namespace knee

@@ -17,11 +17,13 @@ class ObjectOwner : public std::enable_shared_from_this<ObjectOwner> {
   explicit ObjectOwner(Driver& driver) : driver_(&driver) {}
 
   /// The root of a process on the slave with that index.
-  detail::ObjectRef root(std::uint32_t slave);
+  detail::ObjectRef root(std::uint32_t slave, std::uint64_t place);
   /// Throws Error::usage if the driver is gone.
   detail::TaskRef call(const detail::Method& method, detail::Bytes arguments,
-                       std::vector<detail::ObjectRef> objects, std::uint64_t object,
-                       std::uint32_t slave, detail::ObjectRef* returned);
+                       std::vector<detail::ObjectRef> objects, const Target& target,
+                       detail::ObjectRef* returned);
+  /// Throws Error::usage if one of them is a reference of another driver in this process.
+  void check(const std::vector<detail::ObjectRef>& objects) const;
   /// A new reference to an object on a slave, and its id.
   std::pair<detail::ObjectRef, std::uint64_t> add(std::uint32_t slave);
   /// A reference is gone.
@@ -34,7 +36,7 @@ class ObjectOwner : public std::enable_shared_from_this<ObjectOwner> {
  private:
   std::mutex mutex_;
   Driver* driver_;
-  std::uint64_t last_ = ObjectCall::kRoot;
+  std::uint64_t last_ = Target::kRoot;
   std::vector<std::uint64_t> dropped_;
 };
 
