@@ -10,12 +10,14 @@ namespace knee {
 
 Files Slave::files() const {
   return Files(std::make_shared<detail::FileSide>(
-      name_, [slave = *this] { return slave.make<detail::FileService>(); }));
+      name_, [slave = *this] { return slave.make<detail::FileService>(Placement::own()); }));
 }
 
 std::map<std::string, std::string> Slave::env() const {
   try {
-    return make<detail::Environment>().call<&detail::Environment::variables>().get();
+    return make<detail::Environment>(Placement::own())
+        .call<&detail::Environment::variables>()
+        .get();
   } catch (const Error& error) {
     throw detail::in_short(error);
   }
