@@ -25,10 +25,9 @@ std::map<std::string, std::string> Slave::env() const {
 
 SlaveInfo Slave::info(std::chrono::nanoseconds patience) const {
   auto info = describe(patience);
-  if (!info.connected)
-    throw Error(Error::Kind::slave_lost, "cannot reach slave " + name_ + ": " + info.error,
-                {name_, "info", 0});
-  return info;
+  if (info.connected) return info;
+  throw Error(Error::Kind::slave_lost, "cannot reach slave " + name_ + ": " + info.error,
+              {name_, "info", 0});
 }
 
 Promise<CommandResult> Slave::shell(const std::string& line) const {
