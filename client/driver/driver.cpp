@@ -135,7 +135,10 @@ void Driver::cancel(detail::TaskState& task) {
   loop_.post([this, kept](kj::AsyncIoContext&) {
     if (dispatcher_ == nullptr) return;
     dispatcher_->submissions();  // it may not have arrived yet
-    dispatcher_->cancel((*kept)->id);
+    if ((*kept)->kind == detail::TaskState::Kind::method)
+      dispatcher_->objects().cancel(**kept);
+    else
+      dispatcher_->cancel((*kept)->id);
   });
 }
 

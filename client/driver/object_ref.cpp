@@ -38,8 +38,10 @@ class HeldObject final : public detail::Object {
 
 }  // namespace
 
-detail::ObjectRef ObjectOwner::root(std::uint32_t slave, std::uint64_t place) {
-  return std::make_shared<HeldObject>(shared_from_this(), Target{Target::kRoot, slave, place});
+detail::ObjectRef ObjectOwner::root(std::uint32_t slave, const Placement& placement) {
+  return std::make_shared<HeldObject>(
+      shared_from_this(),
+      Target{Target::kRoot, slave, placement.number(), placement.is_restartable()});
 }
 
 std::pair<detail::ObjectRef, std::uint64_t> ObjectOwner::add(std::uint32_t slave) {
@@ -115,8 +117,8 @@ Placement Placement::own() {
 
 namespace detail {
 
-ObjectRef root_of(const CallSite& site, std::uint64_t place) {
-  return site.driver->object_owner().root(site.pinned, place);
+ObjectRef root_of(const CallSite& site, const Placement& placement) {
+  return site.driver->object_owner().root(site.pinned, placement);
 }
 
 }  // namespace detail

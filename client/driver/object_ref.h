@@ -17,7 +17,7 @@ class ObjectOwner : public std::enable_shared_from_this<ObjectOwner> {
   explicit ObjectOwner(Driver& driver) : driver_(&driver) {}
 
   /// The root of a process on the slave with that index.
-  detail::ObjectRef root(std::uint32_t slave, std::uint64_t place);
+  detail::ObjectRef root(std::uint32_t slave, const Placement& placement);
   /// Throws Error::usage if the driver is gone.
   detail::TaskRef call(const detail::Method& method, detail::Bytes arguments,
                        std::vector<detail::ObjectRef> objects, const Target& target,

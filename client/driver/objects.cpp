@@ -27,6 +27,14 @@ ObjectCall& object_call(detail::TaskState& task) {
   return *static_cast<ObjectCall*>(Access::extra(task).get());
 }
 
+std::exception_ptr thrown_error(const detail::TaskState& task, proto::Failure::Reader thrown,
+                                const std::string& slave) {
+  capnp::MallocMessageBuilder message;
+  auto outcome = message.initRoot<proto::Outcome>();
+  outcome.setException(thrown);
+  return error_of(task, outcome, slave, {});
+}
+
 }  // namespace
 
 std::uint64_t chain_of(const detail::TaskState& task) {
@@ -143,23 +151,70 @@ void Objects::link_down(std::uint32_t slave) {
 
 void Objects::close(const Place& place) {
   Root& root = roots_.at(place);
+  for (auto& [id, entry] : entries_) {
+    if (!entry.maker || entry.home != root.home) continue;
+    entry.client = nullptr;
+    entry.home = nullptr;
+    entry.problem = std::make_shared<std::exception_ptr>();
+  }
   root.home = nullptr;
   root.object = nullptr;
   // There are as many places as users make up.
   if (root.waiting.empty()) roots_.erase(place);
 }
 
-void Objects::open(const Place& place) {
+Objects::Root& Objects::open_root(const Place& place) {
+  Root& root = roots_[place];
+  if (root.object != nullptr) return root;
   auto* link = surroundings_.link(place.first);
+  if (link == nullptr) return root;
   KJ_IF_MAYBE (session, link->session()) {
     auto opened = session->openHomeRequest().send();
-    Root& root = roots_.at(place);
     root.home = std::make_shared<Home>(opened.getHome(), link->name());
     root.object = opened.getRoot();
     // What has died is not called again: the next object is made in a new process.
     calls_->add(root.home->ended.addBranch().then([this, place, home = root.home] {
       const auto found = roots_.find(place);
       if (found != roots_.end() && found->second.home == home) close(place);
+    }));
+  }
+  return root;
+}
+
+capnp::RemotePromise<proto::Object::CallResults> Objects::request(
+    proto::Object::Client& object, const detail::Method& method, const detail::Bytes& arguments,
+    const std::vector<detail::ObjectRef>& objects, std::uint64_t chain) {
+  const auto known = functions_.find(&method);
+  const auto function = known != functions_.end()
+                            ? known->second
+                            : shipment_.locate(reinterpret_cast<const void*>(method.thunk));
+  functions_.emplace(&method, function);
+  auto request = object.callRequest(
+      capnp::MessageSize{arguments.size() / sizeof(capnp::word) + 32 + objects.size(),
+                         static_cast<unsigned>(objects.size())});
+  auto wire = request.initCall();
+  wire.setFile(function.file);
+  wire.setOffset(function.offset);
+  wire.setArguments(
+      kj::arrayPtr(reinterpret_cast<const kj::byte*>(arguments.data()), arguments.size()));
+  wire.setChain(chain);
+  auto list = wire.initObjects(static_cast<unsigned>(objects.size()));
+  for (unsigned i = 0; i < list.size(); ++i) list.set(i, client_of(objects[i]));
+  return request.send();
+}
+
+void Objects::make_again(Entry& entry, const Place& place, const detail::TaskRef& task) {
+  Root& root = open_root(place);
+  KJ_IF_MAYBE (object, root.object) {
+    const auto maker = entry.maker;
+    auto sent = request(*object, *maker->method, maker->arguments, maker->objects, 0);
+    entry.client = sent.getObject();
+    entry.home = root.home;
+    ++entry.home->objects;
+    calls_->add(sent.then([task, home = root.home, problem = entry.problem](
+                              capnp::Response<proto::Object::CallResults> answer) {
+      if (answer.getResult().isException())
+        *problem = thrown_error(*task, answer.getResult().getException(), home->slave);
     }));
   }
 }
@@ -170,12 +225,14 @@ void Objects::send(detail::TaskRef task) {
   Open open_call{std::move(task), nullptr, place.first, nullptr, nullptr};
   kj::Maybe<proto::Object::Client> target;
   if (call.target.object == Target::kRoot) {
-    Root& root = roots_[place];
-    if (root.object == nullptr) open(place);
+    Root& root = open_root(place);
     target = root.object;
     open_call.home = root.home;
   } else {
     Entry& entry = entries_.at(call.target.object);
+    if (entry.client == nullptr && entry.maker)
+      make_again(entry, {surroundings_.settled(entry.place.first), entry.place.second},
+                 open_call.task);
     target = entry.client;
     open_call.home = entry.home;
     open_call.object_problem = entry.problem;
@@ -189,36 +246,26 @@ void Objects::send(detail::TaskRef task) {
     auto& arguments = Access::payload(*kept.task);
     if (arguments.size() > kMostArguments)
       throw Error(Error::Kind::usage, "the arguments of a call on an object may take 16 MiB");
-    const auto known = functions_.find(call.method);
-    const auto function = known != functions_.end()
-                              ? known->second
-                              : shipment_.locate(reinterpret_cast<const void*>(call.method->thunk));
-    functions_.emplace(call.method, function);
     KJ_IF_MAYBE (object, target) {
-      auto request = object->callRequest(
-          capnp::MessageSize{arguments.size() / sizeof(capnp::word) + 32 + call.objects.size(),
-                             static_cast<unsigned>(call.objects.size())});
-      auto wire = request.initCall();
-      wire.setFile(function.file);
-      wire.setOffset(function.offset);
-      wire.setArguments(
-          kj::arrayPtr(reinterpret_cast<const kj::byte*>(arguments.data()), arguments.size()));
-      arguments.clear();
-      wire.setChain(call.chain);
-      auto objects = wire.initObjects(static_cast<unsigned>(call.objects.size()));
-      for (unsigned i = 0; i < objects.size(); ++i) objects.set(i, client_of(call.objects[i]));
-      auto sent = request.send();
+      auto sent = request(*object, *call.method, arguments, call.objects, call.chain);
       if (call.returned != 0) {
         Entry& made = entries_.at(call.returned);
         made.client = sent.getObject();
         made.home = kept.home;
         if (made.home) ++made.home->objects;
+        if (call.target.restartable)
+          made.maker =
+              std::make_shared<Maker>(Maker{call.method, std::move(arguments), call.objects});
         KJ_IF_MAYBE (promised, made.promised) {
           promised->fulfiller->fulfill(sent.getObject());
           made.promised = nullptr;
         }
       }
-      calls_->add(sent.then(
+      arguments.clear();
+      // With the promise of its answer the call itself is dropped, on all its way.
+      auto answered_call =
+          kept.canceler->wrap<capnp::Response<proto::Object::CallResults>>(kj::mv(sent));
+      calls_->add(answered_call.then(
           [this, &kept](capnp::Response<proto::Object::CallResults> answer) {
             answered(kept, answer.getResult());
             return kj::Promise<void>(kj::READY_NOW);
@@ -256,12 +303,8 @@ detail::ObjectRef Objects::hold(proto::Object::Client object) {
 }
 
 void Objects::answered(Open& call, proto::CallResult::Reader result) {
-  if (result.isException()) {
-    capnp::MallocMessageBuilder message;
-    auto outcome = message.initRoot<proto::Outcome>();
-    outcome.setException(result.getException());
-    return fail(call, error_of(*call.task, outcome, call.slave_name(), {}));
-  }
+  if (result.isException())
+    return fail(call, thrown_error(*call.task, result.getException(), call.slave_name()));
   const auto bytes = result.getValue();
   auto& payload = Access::payload(*call.task);
   payload.clear();
@@ -270,6 +313,10 @@ void Objects::answered(Open& call, proto::CallResult::Reader result) {
 }
 
 kj::Promise<void> Objects::broken(Open& call, const kj::Exception& error) {
+  if (call.cancelled) {
+    fail(call, cancelled_error(*call.task, call.slave_name()));
+    return kj::READY_NOW;
+  }
   if (call.object_problem && *call.object_problem) {
     fail(call, *call.object_problem);
     return kj::READY_NOW;
@@ -334,6 +381,27 @@ void Objects::break_promise(const detail::TaskState& task, const std::exception_
       promised->fulfiller->reject(KJ_EXCEPTION(FAILED, why.what()));
     }
     found->second.promised = nullptr;
+  }
+}
+
+void Objects::cancel(const detail::TaskState& task) {
+  const auto is_it = [&task](const auto& one) { return one.get() == &task; };
+  for (auto& call : open_) {
+    if (!is_it(call.task)) continue;
+    call.cancelled = true;
+    call.canceler->cancel("the call was cancelled");
+    return;
+  }
+  for (auto& [place, root] : roots_) {
+    const auto found = std::find_if(root.waiting.begin(), root.waiting.end(), is_it);
+    if (found == root.waiting.end()) continue;
+    auto kept = std::move(*found);
+    root.waiting.erase(found);
+    const auto error = cancelled_error(*kept);
+    break_promise(*kept, error);
+    Access::set_error(*kept, error);
+    surroundings_.complete(std::move(kept));
+    return;
   }
 }
 

@@ -26,9 +26,10 @@ class SlaveLink;
 /// What a call is on.
 struct Target {
   static constexpr std::uint64_t kRoot = 0;
-  std::uint64_t object;  ///< id; kRoot: the root of a process on the slave
-  std::uint32_t slave;   ///< index of the one on which the object, or what made it, was made
-  std::uint64_t place;   ///< number of the Placement it was made with
+  std::uint64_t object;      ///< id; kRoot: the root of a process on the slave
+  std::uint32_t slave;       ///< index of the one on which the object, or what made it, was made
+  std::uint64_t place;       ///< number of the Placement it was made with
+  bool restartable = false;  ///< a root: what it makes may be made again
 };
 
 /// What a task that is a call on an object has beside other tasks.
@@ -63,6 +64,8 @@ class Objects final : public kj::TaskSet::ErrorHandler {
 
   /// Sends a call off, or keeps it until its slave is there. True: it waits for that.
   bool start(detail::TaskRef task);
+  /// A call that has not begun never does; of one that has, nothing comes back.
+  void cancel(const detail::TaskState& task);
   void drop(const std::vector<std::uint64_t>& ids);
   /// As others see objects: those of this driver, or those that references refer to.
   proto::Object::Client client_of(const detail::ObjectRef& object);
@@ -92,6 +95,12 @@ class Objects final : public kj::TaskSet::ErrorHandler {
     kj::Own<kj::PromiseFulfiller<proto::Object::Client>> fulfiller;
     proto::Object::Client client;
   };
+  /// How an object is made again.
+  struct Maker {
+    const detail::Method* method;
+    detail::Bytes arguments;
+    std::vector<detail::ObjectRef> objects;
+  };
   /// An object that a reference refers to.
   struct Entry {
     Place place{};
@@ -99,6 +108,7 @@ class Objects final : public kj::TaskSet::ErrorHandler {
     kj::Maybe<proto::Object::Client> client;      ///< none: what makes it was not sent yet
     kj::Maybe<Promised> promised;                 ///< what it was given to as, before
     std::shared_ptr<std::exception_ptr> problem;  ///< why it could not be made
+    std::shared_ptr<const Maker> maker;           ///< null: it is not made again
   };
 
   /// The process there, once something has been made in it.
@@ -115,6 +125,8 @@ class Objects final : public kj::TaskSet::ErrorHandler {
     std::uint32_t slave = 0;
     std::shared_ptr<std::exception_ptr> object_problem;
     std::shared_ptr<std::exception_ptr> returned_problem;
+    kj::Own<kj::Canceler> canceler = kj::heap<kj::Canceler>();
+    bool cancelled = false;
     std::list<Open>::iterator self{};
 
     /// For messages; empty: not known.
@@ -124,12 +136,19 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   void taskFailed(kj::Exception&& error) override;
   detail::ObjectRef hold(proto::Object::Client object);
   bool has_session(std::uint32_t slave) const;
-  void open(const Place& place);
   /// Its process is gone.
   void close(const Place& place);
   /// The roots of one slave.
   std::vector<Place> places_on(std::uint32_t slave) const;
   void send(detail::TaskRef task);
+  /// Sends a call.
+  capnp::RemotePromise<proto::Object::CallResults> request(
+      proto::Object::Client& object, const detail::Method& method, const detail::Bytes& arguments,
+      const std::vector<detail::ObjectRef>& objects, std::uint64_t chain);
+  /// Opens the process of a place if there is none.
+  Root& open_root(const Place& place);
+  /// The object is gone with its process, and `task` calls it.
+  void make_again(Entry& entry, const Place& place, const detail::TaskRef& task);
   /// The object that a call was to return will not be.
   void break_promise(const detail::TaskState& task, const std::exception_ptr& error);
   void answered(Open& call, proto::CallResult::Reader result);

@@ -46,6 +46,7 @@ class HeldByOthers final : public proto::Object::Server {
   }
   ~HeldByOthers() noexcept(false) { host_.let_go(object_ == nullptr); }
   kj::Promise<void> call(ObjectCallContext context) override {
+    context.allowCancellation();
     auto paf = kj::newPromiseAndFulfiller<void>();
     host_.arrive({object_, context, kj::mv(paf.fulfiller)});
     return kj::mv(paf.promise);

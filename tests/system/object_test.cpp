@@ -14,6 +14,7 @@
 #include "tests/system/harness/leak_check.h"
 #include "tests/system/harness/marks.h"
 #include "tests/system/harness/process_view.h"
+#include "tests/system/harness/slow_line.h"
 #include "tests/system/tasks.h"
 
 using namespace knee::test;
@@ -35,6 +36,9 @@ class Counter {
   void rename(const std::string& name) { name_ = name; }
   int process() { return ::getpid(); }
   void hang(std::string started) { knee::test::hang(std::move(started)); }
+  int hold(std::string started, std::string go) {
+    return knee::test::hold(value, std::move(started), std::move(go));
+  }
   void die() { ::raise(SIGKILL); }
 
   int value;
@@ -58,6 +62,13 @@ struct File {
 bool is_beside(Counter&, const knee::Ref<File>& file) {
   return file.local() != nullptr;
 }
+
+/// One of a chain.
+struct Link {
+  explicit Link(int number) : depth(number) {}
+  knee::Ref<Link> next() const { return knee::make_ref<Link>(depth + 1); }
+  int depth;
+};
 
 struct Folder {
   std::string name;
@@ -146,6 +157,31 @@ TEST_CASE("what a call that returns a reference returns can be called at once") 
     file.wait();
     CHECK(gandalf.objects() == 1);
   });
+}
+
+TEST_CASE("ten calls on objects that are still being made take hardly more than one round trip") {
+  constexpr auto kOneWay = 60ms;
+  SlaveProcess gandalf;
+  const SlowLine line(gandalf.address(), kOneWay);
+  knee::ClusterOptions options = reaching(gandalf);
+  options.slaves = {line.address()};
+  knee::Cluster cluster(options);
+  const auto first = cluster.slave("gandalf").make<Link>(0);
+  first.wait();
+  // Other programs may take their time from this one.
+  bool quick = false;
+  for (int i = 0; i < 10 && !quick; ++i) {
+    int depth = 0;
+    const auto time = time_of([&] {
+      auto last = first;
+      for (int calls = 1; calls < 10; ++calls) last = last.call<&Link::next>();
+      depth = last.get<&Link::depth>().get();
+    });
+    CHECK(depth == 9);
+    REQUIRE(time > 2 * kOneWay);
+    quick = time < 3 * kOneWay;
+  }
+  CHECK(quick);
 }
 
 TEST_CASE("a constructor or method that throws says so to all that is called on its result") {
@@ -261,6 +297,33 @@ TEST_CASE(
   CHECK(slave.make<Counter>(2).call<&Counter::current>().get() == 2);
 }
 
+TEST_CASE("a restartable object is made again, also when its slave was away; others are not") {
+  SlaveProcess gandalf;
+  knee::Cluster cluster(reaching(gandalf));
+  const auto slave = cluster.slave("gandalf");
+  const auto lasting = slave.make<Counter>(knee::Placement::own().restartable(), 5);
+  const auto mortal = slave.make<Counter>(knee::Placement::own(), 5);
+  CHECK(lasting.call<kAddNumber>(1).get() == 6);
+  CHECK(error_of(lasting.call<&Counter::die>()).kind() == Error::Kind::crashed);
+  CHECK(error_of(mortal.call<&Counter::die>()).kind() == Error::Kind::crashed);
+  CHECK(lasting.call<kAddNumber>(1).get() == 6);
+  CHECK(lasting.call<kAddNumber>(1).get() == 7);
+  CHECK(error_of(mortal.call<&Counter::current>()).kind() == Error::Kind::crashed);
+  gandalf.kill();
+  gandalf.start();
+  int value = 0;
+  CHECK(wait_until([&] {
+    try {
+      value = lasting.call<kAddNumber>(1).get();
+    } catch (const Error& error) {
+      REQUIRE(error.kind() == Error::Kind::slave_lost);  // the driver did not know yet
+    }
+    return value != 0;
+  }));
+  CHECK(value == 6);
+  CHECK(slave.objects() == 1);
+}
+
 TEST_CASE("objects take no slots: tasks and calls run side by side") {
   SlaveProcess gandalf({.slots = 1});
   const TemporaryFolder folder;
@@ -314,6 +377,37 @@ TEST_CASE("objects of different processes neither wait for each other nor die to
     CHECK(free.call<&Counter::name>().get() == "alive");
     CHECK_FALSE(never.ready());
   });
+}
+
+TEST_CASE(
+    "a call that is cancelled before its turn never begins; of one that runs nothing comes back") {
+  const TemporaryFolder folder;
+  with_a_slave([&](knee::Cluster& cluster, const knee::Slave& gandalf) {
+    const auto counter = gandalf.make<Counter>(1);
+    auto running = counter.call<&Counter::hold>(folder / "started", folder / "go");
+    wait_for_marks(folder / "started");
+    auto waiting = counter.call<kAddNumber>(100);
+    auto task = cluster.call<twice>(4);
+    waiting.cancel();
+    running.cancel();
+    CHECK(error_of(std::move(waiting)).kind() == Error::Kind::cancelled);
+    CHECK(error_of(std::move(running)).kind() == Error::Kind::cancelled);
+    leave_mark(folder / "go", "");
+    CHECK(counter.call<kAddNumber>(1).get() == 2);
+    CHECK(task.get() == 8);
+  });
+}
+
+TEST_CASE("a call that waits for its slave can be cancelled") {
+  SlaveProcess frodo({.name = "frodo", .start = false});
+  knee::Cluster cluster(reaching(frodo));
+  const auto counter = cluster.slave("frodo").make<Counter>(1);
+  auto first = counter.call<kAddNumber>(100);
+  auto second = counter.call<kAddNumber>(10);
+  first.cancel();
+  CHECK(error_of(std::move(first)).kind() == Error::Kind::cancelled);
+  frodo.start();
+  CHECK(second.get() == 11);
 }
 
 TEST_CASE("a reference may outlive its cluster, and then says so") {

@@ -5,7 +5,8 @@
 
 namespace knee {
 
-/// In which process of a slave an object is made. A cheap value; any thread.
+/// In which process of a slave an object is made, and whether it may be made again. A cheap value;
+/// any thread.
 ///
 /// Calls on objects of one process are carried out one at a time, and a process that dies takes
 /// all its objects along: objects that must not wait for each other, or are not to share their
@@ -18,13 +19,24 @@ class KNEE_EXPORT Placement {
   /// It ends with the last of them.
   static Placement own();
 
+  /// The same, and an object whose process has died, or whose slave was lost, is made again, with
+  /// the same arguments, by the next call on it. What it knew is gone. Calls that were under way
+  /// fail.
+  Placement restartable() const {
+    Placement other = *this;
+    other.is_restartable_ = true;
+    return other;
+  }
+
   /// For the library: 0 for the common one.
   std::uint64_t number() const { return number_; }
+  bool is_restartable() const { return is_restartable_; }
 
  private:
   explicit Placement(std::uint64_t number) : number_(number) {}
 
   std::uint64_t number_ = 0;
+  bool is_restartable_ = false;
 };
 
 }  // namespace knee

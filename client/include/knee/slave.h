@@ -59,7 +59,7 @@ class KNEE_EXPORT Slave {
   /// In the process that `placement` says.
   template <class T, class... Args>
   Ref<T> make(const Placement& placement, Args&&... args) const {
-    return detail::make<T>(detail::root_of(site_, placement.number()), std::forward<Args>(args)...);
+    return detail::make<T>(detail::root_of(site_, placement), std::forward<Args>(args)...);
   }
   /// How many objects this program has on it.
   std::size_t objects() const;

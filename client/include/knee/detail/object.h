@@ -21,7 +21,8 @@
 namespace knee {
 template <class T>
 class Ref;
-}
+class Placement;
+}  // namespace knee
 
 namespace knee::detail {
 
@@ -107,9 +108,8 @@ KNEE_EXPORT void write_object(ByteSink& sink, const ObjectRef& object);
 /// Throws DecodeError. Null if null was written.
 KNEE_EXPORT ObjectRef read_object(ByteSource& source);
 
-/// The root of a process on the slave of a call site: what `make` is called on. `place`: number of
-/// a Placement.
-KNEE_EXPORT ObjectRef root_of(const CallSite& site, std::uint64_t place);
+/// The root of a process on the slave of a call site: what `make` is called on.
+KNEE_EXPORT ObjectRef root_of(const CallSite& site, const Placement& placement);
 
 template <class T>
 inline constexpr bool kIsRef = false;
