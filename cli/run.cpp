@@ -10,6 +10,7 @@
 
 #include "cli/input_thread.h"
 #include "cli/outputs.h"
+#include "cli/signals.h"
 #include "cli/tool.h"
 #include "cli/verbs.h"
 
@@ -24,26 +25,6 @@ struct RunOptions {
   std::vector<std::string> outputs;
   std::string folder;
   bool no_stdin = false;
-};
-
-/// The signals a terminal or a batch system sends, kept from all threads and taken by the one that
-/// waits.
-class TakenSignals {
- public:
-  TakenSignals() {
-    sigemptyset(&set_);
-    for (const int number : {SIGINT, SIGTERM, SIGQUIT, SIGHUP}) sigaddset(&set_, number);
-    pthread_sigmask(SIG_BLOCK, &set_, nullptr);
-  }
-  /// The next one, 0 if none comes in this time.
-  int wait(std::chrono::nanoseconds patience) const {
-    const timespec time{0, static_cast<long>(patience.count())};
-    const int number = ::sigtimedwait(&set_, nullptr, &time);
-    return number > 0 ? number : 0;
-  }
-
- private:
-  sigset_t set_;
 };
 
 /// A signal that has ended knee run itself.

@@ -45,6 +45,9 @@ boost::json::object to_json(const SlaveInfo& slave) {
   object["version"] = slave.version;
   object["architecture"] = slave.architecture;
   object["host"] = slave.host;
+  object["system"] = slave.system;
+  object["kernel"] = slave.kernel;
+  object["cores"] = slave.cores;
   object["slots"] = slave.slots;
   object["slots_busy"] = slave.slots_busy;
   object["sessions"] = slave.sessions;

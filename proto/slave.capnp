@@ -90,6 +90,9 @@ struct Description {
   endsAt @14 :Int64;           # Unix time in seconds at which the slave must end; 0: not known
   storeReceived @15 :UInt64;   # bytes of blobs received since the slave started
   storeLimit @16 :UInt64;      # bytes its blob store may take on disk; 0: not known
+  system @17 :Text;            # the machine's system and its version, as /etc/os-release has it; empty: not known
+  kernel @18 :Text;            # and its kernel: "Linux 6.1.0-18-amd64"
+  cores @19 :UInt32;           # that it may use; 0: not known
 }
 
 interface Store {

@@ -1,6 +1,7 @@
 #include "machine.h"
 
 #include <sched.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -143,6 +144,35 @@ float load() {
 std::uint64_t own_memory() {
   const auto stat = process::read_stat(::getpid());
   return stat ? stat->resident : 0;
+}
+
+std::string pretty_name(const std::string& text) {
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with("PRETTY_NAME=")) continue;
+    std::string name;
+    bool escaped = false;
+    // As a shell would read it; the quotes are around all of it or missing.
+    for (const char c : line.substr(12)) {
+      if (!escaped && c == '\\')
+        escaped = true;
+      else if (escaped || (c != '"' && c != '\''))
+        name += c, escaped = false;
+    }
+    return name;
+  }
+  return {};
+}
+
+std::string system_name() {
+  const auto name = pretty_name(all_of("/etc/os-release"));
+  return name.empty() ? pretty_name(all_of("/usr/lib/os-release")) : name;
+}
+
+std::string kernel_name() {
+  utsname names{};
+  ::uname(&names);
+  return std::string(names.sysname) + " " + names.release;
 }
 
 std::string host_name() {

@@ -43,4 +43,12 @@ std::uint64_t own_memory();
 
 std::string host_name();
 
+/// The system and its version, as /etc/os-release has them for people; empty if it does not.
+std::string system_name();
+/// PRETTY_NAME in the text of /etc/os-release.
+std::string pretty_name(const std::string& text);
+
+/// "Linux 6.1.0-18-amd64"
+std::string kernel_name();
+
 }  // namespace knee::slave

@@ -109,6 +109,10 @@ kj::Promise<void> SlaveServer::describe(DescribeContext context) {
   description.setName(state_.context.name);
   description.setArchitecture(architecture());
   description.setHost(host_name());
+  static const std::string system = system_name();
+  description.setSystem(system);
+  description.setKernel(kernel_name());
+  description.setCores(usable_cores());
   description.setSlots(state_.context.slots.slots());
   description.setSlotsBusy(state_.context.slots.busy());
   description.setSessions(static_cast<std::uint32_t>(state_.sessions.size()));

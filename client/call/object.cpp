@@ -77,6 +77,23 @@ std::vector<ObjectRef> take_objects(CallContext& context) {
   return std::move(context.objects);
 }
 
+namespace {
+
+/// What a call returned that failed: everything called on it fails with the same.
+class NeverMade final : public Object {
+ public:
+  explicit NeverMade(std::exception_ptr error) : error_(std::move(error)) {}
+  TaskRef call(const Method&, Bytes, std::vector<ObjectRef>, ObjectRef* returned) override {
+    if (returned != nullptr) *returned = std::make_shared<NeverMade>(error_);
+    return ended_task({}, error_);
+  }
+
+ private:
+  std::exception_ptr error_;
+};
+
+}  // namespace
+
 TaskRef LocalObject::call(const Method& method, Bytes arguments, std::vector<ObjectRef> objects,
                           ObjectRef* returned) {
   const ArrivingObjects arriving(objects);
@@ -87,6 +104,7 @@ TaskRef LocalObject::call(const Method& method, Bytes arguments, std::vector<Obj
     method.thunk(call);
   } catch (...) {
     error = std::current_exception();
+    call.returned = std::make_shared<NeverMade>(error);
   }
   if (returned != nullptr) *returned = std::move(call.returned);
   return ended_task(std::move(result), std::move(error));

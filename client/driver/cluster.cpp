@@ -65,9 +65,14 @@ std::vector<SlaveInfo> Cluster::describe(std::chrono::nanoseconds patience) cons
 }
 
 SlaveInfo Slave::describe(std::chrono::nanoseconds patience) const {
-  auto found = site_.pinned == UINT32_MAX ? std::vector<SlaveInfo>()
-                                          : site_.driver->describe(site_.pinned, patience);
-  if (!found.empty()) return found.front();
+  if (site_.pinned != UINT32_MAX) {
+    for (int tries = 0; tries < 2; ++tries) {
+      const auto found = site_.driver->describe(site_.pinned, patience);
+      if (!found.empty()) return found.front();
+      // Names are known when the slaves have answered.
+      if (tries == 0) site_.driver->describe(std::nullopt, patience);
+    }
+  }
   SlaveInfo unknown;
   unknown.name = name_;
   unknown.error = "no slave of that name has come";

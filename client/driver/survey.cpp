@@ -17,6 +17,9 @@ void take(proto::Description::Reader from, SlaveInfo& info) {
   info.version = from.getVersion();
   info.architecture = from.getArchitecture();
   info.host = from.getHost();
+  info.system = from.getSystem();
+  info.kernel = from.getKernel();
+  info.cores = from.getCores();
   info.slots = from.getSlots();
   info.slots_busy = from.getSlotsBusy();
   info.sessions = from.getSessions();

@@ -74,6 +74,8 @@ std::optional<Digest> Digest::from_bytes(std::span<const std::byte> raw) {
 
 struct Hasher::State {
   EVP_MD_CTX* context = EVP_MD_CTX_new();
+  State() = default;
+  State(const State&) = delete;
   ~State() { EVP_MD_CTX_free(context); }
 
   void begin() {
@@ -97,6 +99,15 @@ Digest Hasher::finish() {
   auto* out = reinterpret_cast<unsigned char*>(digest.bytes.data());
   require(EVP_DigestFinal_ex(state_->context, out, nullptr) == 1, "finish");
   state_->begin();
+  return digest;
+}
+
+Digest Hasher::so_far() const {
+  State copy;
+  require(copy.context && EVP_MD_CTX_copy_ex(copy.context, state_->context) == 1, "go on");
+  Digest digest;
+  auto* out = reinterpret_cast<unsigned char*>(digest.bytes.data());
+  require(EVP_DigestFinal_ex(copy.context, out, nullptr) == 1, "finish");
   return digest;
 }
 

@@ -51,6 +51,9 @@ class Hasher {
   /// new.
   Digest finish();
 
+  /// The same digest; the hasher goes on.
+  Digest so_far() const;
+
  private:
   struct State;
   std::unique_ptr<State> state_;

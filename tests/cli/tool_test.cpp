@@ -11,35 +11,13 @@
 #include <fstream>
 
 #include "common/base/unique_fd.h"
+#include "tests/cli/tool_process.h"
 #include "tests/system/harness/marks.h"
 #include "tests/system/harness/screen.h"
 #include "tests/system/harness/slave_process.h"
 
 using namespace knee::test;
 using Catch::Contains;
-
-namespace {
-
-/// The real `knee` with these words, run to its end or not.
-struct Tool : ChildProcess {
-  static Plan plan(std::vector<std::string> words, std::map<std::string, std::string> environment) {
-    words.insert(words.begin(), KNEE_TOOL);
-    return {std::move(words), std::move(environment)};
-  }
-  explicit Tool(std::vector<std::string> words, std::map<std::string, std::string> environment = {})
-      : ChildProcess(plan(std::move(words), std::move(environment))) {}
-  explicit Tool(const SlaveProcess& slave, std::vector<std::string> words)
-      : Tool(std::move(words), {{"KNEE_SLAVES", slave.address()}}) {}
-};
-
-/// The same in a shell, where input and folders can be said.
-struct Script : ChildProcess {
-  Script(const SlaveProcess& slave, const std::string& text)
-      : ChildProcess(
-            {{"sh", "-c", text}, {{"KNEE_SLAVES", slave.address()}, {"knee", KNEE_TOOL}}}) {}
-};
-
-}  // namespace
 
 TEST_CASE("knee slaves lists those that answer and why the others do not") {
   SlaveProcess slave;
@@ -389,14 +367,15 @@ TEST_CASE("knee doctor says that a slave was told to end") {
 }
 
 TEST_CASE("each verb's help has an example, and wrong use ends with 2") {
-  for (const char* verb : {"slaves", "run", "bag", "bench", "doctor"}) {
+  for (const char* verb : {"slaves", "run", "bag", "cp", "ls", "bench", "doctor"}) {
     Tool tool({verb, "--help"});
     CHECK(tool.wait() == 0);
     CHECK_THAT(tool.out(), Contains("Example") && Contains(std::string("knee ") + verb));
   }
   Tool lost({"walk"});
   CHECK(lost.wait() == 2);
-  CHECK_THAT(lost.err(), Contains("no verb 'walk'") && Contains("slaves run bag bench doctor"));
+  CHECK_THAT(lost.err(),
+             Contains("no verb 'walk'") && Contains("slaves run bag cp ls bench doctor"));
   for (const std::vector<std::string>& words : {std::vector<std::string>{},
                                                 {"walk"},
                                                 {"run"},

@@ -72,11 +72,20 @@ TEST_CASE("meminfo's kilobytes are bytes") {
   CHECK(meminfo("").total == 0);
 }
 
+TEST_CASE("the system's name for people, with and without quotes") {
+  CHECK(pretty_name("NAME=\"Debian\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nID=x\n") ==
+        "Debian GNU/Linux 12 (bookworm)");
+  CHECK(pretty_name("PRETTY_NAME=Plain\n") == "Plain");
+  CHECK(pretty_name("PRETTY_NAME='One \\\"two\\\"'\n") == "One \"two\"");
+  CHECK(pretty_name("ID=x\n") == "");
+}
+
 TEST_CASE("this machine has a core, memory, a name") {
   CHECK(usable_cores() >= 1);
   CHECK(memory().total > 0);
   CHECK(memory().available <= memory().total);
   CHECK(own_memory() > 100'000);
   CHECK_FALSE(host_name().empty());
+  CHECK(kernel_name().starts_with("Linux "));
   CHECK(load() >= 0);
 }

@@ -5,10 +5,12 @@
 #include <knee/codec.h>
 #include <knee/command.h>
 #include <knee/error.h>
+#include <knee/files.h>
 #include <knee/function.h>
 #include <knee/options.h>
 #include <knee/promise.h>
 #include <knee/ref.h>
+#include <knee/remote_stream.h>
 #include <knee/shared.h>
 #include <knee/slave.h>
 #include <knee/this_task.h>

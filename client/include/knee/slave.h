@@ -1,6 +1,7 @@
 #pragma once
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -12,6 +13,8 @@
 #include <knee/slave_info.h>
 
 namespace knee {
+
+class Files;
 
 namespace detail {
 
@@ -66,8 +69,20 @@ class KNEE_EXPORT Slave {
     return Promise<CommandResult>(detail::submit_command(site_, std::move(command), &options));
   }
 
+  /// Runs a line of `/bin/sh` there, in the home folder ($HOME) of the user that knee-slave runs
+  /// as, with no input. It takes a slot, and is started once: if the slave is lost, it fails.
+  Promise<CommandResult> shell(const std::string& line) const;
+
+  /// The files of its machine (knee/files.h).
+  Files files() const;
+
+  /// The environment of its workers. Waits for it; starts a process there for that.
+  std::map<std::string, std::string> env() const;
+
   /// What it is, or why it cannot be said. As Cluster::describe.
   SlaveInfo describe(std::chrono::nanoseconds patience = std::chrono::seconds(12)) const;
+  /// The same; throws Error::slave_lost, with the reason, if it cannot be said.
+  SlaveInfo info(std::chrono::nanoseconds patience = std::chrono::seconds(12)) const;
 
   const std::string& name() const { return name_; }
 

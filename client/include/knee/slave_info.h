@@ -15,6 +15,9 @@ struct SlaveInfo {
   std::string version;
   std::string architecture;  ///< as `uname -m`
   std::string host;
+  std::string system;  ///< "Debian GNU/Linux 12 (bookworm)"; empty: not known
+  std::string kernel;  ///< "Linux 6.1.0-18-amd64"
+  unsigned cores = 0;  ///< that it may use; 0: it does not say
   unsigned slots = 0;
   unsigned slots_busy = 0;
   unsigned sessions = 0;               ///< drivers that use it now

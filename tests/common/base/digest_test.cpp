@@ -83,3 +83,13 @@ TEST_CASE("digests can be compared and kept in hashed sets") {
   const std::unordered_set<Digest> set{a, b, a};
   CHECK(set.size() == 2);
 }
+
+TEST_CASE("a hasher tells the digest so far and goes on") {
+  knee::Hasher hasher;
+  CHECK(hasher.so_far() == knee::digest_of(bytes_of("")));
+  hasher.update(bytes_of("ab"));
+  CHECK(hasher.so_far() == knee::digest_of(bytes_of("ab")));
+  hasher.update(bytes_of("c"));
+  CHECK(hasher.so_far() == knee::digest_of(bytes_of("abc")));
+  CHECK(hasher.finish() == knee::digest_of(bytes_of("abc")));
+}

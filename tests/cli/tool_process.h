@@ -1,0 +1,30 @@
+#pragma once
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/system/harness/slave_process.h"
+
+namespace knee::test {
+
+/// The real `knee` with these words, run to its end or not.
+struct Tool : ChildProcess {
+  static Plan plan(std::vector<std::string> words, std::map<std::string, std::string> environment) {
+    words.insert(words.begin(), KNEE_TOOL);
+    return {std::move(words), std::move(environment)};
+  }
+  explicit Tool(std::vector<std::string> words, std::map<std::string, std::string> environment = {})
+      : ChildProcess(plan(std::move(words), std::move(environment))) {}
+  explicit Tool(const SlaveProcess& slave, std::vector<std::string> words)
+      : Tool(std::move(words), {{"KNEE_SLAVES", slave.address()}}) {}
+};
+
+/// The same in a shell, where input and folders can be said.
+struct Script : ChildProcess {
+  Script(const SlaveProcess& slave, const std::string& text)
+      : ChildProcess(
+            {{"sh", "-c", text}, {{"KNEE_SLAVES", slave.address()}, {"knee", KNEE_TOOL}}}) {}
+};
+
+}  // namespace knee::test
