@@ -10,6 +10,7 @@ Verb add_slaves(CLI::App& app, const Words& words);
 Verb add_run(CLI::App& app, const Words& words);
 Verb add_bag(CLI::App& app, const Words& words);
 Verb add_bench(CLI::App& app, const Words& words);
+Verb add_python(CLI::App& app, const Words& words);
 Verb add_doctor(CLI::App& app, const Words& words);
 
 }  // namespace knee::cli

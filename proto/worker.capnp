@@ -55,8 +55,8 @@ interface ObjectHost {
   # A worker that objects live in.
 
   root @0 () -> (object :O.Object);
-  # An object that is nothing: functions called on it take none, and make others. To hold it keeps the
-  # worker alive as any object does.
+  # An object that is nothing: functions called on it take none, and make others. That of a Python session is
+  # its interpreter. To hold it keeps the worker alive as any object does.
 
   count @1 () -> (objects :UInt64);
   # How many objects live there, the root not counted.

@@ -30,7 +30,11 @@ class HeldObject final : public detail::Object {
                        detail::ObjectRef* returned) override {
     return owner_->call(method, std::move(arguments), std::move(objects), id_, slave_, returned);
   }
+  detail::TaskRef use(detail::Use use, detail::ObjectRef* returned) override {
+    return owner_->use(std::move(use), id_, slave_, returned);
+  }
   std::uint64_t id() const { return id_; }
+  ObjectOwner& owner() const { return *owner_; }
 
  private:
   std::shared_ptr<ObjectOwner> owner_;
@@ -59,21 +63,56 @@ std::optional<std::uint64_t> held_id(const detail::Object& object) {
 detail::TaskRef ObjectOwner::call(const detail::Method& method, detail::Bytes arguments,
                                   std::vector<detail::ObjectRef> objects, std::uint64_t object,
                                   std::uint32_t slave, detail::ObjectRef* returned) {
+  return submit(
+      {.method = &method, .object = object, .slave = slave, .objects = std::move(objects)},
+      std::move(arguments), returned);
+}
+
+detail::TaskRef ObjectOwner::use(detail::Use use, std::uint64_t object, std::uint32_t slave,
+                                 detail::ObjectRef* returned) {
+  auto kept = std::make_shared<detail::Use>(std::move(use));
+  return submit({.object = object, .slave = slave, .use = std::move(kept)}, {}, returned);
+}
+
+detail::ObjectRef ObjectOwner::python(std::uint32_t slave) {
+  detail::ObjectRef session;
+  submit({.object = ObjectCall::kRoot, .slave = slave, .opens_python = true}, {}, &session);
+  return session;
+}
+
+detail::TaskRef ObjectOwner::submit(ObjectCall call, detail::Bytes arguments,
+                                    detail::ObjectRef* returned) {
   std::unique_lock lock(mutex_);
-  if (driver_ == nullptr) throw Error(Error::Kind::usage, "a call on a Ref whose Cluster is gone");
+  if (driver_ == nullptr)
+    throw Error(Error::Kind::usage, "a call on an object whose Cluster is gone");
   auto& driver = *driver_;
-  const std::uint64_t id = returned != nullptr ? ++last_ : 0;
+  call.returned = returned != nullptr ? ++last_ : 0;
   // To submit may run what waits on the loop, which may drop references.
   lock.unlock();
+  call.chain = chain_here();
+  if (returned != nullptr)
+    *returned = std::make_shared<HeldObject>(shared_from_this(), call.returned, call.slave);
   detail::TaskRef task(new detail::TaskState(driver, nullptr, nullptr));
   task->kind = detail::TaskState::Kind::method;
   task->attempts = 1;
   Access::payload(*task) = std::move(arguments);
-  Access::extra(*task) = std::make_shared<ObjectCall>(
-      ObjectCall{&method, object, id, slave, chain_here(), std::move(objects)});
-  if (returned != nullptr) *returned = std::make_shared<HeldObject>(shared_from_this(), id, slave);
+  Access::extra(*task) = std::make_shared<ObjectCall>(std::move(call));
   driver.submit(task);
   return task;
+}
+
+template <class Act>
+void ObjectOwner::with_driver(Act act) {
+  const std::lock_guard lock(mutex_);
+  if (driver_ != nullptr) act(*driver_);
+}
+
+void ObjectOwner::interrupt(std::uint64_t object) {
+  with_driver([object](Driver& driver) { driver.interrupt_home(object); });
+}
+
+void ObjectOwner::end(std::uint64_t object) {
+  with_driver([object](Driver& driver) { driver.end_home(object); });
 }
 
 void ObjectOwner::drop(std::uint64_t object) {
@@ -91,6 +130,15 @@ std::vector<std::uint64_t> ObjectOwner::take_dropped() {
 void ObjectOwner::leave() {
   const std::lock_guard lock(mutex_);
   driver_ = nullptr;
+}
+
+void interrupt_home_of(const detail::Object& object) {
+  if (const auto* held = dynamic_cast<const HeldObject*>(&object))
+    held->owner().interrupt(held->id());
+}
+
+void end_home_of(const detail::Object& object) {
+  if (const auto* held = dynamic_cast<const HeldObject*>(&object)) held->owner().end(held->id());
 }
 
 }  // namespace knee::driver

@@ -5,6 +5,7 @@
 #include "client/call/task_access.h"
 #include "client/driver/failure.h"
 #include "client/driver/object_ref.h"
+#include "client/driver/python_program.h"
 #include "client/driver/slave_link.h"
 #include "common/rpc/rpc_loop.h"
 
@@ -29,34 +30,36 @@ std::uint64_t chain_of(const detail::TaskState& task) {
   return object_call(const_cast<detail::TaskState&>(task)).chain;
 }
 
-/// A process of a slave that objects live in.
-struct Objects::Home {
-  Home(proto::Home::Client given, std::string slave_name)
-      : client(kj::mv(given)),
-        slave(std::move(slave_name)),
-        ended(client.endedRequest()
-                  .send()
-                  .then([this](capnp::Response<proto::Home::EndedResults> answer) {
-                    end = kj::heap(kj::mv(answer));
-                  })
-                  .fork()) {}
+std::string ObjectCall::label() const {
+  if (method != nullptr) return std::string(method->label);
+  return use ? use->label() : "start of a Python session";
+}
 
-  proto::Home::Client client;
-  std::string slave;
-  /// How it ended, once that is known.
-  kj::Maybe<kj::Own<capnp::Response<proto::Home::EndedResults>>> end;
-  kj::ForkedPromise<void> ended;
-};
+Objects::Home::Home(proto::Home::Client given, std::string slave_name, bool is_python)
+    : client(kj::mv(given)),
+      slave(std::move(slave_name)),
+      python(is_python),
+      ended(client.endedRequest()
+                .send()
+                .then([this](capnp::Response<proto::Home::EndedResults> answer) {
+                  outcome = kj::heap(kj::mv(answer));
+                })
+                .fork()) {}
 
 /// A reference that came with a call of others may be to an object anywhere.
 std::string Objects::Open::slave_name() const {
   return home ? home->slave : "";
 }
 
-Objects::Objects(kj::Timer& timer, Shipment& shipment, Surroundings surroundings)
+Objects::Objects(kj::Timer& timer, Shipment& shipment, Shipment& python, Surroundings surroundings)
     : timer_(timer),
       shipment_(shipment),
+      python_(python),
       surroundings_(std::move(surroundings)),
+      doors_{.hold = [this](proto::Object::Client object) -> kj::Promise<detail::ObjectRef> {
+               return hold(kj::mv(object));
+             },
+             .offer = [this](const detail::ObjectRef& object) { return client_of(object); }},
       offering_{.find =
                     [this](proto::Call::Reader call) {
                       return reinterpret_cast<detail::Method::Thunk>(
@@ -64,7 +67,8 @@ Objects::Objects(kj::Timer& timer, Shipment& shipment, Surroundings surroundings
                     },
                 .run = surroundings_.run,
                 .hold = [this](proto::Object::Client object) { return hold(kj::mv(object)); },
-                .offer = [this](const detail::ObjectRef& object) { return client_of(object); }},
+                .offer = doors_.offer,
+                .doors = doors_},
       calls_(kj::heap<kj::TaskSet>(*this)) {}
 
 Objects::~Objects() {
@@ -135,7 +139,7 @@ void Objects::open(Root& root) {
   auto* link = surroundings_.link(root.slave);
   KJ_IF_MAYBE (session, link->session()) {
     auto opened = session->openHomeRequest().send();
-    root.home = std::make_shared<Home>(opened.getHome(), link->name());
+    root.home = std::make_shared<Home>(opened.getHome(), link->name(), false);
     root.object = opened.getRoot();
     // What has died is not called again: the next object is made in a new process.
     calls_->add(root.home->ended.addBranch().then([this, slave = root.slave, home = root.home] {
@@ -152,56 +156,36 @@ void Objects::send(detail::TaskRef task) {
   const std::uint32_t slave = surroundings_.settled(call.slave);
   Open open_call{std::move(task), nullptr, slave, nullptr, nullptr};
   kj::Maybe<proto::Object::Client> target;
-  if (call.object == ObjectCall::kRoot) {
+  if (call.opens_python) {
+    // It has no home yet.
+  } else if (call.object == ObjectCall::kRoot) {
     Root& root = roots_.at(slave);
     if (root.object == nullptr) open(root);
     target = root.object;
     open_call.home = root.home;
   } else {
-    Entry& entry = entries_.at(call.object);
-    target = entry.client;
-    open_call.home = entry.home;
-    open_call.object_problem = entry.problem;
-    open_call.slave = surroundings_.settled(entry.slave);
+    // A reference may have been let go while its calls waited for the slave.
+    const auto found = entries_.find(call.object);
+    if (found != entries_.end()) {
+      Entry& entry = found->second;
+      target = entry.client;
+      open_call.home = entry.home;
+      open_call.object_problem = entry.problem;
+      open_call.slave = surroundings_.settled(entry.slave);
+    }
   }
-  if (call.returned != 0) open_call.returned_problem = entries_.at(call.returned).problem;
+  if (const auto made = entries_.find(call.returned); made != entries_.end())
+    open_call.returned_problem = made->second.problem;
   auto& kept = open_.emplace_back(std::move(open_call));
   kept.self = std::prev(open_.end());
   kept.task->attempt = 1;
   try {
-    auto& arguments = Access::payload(*kept.task);
-    if (arguments.size() > kMostArguments)
-      throw Error(Error::Kind::usage, "the arguments of a call on an object may take 16 MiB");
-    const auto known = places_.find(call.method);
-    const auto place = known != places_.end()
-                           ? known->second
-                           : shipment_.locate(reinterpret_cast<const void*>(call.method->thunk));
-    places_.emplace(call.method, place);
+    if (call.opens_python) return open_python(kept, call);
     KJ_IF_MAYBE (object, target) {
-      auto request = object->callRequest(
-          capnp::MessageSize{arguments.size() / sizeof(capnp::word) + 32 + call.objects.size(),
-                             static_cast<unsigned>(call.objects.size())});
-      auto wire = request.initCall();
-      wire.setFile(place.file);
-      wire.setOffset(place.offset);
-      wire.setArguments(
-          kj::arrayPtr(reinterpret_cast<const kj::byte*>(arguments.data()), arguments.size()));
-      arguments.clear();
-      wire.setChain(call.chain);
-      auto objects = wire.initObjects(static_cast<unsigned>(call.objects.size()));
-      for (unsigned i = 0; i < objects.size(); ++i) objects.set(i, client_of(call.objects[i]));
-      auto sent = request.send();
-      if (call.returned != 0) {
-        Entry& made = entries_.at(call.returned);
-        made.client = sent.getObject();
-        made.home = kept.home;
-      }
-      calls_->add(sent.then(
-          [this, &kept](capnp::Response<proto::Object::CallResults> answer) {
-            answered(kept, answer.getResult());
-            return kj::Promise<void>(kj::READY_NOW);
-          },
-          [this, &kept](kj::Exception&& error) { return broken(kept, error); }));
+      if (call.use)
+        send_use(kept, *object, call);
+      else
+        send_call(kept, *object, call);
     } else if (kept.object_problem && *kept.object_problem) {
       fail(kept, *kept.object_problem);  // what was to make the object was not even sent
     } else {
@@ -210,6 +194,45 @@ void Objects::send(detail::TaskRef task) {
   } catch (...) {
     fail(kept, std::current_exception());
   }
+}
+
+void Objects::send_call(Open& kept, proto::Object::Client object, const ObjectCall& call) {
+  auto& arguments = Access::payload(*kept.task);
+  if (arguments.size() > kMostArguments)
+    throw Error(Error::Kind::usage, "the arguments of a call on an object may take 16 MiB");
+  const auto known = places_.find(call.method);
+  const auto place = known != places_.end()
+                         ? known->second
+                         : shipment_.locate(reinterpret_cast<const void*>(call.method->thunk));
+  places_.emplace(call.method, place);
+  auto request = object.callRequest(
+      capnp::MessageSize{arguments.size() / sizeof(capnp::word) + 32 + call.objects.size(),
+                         static_cast<unsigned>(call.objects.size())});
+  auto wire = request.initCall();
+  wire.setFile(place.file);
+  wire.setOffset(place.offset);
+  wire.setArguments(
+      kj::arrayPtr(reinterpret_cast<const kj::byte*>(arguments.data()), arguments.size()));
+  arguments.clear();
+  wire.setChain(call.chain);
+  auto objects = wire.initObjects(static_cast<unsigned>(call.objects.size()));
+  for (unsigned i = 0; i < objects.size(); ++i) objects.set(i, client_of(call.objects[i]));
+  auto sent = request.send();
+  made(call.returned, sent.getObject(), kept.home);
+  calls_->add(sent.then(
+      [this, &kept](capnp::Response<proto::Object::CallResults> answer) {
+        answered(kept, answer.getResult());
+        return kj::Promise<void>(kj::READY_NOW);
+      },
+      [this, &kept](kj::Exception&& error) { return broken(kept, error); }));
+}
+
+void Objects::made(std::uint64_t returned, proto::Object::Client object,
+                   const std::shared_ptr<Home>& home) {
+  const auto found = entries_.find(returned);
+  if (found == entries_.end()) return;  // it is wanted no more, or there is none
+  found->second.client = kj::mv(object);
+  found->second.home = home;
 }
 
 proto::Object::Client Objects::client_of(const detail::ObjectRef& object) {
@@ -222,26 +245,29 @@ proto::Object::Client Objects::client_of(const detail::ObjectRef& object) {
   return kj::heap<OfferedObject>(offering_, object);
 }
 
-detail::ObjectRef Objects::hold(proto::Object::Client object) {
+detail::ObjectRef Objects::hold(proto::Object::Client object, std::shared_ptr<Home> home) {
   auto [reference, id] = surroundings_.new_reference(0);
   Entry& entry = entries_[id];
   entry.client = kj::mv(object);
   entry.problem = std::make_shared<std::exception_ptr>();
+  entry.home = std::move(home);
   return reference;
 }
 
 void Objects::answered(Open& call, proto::CallResult::Reader result) {
-  if (result.isException()) {
-    capnp::MallocMessageBuilder message;
-    auto outcome = message.initRoot<proto::Outcome>();
-    outcome.setException(result.getException());
-    return fail(call, error_of(*call.task, outcome, call.slave_name(), {}));
-  }
+  if (result.isException()) return fail_by_failure(call, result.getException());
   const auto bytes = result.getValue();
   auto& payload = Access::payload(*call.task);
   payload.clear();
   payload.append(bytes.begin(), bytes.size());
   finish(call);
+}
+
+void Objects::fail_by_failure(Open& call, proto::Failure::Reader failure) {
+  capnp::MallocMessageBuilder message;
+  auto outcome = message.initRoot<proto::Outcome>();
+  outcome.setException(failure);
+  fail(call, error_of(*call.task, outcome, call.slave_name(), {}));
 }
 
 kj::Promise<void> Objects::broken(Open& call, const kj::Exception& error) {
@@ -265,8 +291,10 @@ kj::Promise<void> Objects::broken(Open& call, const kj::Exception& error) {
       .exclusiveJoin(timer_.afterDelay(kNewsOfDeath))
       .catch_([](kj::Exception&&) {})
       .then([this, &call, home, why] {
-        KJ_IF_MAYBE (end, home->end) {
-          fail(call, error_of(*call.task, (*end)->getOutcome(), home->slave, {}));
+        KJ_IF_MAYBE (end, home->outcome) {
+          const auto outcome = (*end)->getOutcome();
+          fail(call, home->python ? python_end_error(*call.task, outcome, home->slave)
+                                  : error_of(*call.task, outcome, home->slave, {}));
         } else {
           fail(call, lost_slave_error(*call.task, home->slave, why));
         }

@@ -14,6 +14,7 @@
 
 #include <knee/detail/object.h>
 
+#include "client/call/use_wire.h"
 #include "client/driver/offered_object.h"
 #include "client/driver/shipment.h"
 #include "proto/object.capnp.h"
@@ -25,13 +26,18 @@ class SlaveLink;
 
 /// What a task that is a call on an object has beside other tasks.
 struct ObjectCall {
-  const detail::Method* method;
-  std::uint64_t object;    ///< id; kRoot: the root of a process on the slave
-  std::uint64_t returned;  ///< id of the object that the call returns; 0: it returns none
-  std::uint32_t slave;     ///< index of the one on which the object, or what made it, was made
-  std::uint64_t chain;     ///< proto::Call.chain
-  std::vector<detail::ObjectRef> objects;  ///< what the arguments refer to
+  const detail::Method* method = nullptr;
+  std::uint64_t object = 0;    ///< id; kRoot: the root of a process on the slave
+  std::uint64_t returned = 0;  ///< id of the object that the call returns; 0: it returns none
+  std::uint32_t slave = 0;     ///< index of the one on which the object, or what made it, was made
+  std::uint64_t chain = 0;     ///< proto::Call.chain
+  std::vector<detail::ObjectRef> objects{};  ///< what the arguments refer to
+  std::shared_ptr<detail::Use> use{};        ///< in place of `method`: a use by names
+  bool opens_python = false;                 ///< in place of both: a new session
   static constexpr std::uint64_t kRoot = 0;
+
+  /// For messages.
+  std::string label() const;
 };
 
 /// The chain that a task belongs to; 0: none.
@@ -52,7 +58,8 @@ class Objects final : public kj::TaskSet::ErrorHandler {
     /// A new reference to an object on a slave, and its id.
     std::function<std::pair<detail::ObjectRef, std::uint64_t>(std::uint32_t slave)> new_reference;
   };
-  Objects(kj::Timer& timer, Shipment& shipment, Surroundings surroundings);
+  /// `python`: the program of Python sessions.
+  Objects(kj::Timer& timer, Shipment& shipment, Shipment& python, Surroundings surroundings);
   ~Objects();
 
   /// Sends a call off, or keeps it until its slave is there. True: it waits for that.
@@ -60,6 +67,9 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   void drop(const std::vector<std::uint64_t>& ids);
   /// How many live on that slave.
   kj::Promise<std::uint64_t> count(std::uint32_t slave);
+  /// The process that an object lives in: interrupts it, or ends it.
+  void interrupt(std::uint64_t object);
+  void end(std::uint64_t object);
 
   /// Fails calls that wait for a slave: for one of that index, or for any.
   void give_up(std::optional<std::uint32_t> slave,
@@ -76,7 +86,17 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   void link_down(std::uint32_t slave);
 
  private:
-  struct Home;
+  /// A process of a slave that objects live in.
+  struct Home {
+    Home(proto::Home::Client given, std::string slave_name, bool is_python);
+
+    proto::Home::Client client;
+    std::string slave;
+    bool python;
+    /// How it ended, once that is known.
+    kj::Maybe<kj::Own<capnp::Response<proto::Home::EndedResults>>> outcome;
+    kj::ForkedPromise<void> ended;
+  };
   /// An object that a reference refers to.
   struct Entry {
     std::uint32_t slave = 0;
@@ -108,18 +128,28 @@ class Objects final : public kj::TaskSet::ErrorHandler {
 
   void taskFailed(kj::Exception&& error) override;
   proto::Object::Client client_of(const detail::ObjectRef& object);
-  detail::ObjectRef hold(proto::Object::Client object);
+  detail::ObjectRef hold(proto::Object::Client object, std::shared_ptr<Home> home = nullptr);
+  Home* home_of(std::uint64_t object);
   bool has_session(std::uint32_t slave) const;
   void open(Root& root);
   void send(detail::TaskRef task);
+  void send_call(Open& call, proto::Object::Client object, const ObjectCall& what);
   void answered(Open& call, proto::CallResult::Reader result);
+  void send_use(Open& call, proto::Object::Client object, const ObjectCall& what);
+  void answered(Open& call, detail::UseAnswer answer);
+  void open_python(Open& call, const ObjectCall& what);
+  void made(std::uint64_t returned, proto::Object::Client object,
+            const std::shared_ptr<Home>& home);
+  void fail_by_failure(Open& call, proto::Failure::Reader failure);
   kj::Promise<void> broken(Open& call, const kj::Exception& error);
   void fail(Open& call, std::exception_ptr error);
   void finish(Open& call);
 
   kj::Timer& timer_;
   Shipment& shipment_;
+  Shipment& python_;
   Surroundings surroundings_;
+  detail::ObjectDoors doors_;
   OfferedObject::Surroundings offering_;
   std::unordered_map<std::uint64_t, Entry> entries_;
   std::map<std::uint32_t, Root> roots_;  ///< by index of the slave

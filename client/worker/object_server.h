@@ -1,6 +1,9 @@
 #pragma once
+#include <functional>
 #include <string>
 #include <vector>
+
+#include <knee/detail/object.h>
 
 #include "common/base/unique_fd.h"
 
@@ -10,5 +13,20 @@ namespace knee::worker {
 /// other side is gone. Calls are carried out one at a time, in the order in which they came.
 /// `files`: of the program, by name, as Call.file counts them.
 void serve_objects(UniqueFd socket, std::vector<std::string> files);
+
+/// What makes the root of a home, in a program whose homes are no workers of a driver's own
+/// program; null in others, whose root is an object that is nothing. To be set before
+/// `serve_if_worker`.
+using MakeRoot = detail::ObjectRef (*)();
+MakeRoot& how_homes_begin() noexcept;
+
+/// The call to others that the main thread waited for was given up.
+class Interrupted final : public std::exception {
+ public:
+  const char* what() const noexcept override { return "interrupted"; }
+};
+/// Makes the call to others that the main thread of a home waits for throw Interrupted; nothing
+/// happens if it waits for none. For signal handlers too.
+void interrupt_waiting() noexcept;
 
 }  // namespace knee::worker

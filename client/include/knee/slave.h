@@ -7,6 +7,7 @@
 #include <knee/bag.h>
 #include <knee/command.h>
 #include <knee/promise.h>
+#include <knee/python.h>
 #include <knee/ref.h>
 #include <knee/slave_info.h>
 
@@ -43,6 +44,8 @@ class KNEE_EXPORT Slave {
   Ref<T> make(Args&&... args) const {
     return detail::make<T>(detail::root_of(site_), std::forward<Args>(args)...);
   }
+  /// A Python session there. Throws Error::setup if this build of Knee has none.
+  Python python() const;
   /// How many objects this program has on it.
   std::size_t objects() const;
 

@@ -1,0 +1,20 @@
+#pragma once
+#include <knee/detail/object.h>
+
+#include "client/python/python.h"
+
+namespace knee::python {
+
+/// Makes the module `knee`: the type `knee.Object` of objects that are elsewhere, and the exception
+/// `knee.Error` that their uses raise.
+void define_remote_objects();
+
+/// An object elsewhere, as Python uses it.
+py::object remote_object(detail::ObjectRef object);
+/// The reverse; null if it is none.
+detail::ObjectRef remote_of(const py::handle& object);
+
+/// Lets go of what Python let go of on other threads. On the main thread.
+void release_dropped();
+
+}  // namespace knee::python
