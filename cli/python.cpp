@@ -45,9 +45,16 @@ class Prompt(code.InteractiveInterpreter):
         return self.runsource(source, "<stdin>")
 )py";
 
-/// Carries out the script as `exec` does, in a module of its own.
-std::string in_module(const std::string& name) {
-  return "import types\n" + name + " = types.ModuleType('" + name + "')\ndel types\n";
+/// Makes it, in a module of its own. From now on what is printed there comes here.
+Object start_prompt(const Python& python) {
+  python.execute("import types\n_knee = types.ModuleType('_knee')\ndel types\n");
+  python.builtins("exec")(kPrompt, python["_knee"].attr("__dict__")).wait();
+  const auto to = [](std::ostream& stream) {
+    return callback([&stream](const std::string& text) { stream << text << std::flush; });
+  };
+  auto prompt = python["_knee"].call("Prompt", to(std::cout), to(std::cerr));
+  python.execute("del _knee");
+  return prompt;
 }
 
 int exit_code(const Error& error) {
@@ -67,13 +74,7 @@ int ended_by(const Error& error) {
 }
 
 int run_prompt(const Python& python) {
-  python.execute(in_module("_knee"));
-  python.builtins("exec")(kPrompt, python["_knee"].attr("__dict__")).wait();
-  const auto to = [](std::ostream& stream) {
-    return callback([&stream](const std::string& text) { stream << text << std::flush; });
-  };
-  const auto prompt = python["_knee"].call("Prompt", to(std::cout), to(std::cerr));
-  python.execute("del _knee");
+  const auto prompt = start_prompt(python);
   std::cout << prompt.call("version").get<std::string>() << '\n';
   LineReader lines(LineReader::history_file("python_history"));
   const InterruptOnSigint interrupt(python);
@@ -97,6 +98,7 @@ int run_prompt(const Python& python) {
 /// As `python3 < file`.
 int run_script(const Python& python) {
   const std::string script{std::istreambuf_iterator<char>(std::cin), {}};
+  const auto prompt = start_prompt(python);
   const InterruptOnSigint interrupt(python);
   try {
     python.execute(script);

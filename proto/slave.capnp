@@ -163,7 +163,8 @@ interface Session {
 
   putValue @1 (id :UInt64, size :UInt64) -> (sink :ByteSink);
   # Moves an argument of over 56 KiB ahead of the task that names it in Payload.value. The value is
-  # dropped once its task has ended or was given back. Ids are the caller's, unique in the session.
+  # dropped once its task has ended or was given back. Ids are the caller's, unique in the session
+  # and below 2^63.
 
   getValue @2 (id :UInt64, sink :ByteSink) -> ();
   # Fetches a result that an Outcome named in Payload.value; returns after `sink.done`. The value is

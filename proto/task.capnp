@@ -33,14 +33,17 @@ struct Task {
   # The encoded argument tuple (knee/codec.h). Opaque to the slave.
 
   capabilities @6 :List(O.Object);
-  # Capability table: callbacks and remote objects among the arguments, which refer to them by index.
-  # Empty today.
+  # Capability table: functions and objects among the arguments, which refer to them by index. The slave
+  # lets go of them when the attempt has ended. Not for a command.
 
   command @7 :Command;
   # When set, the task is this command and `function` and `arguments` are unused.
 
   shared @8 :List(Data);
   # Digests of the shared values (`Work.shared`) that the arguments refer to.
+
+  chain @9 :UInt64;
+  # The call chain it belongs to, as `Call.chain`. Of a task with `capabilities`.
 }
 
 struct Payload {

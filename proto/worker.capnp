@@ -35,7 +35,10 @@ struct Setup {
 struct ToWorker {
   union {
     task @0 :T.Task;
-    # Claimable: counted by the claim word.
+    # Claimable: counted by the claim word. For one with `capabilities` a stream socket has been passed,
+    # as the value whose id is the complement of the task's. On it the worker bootstraps `TaskObjects`, in
+    # Cap'n Proto RPC (two-party, level 1), until the task has ended. The list in the record says only
+    # how many there are.
 
     functions @1 :FunctionTable;
     # Stands before the first task that needs them and is claimed like a task, without an outcome.
@@ -55,11 +58,19 @@ interface ObjectHost {
   # A worker that objects live in.
 
   root @0 () -> (object :O.Object);
-  # An object that is nothing: functions called on it take none, and make others. That of a Python session is
-  # its interpreter. To hold it keeps the worker alive as any object does.
+  # An object that is nothing: functions called on it take none, and make others. They may be called on every
+  # other object of the process as well. That of a Python session is its interpreter. To hold it keeps the
+  # worker alive as any object does.
 
   count @1 () -> (objects :UInt64);
   # How many objects live there, the root not counted.
+}
+
+interface TaskObjects {
+  # A worker that runs a task with capabilities.
+
+  lend @0 (objects :List(O.Object)) -> ();
+  # Called once: `Task.capabilities`, for as long as the connection lasts.
 }
 
 struct FunctionTable {

@@ -1,9 +1,7 @@
 #include "home.h"
 
 #include <signal.h>
-#include <sys/socket.h>
 
-#include "common/base/check.h"
 #include "slave/death_report.h"
 
 namespace knee::slave {
@@ -13,26 +11,6 @@ namespace {
 constexpr std::uint64_t kSocket = 1;
 
 }  // namespace
-
-class Home::Line {
- public:
-  Line(kj::UnixEventPort& port, UniqueFd socket)
-      : stream_(port, std::move(socket)),
-        network_(stream_, capnp::rpc::twoparty::Side::CLIENT),
-        rpc_(capnp::makeRpcClient(network_)) {}
-
-  proto::ObjectHost::Client host() {
-    capnp::MallocMessageBuilder message(4);
-    auto worker = message.initRoot<capnp::rpc::twoparty::VatId>();
-    worker.setSide(capnp::rpc::twoparty::Side::SERVER);
-    return rpc_.bootstrap(worker).castAs<proto::ObjectHost>();
-  }
-
- private:
-  rpc::SocketStream stream_;
-  capnp::TwoPartyVatNetwork network_;
-  capnp::RpcSystem<capnp::rpc::twoparty::VatId> rpc_;
-};
 
 Home::Home(HomeOwner& owner, kj::UnixEventPort& port, std::uint32_t slot,
            const MakeWorker& make_worker, channel::RecordBuilder& records)
@@ -44,17 +22,13 @@ Home::Home(HomeOwner& owner, kj::UnixEventPort& port, std::uint32_t slot,
   auto end = kj::newPromiseAndFulfiller<void>();
   end_ = kj::mv(end.fulfiller);
   ended_ = end.promise.fork();
-  int pair[2];
-  check(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), "cannot make a socket pair");
-  UniqueFd ours(pair[0]);
-  const UniqueFd theirs(pair[1]);
+  line_ = kj::heap<WorkerLine>(port);
   // A fresh channel has room for both.
-  worker_->pass_value(kSocket, theirs.get());
+  worker_->pass_value(kSocket, line_->take_worker_socket().get());
   worker_->tell(records.build<proto::ToWorker>(
       [](proto::ToWorker::Builder record) { record.setServeObjects(kSocket); }));
   worker_->publish();
-  line_ = kj::heap<Line>(port, std::move(ours));
-  host_ = line_->host();
+  host_ = line_->bootstrap().castAs<proto::ObjectHost>();
 }
 
 Home::~Home() = default;

@@ -1,6 +1,4 @@
 #pragma once
-#include <capnp/rpc-twoparty.h>
-
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -8,10 +6,10 @@
 #include <string>
 
 #include "common/channel/record.h"
-#include "common/rpc/socket_stream.h"
 #include "proto/slave.capnp.h"
 #include "proto/worker.capnp.h"
 #include "slave/worker.h"
+#include "slave/worker_line.h"
 
 namespace knee::slave {
 
@@ -72,13 +70,10 @@ class Home final : public WorkerOwner {
   void worker_died(Worker& worker, WorkerDeath death) override;
   bool may_read() override;
 
-  /// Our end of the socket on which the worker speaks RPC.
-  class Line;
-
   HomeOwner* owner_;
   std::uint32_t slot_;
   std::unique_ptr<Worker> worker_;
-  kj::Own<Line> line_;
+  kj::Own<WorkerLine> line_;
   proto::ObjectHost::Client host_;
   std::optional<WorkerDeath> death_;
   kj::Own<kj::PromiseFulfiller<void>> end_;

@@ -26,6 +26,7 @@ std::optional<QueuedTask> queue_task(proto::Task::Reader task, channel::RecordBu
     queued.value = payload.getValue();
     queued.value_size = payload.getSize();
   }
+  for (auto object : task.getCapabilities()) queued.objects.add(object);
   for (const auto raw : task.getShared()) add_digest(raw, queued.shared);
   if (queued.is_command) {
     for (const auto input : task.getCommand().getInputs())
@@ -42,6 +43,7 @@ std::optional<QueuedTask> queue_task(proto::Task::Reader task, channel::RecordBu
       builder.build<proto::ToWorker>([&](proto::ToWorker::Builder root) { root.setTask(task); });
   if (record.empty() || record.size() > channel::kMaxRecord) return std::nullopt;
   queued.record = channel::StoredRecord(record);
+  if (queued.objects.size() != 0) builder.clear();
   return queued;
 }
 

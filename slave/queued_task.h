@@ -1,13 +1,17 @@
 #pragma once
+#include <kj/vector.h>
+
 #include <cstdint>
 #include <optional>
 #include <vector>
 
 #include "common/base/digest.h"
 #include "common/channel/record.h"
+#include "proto/object.capnp.h"
 #include "proto/task.capnp.h"
 #include "proto/worker.capnp.h"
 #include "slave/input_pins.h"
+#include "slave/worker_line.h"
 
 namespace knee::slave {
 
@@ -20,12 +24,14 @@ struct QueuedTask {
   std::uint16_t attempt = 1;
   std::uint16_t cores = 1;
   bool is_command = false;
-  std::optional<std::uint64_t> value;  ///< id of the argument value that was moved ahead
-  std::uint64_t value_size = 0;        ///< its bytes
-  std::vector<Digest> shared;          ///< of the shared values it uses
-  std::vector<Digest> inputs;          ///< of the files it wants placed, if it is a command
-  InputHolds holds;                    ///< on `inputs`; the session's to fill
-  channel::StoredRecord record;        ///< a ToWorker with the task
+  std::optional<std::uint64_t> value;         ///< id of the argument value that was moved ahead
+  std::uint64_t value_size = 0;               ///< its bytes
+  std::vector<Digest> shared;                 ///< of the shared values it uses
+  std::vector<Digest> inputs;                 ///< of the files it wants placed, if it is a command
+  InputHolds holds;                           ///< on `inputs`; the session's to fill
+  kj::Vector<proto::Object::Client> objects;  ///< what its arguments refer to
+  kj::Own<WorkerLine> line;                   ///< on which the worker that has it gets those
+  channel::StoredRecord record;               ///< a ToWorker with the task
 };
 
 /// Copies a task out of a message. Empty if its record would be too long for the channel (a sender

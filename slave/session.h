@@ -116,7 +116,7 @@ class Session final : public WorkerOwner, public CommandsOwner, public HomeOwner
   void dispatch();
   void top_up(Worker& worker);
   bool give_one(Worker& worker);
-  bool prepare(Worker& worker, const QueuedTask& task);
+  bool prepare(Worker& worker, QueuedTask& task);
   void lend_memory(Worker& worker, const QueuedTask& task);
   void release_slots(Worker& worker);
   void release_idle();

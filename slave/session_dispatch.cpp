@@ -184,7 +184,7 @@ void Session::lend_memory(Worker& worker, const QueuedTask& task) {
   start_aging();
 }
 
-bool Session::prepare(Worker& worker, const QueuedTask& task) {
+bool Session::prepare(Worker& worker, QueuedTask& task) {
   while (worker.functions_told < functions_.size() && worker.functions_told <= task.function) {
     const auto record = function_record(functions_, worker.functions_told, records_);
     if (!worker.tell(record.bytes)) return false;
@@ -198,9 +198,11 @@ bool Session::prepare(Worker& worker, const QueuedTask& task) {
   }
   // Last: a value that was passed is of no use if its task finds no room.
   if (!worker.has_room_for(task)) return false;
-  if (!task.value) return true;
-  const auto* memory = values_.argument(*task.value);
-  return memory == nullptr || worker.pass_value(*task.value, memory->fd());
+  if (task.value) {
+    const auto* memory = values_.argument(*task.value);
+    if (memory != nullptr && !worker.pass_value(*task.value, memory->fd())) return false;
+  }
+  return task.objects.size() == 0 || worker.open_line(task);
 }
 
 void Session::release_slots(Worker& worker) {

@@ -32,6 +32,7 @@ Worker::Worker(WorkerOwner& owner, process::Keepers& keepers, kj::UnixEventPort&
                std::uint32_t slot, WorkingFolder folder, process::SpawnPlan plan,
                std::span<const std::byte> setup)
     : owner_(owner),
+      port_(port),
       slot_(slot),
       folder_(std::move(folder)),
       stdout_(port, [this](std::string text) { printed(false, std::move(text)); }),
@@ -96,6 +97,18 @@ bool Worker::pass_value(std::uint64_t id, int memfd) {
   return true;
 }
 
+bool Worker::open_line(QueuedTask& task) {
+  auto line = kj::heap<WorkerLine>(port_);
+  if (!pass_value(~task.id, line->take_worker_socket().get())) return false;
+  task.line = kj::mv(line);
+  auto request = task.line->bootstrap().castAs<proto::TaskObjects>().lendRequest();
+  auto objects = request.initObjects(static_cast<unsigned>(task.objects.size()));
+  for (unsigned i = 0; i < objects.size(); ++i) objects.set(i, task.objects[i]);
+  // Whether it arrives is for the worker to notice.
+  request.send().detach([](kj::Exception&&) {});
+  return true;
+}
+
 void Worker::lend(SpareMemory& from, std::size_t size) {
   auto memory = from.lend(size);
   if (!memory) return;
@@ -128,8 +141,12 @@ bool Worker::age_loans() {
   return false;
 }
 
-void Worker::forget_value(const QueuedTask& task) {
+/// The task has not begun and goes elsewhere.
+void Worker::forget_passed(QueuedTask& task) {
   if (task.value && passed_.erase(*task.value) != 0) channel_.forget_value(*task.value);
+  if (task.line.get() == nullptr) return;
+  task.line = nullptr;
+  if (passed_.erase(~task.id) != 0) channel_.forget_value(~task.id);
 }
 
 std::vector<QueuedTask> Worker::take_back() {
@@ -141,7 +158,7 @@ std::vector<QueuedTask> Worker::take_back() {
     if (last.task) {
       backlog_ -= last.estimate;
       --tasks_;
-      forget_value(*last.task);
+      forget_passed(*last.task);
       taken.push_back(std::move(*last.task));
     } else {
       functions_told = 0;
@@ -271,6 +288,7 @@ void Worker::take_outcome(std::span<const std::byte> record) {
   // It may be an earlier one, of which no bell had rung when the next was told to stop.
   if (kill_at && kill_at->task == task.id) kill_at.reset();
   if (task.value) passed_.erase(*task.value);
+  if (task.line.get() != nullptr) passed_.erase(~task.id);
   if (root.getPrinted()) read_pipes_for(task.id, number);
   owner_.task_ended(*this, std::move(task), copy, std::move(value));
 }
@@ -368,8 +386,11 @@ void Worker::die(std::optional<process::DeathRecord> record, std::string explana
     death.running = std::move(given_.front().task);
     given_.pop_front();
   }
-  for (auto& given : given_)
-    if (given.task) death.unstarted.push_back(std::move(*given.task));
+  for (auto& given : given_) {
+    if (!given.task) continue;
+    given.task->line = nullptr;
+    death.unstarted.push_back(std::move(*given.task));
+  }
   given_.clear();
   tasks_ = 0;
   backlog_ = nanoseconds(0);

@@ -79,6 +79,8 @@ class Worker {
   }
   /// Passes an argument's memfd, once, before the task that names it. False: no room.
   bool pass_value(std::uint64_t id, int memfd);
+  /// Opens a line for a task with objects, once, before the task. False: no room.
+  bool open_line(QueuedTask& task);
   /// Lends memory for the result of the next task given, from which it comes back as spare, or as
   /// the result.
   void lend(SpareMemory& from, std::size_t size);
@@ -154,7 +156,7 @@ class Worker {
   bool hear();
   void take_outcomes();
   void broken(const kj::Exception& error);
-  void forget_value(const QueuedTask& task);
+  void forget_passed(QueuedTask& task);
   channel::SharedMemory take_value(proto::Payload::Reader payload);
   void end_loans(std::uint32_t record);
   void take_outcome(std::span<const std::byte> record);
@@ -164,6 +166,7 @@ class Worker {
   void die(std::optional<process::DeathRecord> record, std::string explanation);
 
   WorkerOwner& owner_;
+  kj::UnixEventPort& port_;
   std::uint32_t slot_;
   WorkingFolder folder_;  ///< goes after the keeper, which kills what runs there
   channel::SlaveEnd channel_;

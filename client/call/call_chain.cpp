@@ -24,4 +24,9 @@ std::uint64_t new_chain() {
   return chain != 0 ? chain : new_chain();
 }
 
+std::uint64_t chain_here() {
+  const auto chain = current_chain();
+  return chain != 0 ? chain : new_chain();
+}
+
 }  // namespace knee::detail

@@ -71,7 +71,8 @@ void CallbackThread::run() {
     {
       std::unique_lock lock(mutex_);
       sleeping_ = true;
-      wake_.wait(lock, [this] { return !waiting_.empty() || !calls_.empty() || ending_; });
+      wake_.wait(lock,
+                 [this] { return ending_ || (!paused_ && !(waiting_.empty() && calls_.empty())); });
       sleeping_ = false;
       if (!calls_.empty()) {
         run_call(lock, 0);
@@ -80,19 +81,44 @@ void CallbackThread::run() {
       if (waiting_.empty()) return;
       batch.swap(waiting_);
     }
-    BagTally tally;  // one update of the bag's counters for a run of its tasks
-    std::size_t bytes = 0;
-    for (auto& task : batch) {
-      bytes += weight(*task);
-      detail::Access::run_continuation(*task);
-      tally.ended(detail::Access::bag(*task), static_cast<bool>(task->error()));
-      task = {};
-      if (bytes >= kReportEvery) done(std::exchange(bytes, 0));
-    }
-    tally.flush();
-    done(bytes);
+    run(batch);
     batch.clear();
   }
+}
+
+void CallbackThread::run(std::vector<detail::TaskRef>& batch) {
+  BagTally tally;  // one update of the bag's counters for a run of its tasks
+  std::size_t bytes = 0;
+  for (auto& task : batch) {
+    if (paused_) {
+      tally.flush();
+      wait_while_paused();
+    }
+    bytes += weight(*task);
+    detail::Access::run_continuation(*task);
+    tally.ended(detail::Access::bag(*task), static_cast<bool>(task->error()));
+    task = {};
+    if (bytes >= kReportEvery) done(std::exchange(bytes, 0));
+  }
+  tally.flush();
+  done(bytes);
+}
+
+void CallbackThread::pause() {
+  paused_ = true;
+}
+
+void CallbackThread::resume() {
+  {
+    const std::lock_guard lock(mutex_);
+    paused_ = false;
+  }
+  wake_.notify_all();
+}
+
+void CallbackThread::wait_while_paused() {
+  std::unique_lock lock(mutex_);
+  wake_.wait(lock, [this] { return may_run(); });
 }
 
 void CallbackThread::post_call(std::uint64_t chain, std::function<void()> run) {
@@ -122,7 +148,7 @@ void CallbackThread::wait_until(const std::function<bool()>& done, std::uint64_t
     return static_cast<std::size_t>(found - calls_.begin());
   };
   for (;;) {
-    wake_.wait(lock, [&] { return done() || next() < calls_.size(); });
+    wake_.wait(lock, [&] { return done() || (may_run() && next() < calls_.size()); });
     if (done()) return;
     run_call(lock, next());
   }

@@ -37,6 +37,10 @@ class CallbackThread {
   /// What a `wait_until` waits for may have come. Any thread.
   void wake();
 
+  /// Nothing more is begun until `resume`, or the end. Any thread.
+  void pause();
+  void resume();
+
   /// Whether the caller is in a continuation.
   bool is_here() const { return std::this_thread::get_id() == thread_.get_id(); }
 
@@ -54,6 +58,10 @@ class CallbackThread {
   };
 
   void run();
+  /// One batch of tasks.
+  void run(std::vector<detail::TaskRef>& batch);
+  void wait_while_paused();
+  bool may_run() const { return !paused_ || ending_; }
   void run_call(std::unique_lock<std::mutex>& lock, std::size_t place);
   void done(std::size_t bytes);
 
@@ -62,6 +70,7 @@ class CallbackThread {
   std::vector<detail::TaskRef> waiting_;
   std::deque<Call> calls_;
   bool ending_ = false;
+  std::atomic<bool> paused_{false};
   bool sleeping_ = false;
   std::atomic<std::size_t> waiting_bytes_{0};
   std::atomic<bool> held_back_{false};  ///< `relieved_` is owed

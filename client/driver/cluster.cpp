@@ -4,12 +4,15 @@
 #include <cstdlib>
 #include <limits>
 
+#include "client/call/call_chain.h"
 #include "client/call/task_access.h"
 #include "client/config/cluster_options.h"
 #include "client/config/resolve.h"
 #include "client/driver/bag_state.h"
 #include "client/driver/command_job.h"
 #include "client/driver/driver.h"
+#include "client/driver/function_call.h"
+#include "client/driver/object_ref.h"
 
 namespace knee {
 
@@ -34,6 +37,14 @@ Cluster::~Cluster() = default;
 
 Bag Cluster::bag(BagOptions options) {
   return Bag(*driver_, std::move(options));
+}
+
+void Cluster::pause_callbacks() {
+  driver_->pause_callbacks();
+}
+
+void Cluster::resume_callbacks() {
+  driver_->resume_callbacks();
 }
 
 Slave Cluster::slave(const std::string& name) {
@@ -165,8 +176,24 @@ TaskRef make_task(const CallSite& site, const FunctionEntry* function, const Tas
   if (site.defaults != nullptr) apply(*task, *site.defaults);
   if (options != nullptr) apply(*task, *options);
   if (function != nullptr && options != nullptr && !options->name.empty())
-    Access::extra(*task) = std::make_shared<std::string>(options->name);
+    Access::extra(*task) =
+        std::make_shared<driver::FunctionCall>(driver::FunctionCall{.name = options->name});
   return task;
+}
+
+/// What a task calls in the driver would be called twice if it ran twice.
+void lend(TaskState& task, std::vector<ObjectRef> objects, const CallSite& site,
+          const TaskOptions* options) {
+  const bool told = (site.defaults != nullptr && site.defaults->attempts) ||
+                    (options != nullptr && options->attempts);
+  if (!told) task.attempts = 1;
+  site.driver->object_owner().check(objects);
+  task.repeatable = false;
+  auto& extra = Access::extra(task);
+  if (!extra) extra = std::make_shared<driver::FunctionCall>();
+  auto& call = *driver::function_call(task);
+  call.objects = std::move(objects);
+  call.chain = chain_here();
 }
 
 void send_off(const CallSite& site, const TaskRef& task) {
@@ -183,10 +210,8 @@ TaskRef submit(const CallSite& site, const FunctionEntry& function, Bytes argume
         Error::Kind::usage,
         "a cluster with ClusterOptions::commands_only cannot call functions: the program is "
         "not sent to the slaves");
-  if (!context.objects.empty())
-    throw Error(Error::Kind::usage,
-                "functions and references can be given to calls on a Ref, not to tasks yet");
   TaskRef task = make_task(site, &function, options);
+  if (!context.objects.empty()) lend(*task, std::move(context.objects), site, options);
   Access::payload(*task) = std::move(arguments);
   Access::shared(*task) = std::move(context.shared);
   send_off(site, task);

@@ -11,6 +11,7 @@
 #include "client/driver/command_job.h"
 #include "client/driver/counted.h"
 #include "client/driver/failure.h"
+#include "client/driver/function_call.h"
 #include "client/driver/object_ref.h"
 #include "client/driver/python_program.h"
 #include "client/driver/session_id.h"
@@ -244,6 +245,16 @@ void Dispatcher::give_up(const std::string& why) {
                     [&](const detail::TaskState& task) { return unshippable_error(task, why); });
 }
 
+kj::Vector<proto::Object::Client> Dispatcher::lend(detail::TaskState& task) {
+  auto& call = *function_call(task);
+  revoke_loans(task, "the attempt it was given to has ended");
+  call.lending = kj::refcounted<Lending>();
+  kj::Vector<proto::Object::Client> lent;
+  for (const auto& object : call.objects)
+    lent.add(capnp::membrane(objects_->client_of(object), call.lending->addRef()));
+  return lent;
+}
+
 void Dispatcher::fill_session(proto::SessionRequest::Builder request) {
   const auto& options = driver_.options();
   request.setId(new_session_id());
@@ -374,6 +385,7 @@ void Dispatcher::cancel(std::uint64_t id) {
       fail(TaskId::unpack(id), cancelled_error(*task));
       break;
     case Cancellation::Found::sent:
+      revoke_loans(*task, "the task it was given to was cancelled");
       for (const auto slave : cancellation.slaves)
         if (auto* link = link_of(slave))
           link->cancel(id, static_cast<std::uint64_t>(driver_.options().cancel_grace.count()));

@@ -9,6 +9,7 @@
 #include "client/driver/command_wire.h"
 #include "client/driver/dispatcher.h"
 #include "client/driver/failure.h"
+#include "client/driver/function_call.h"
 #include "common/rpc/rpc_loop.h"
 
 namespace knee::driver {
@@ -184,6 +185,7 @@ void Dispatcher::fail(TaskId id, std::exception_ptr error) {
 
 void Dispatcher::complete(detail::TaskRef task) {
   driver_.count_ended();
+  revoke_loans(*task, "the task it was given to has ended");
   driver::complete(std::move(task), callbacks_, ended_);
 }
 

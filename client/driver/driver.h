@@ -79,6 +79,8 @@ class Driver {
 
   /// Whether the caller is in a callback.
   bool in_callback() const { return callbacks_.is_here(); }
+  void pause_callbacks() { callbacks_.pause(); }
+  void resume_callbacks() { callbacks_.resume(); }
   void post_callback(detail::TaskRef task) { callbacks_.post(std::move(task)); }
 
   /// Whether slaves would take more tasks than are queued. A moment's value.

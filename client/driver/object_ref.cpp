@@ -1,6 +1,9 @@
 #include "object_ref.h"
 
 #include <knee/error.h>
+#include <knee/placement.h>
+
+#include <atomic>
 
 #include "client/call/call_chain.h"
 #include "client/call/task_access.h"
@@ -11,47 +14,41 @@ namespace {
 
 using detail::Access;
 
-std::uint64_t chain_here() {
-  const auto chain = detail::current_chain();
-  return chain != 0 ? chain : detail::new_chain();
-}
-
 /// A reference of the driver to an object elsewhere.
 class HeldObject final : public detail::Object {
  public:
-  HeldObject(std::shared_ptr<ObjectOwner> owner, std::uint64_t id, std::uint32_t slave)
-      : owner_(std::move(owner)), id_(id), slave_(slave) {}
+  HeldObject(std::shared_ptr<ObjectOwner> owner, const Target& target)
+      : owner_(std::move(owner)), target_(target) {}
   ~HeldObject() override {
-    if (id_ != ObjectCall::kRoot) owner_->drop(id_);
+    if (target_.object != Target::kRoot) owner_->drop(target_.object);
   }
 
   detail::TaskRef call(const detail::Method& method, detail::Bytes arguments,
                        std::vector<detail::ObjectRef> objects,
                        detail::ObjectRef* returned) override {
-    return owner_->call(method, std::move(arguments), std::move(objects), id_, slave_, returned);
+    return owner_->call(method, std::move(arguments), std::move(objects), target_, returned);
   }
   detail::TaskRef use(detail::Use use, detail::ObjectRef* returned) override {
-    return owner_->use(std::move(use), id_, slave_, returned);
+    return owner_->use(std::move(use), target_, returned);
   }
-  std::uint64_t id() const { return id_; }
-  ObjectOwner& owner() const { return *owner_; }
+  std::uint64_t id() const { return target_.object; }
+  ObjectOwner* owner() const { return owner_.get(); }
 
  private:
   std::shared_ptr<ObjectOwner> owner_;
-  std::uint64_t id_;
-  std::uint32_t slave_;  ///< on which it was made, or what made it
+  Target target_;
 };
 
 }  // namespace
 
-detail::ObjectRef ObjectOwner::root(std::uint32_t slave) {
-  return std::make_shared<HeldObject>(shared_from_this(), ObjectCall::kRoot, slave);
+detail::ObjectRef ObjectOwner::root(std::uint32_t slave, std::uint64_t place) {
+  return std::make_shared<HeldObject>(shared_from_this(), Target{Target::kRoot, slave, place});
 }
 
 std::pair<detail::ObjectRef, std::uint64_t> ObjectOwner::add(std::uint32_t slave) {
   const std::lock_guard lock(mutex_);
   const std::uint64_t id = ++last_;
-  return {std::make_shared<HeldObject>(shared_from_this(), id, slave), id};
+  return {std::make_shared<HeldObject>(shared_from_this(), Target{id, slave, 0}), id};
 }
 
 std::optional<std::uint64_t> held_id(const detail::Object& object) {
@@ -60,23 +57,52 @@ std::optional<std::uint64_t> held_id(const detail::Object& object) {
   return held->id();
 }
 
-detail::TaskRef ObjectOwner::call(const detail::Method& method, detail::Bytes arguments,
-                                  std::vector<detail::ObjectRef> objects, std::uint64_t object,
-                                  std::uint32_t slave, detail::ObjectRef* returned) {
-  return submit(
-      {.method = &method, .object = object, .slave = slave, .objects = std::move(objects)},
-      std::move(arguments), returned);
+void ObjectOwner::check(const std::vector<detail::ObjectRef>& objects) const {
+  for (const auto& object : objects) {
+    const auto* held = dynamic_cast<const HeldObject*>(object.get());
+    if (held != nullptr && held->owner() != this)
+      throw Error(Error::Kind::usage,
+                  "an argument refers to an object of another Cluster of this program; only a "
+                  "reference made through the same Cluster can be an argument");
+  }
 }
 
-detail::TaskRef ObjectOwner::use(detail::Use use, std::uint64_t object, std::uint32_t slave,
+detail::TaskRef ObjectOwner::call(const detail::Method& method, detail::Bytes arguments,
+                                  std::vector<detail::ObjectRef> objects, const Target& target,
+                                  detail::ObjectRef* returned) {
+  check(objects);
+  return submit({.method = &method, .target = target, .objects = std::move(objects)},
+                std::move(arguments), returned);
+}
+
+detail::TaskRef ObjectOwner::use(detail::Use use, const Target& target,
                                  detail::ObjectRef* returned) {
+  for (const auto& argument : use.arguments) check(argument);
+  for (const auto& argument : use.named) check(argument.value);
   auto kept = std::make_shared<detail::Use>(std::move(use));
-  return submit({.object = object, .slave = slave, .use = std::move(kept)}, {}, returned);
+  return submit({.target = target, .use = std::move(kept)}, {}, returned);
+}
+
+void ObjectOwner::check(const Value& value) const {
+  switch (value.kind()) {
+    case Value::Kind::object:
+      return check(std::vector{value.object()});
+    case Value::Kind::list:
+    case Value::Kind::tuple:
+      if (value.numbers() != nullptr) return;
+      for (const auto& part : value.values()) check(part);
+      return;
+    case Value::Kind::dict:
+      for (const auto& [key, part] : value.as_dict()) check(part);
+      return;
+    default:
+      return;
+  }
 }
 
 detail::ObjectRef ObjectOwner::python(std::uint32_t slave) {
   detail::ObjectRef session;
-  submit({.object = ObjectCall::kRoot, .slave = slave, .opens_python = true}, {}, &session);
+  submit({.target = {.slave = slave}, .opens_python = true}, {}, &session);
   return session;
 }
 
@@ -89,9 +115,11 @@ detail::TaskRef ObjectOwner::submit(ObjectCall call, detail::Bytes arguments,
   call.returned = returned != nullptr ? ++last_ : 0;
   // To submit may run what waits on the loop, which may drop references.
   lock.unlock();
-  call.chain = chain_here();
-  if (returned != nullptr)
-    *returned = std::make_shared<HeldObject>(shared_from_this(), call.returned, call.slave);
+  call.chain = detail::chain_here();
+  if (returned != nullptr) {
+    const Target made{call.returned, call.target.slave, call.target.place};
+    *returned = std::make_shared<HeldObject>(shared_from_this(), made);
+  }
   detail::TaskRef task(new detail::TaskState(driver, nullptr, nullptr));
   task->kind = detail::TaskState::Kind::method;
   task->attempts = 1;
@@ -134,19 +162,27 @@ void ObjectOwner::leave() {
 
 void interrupt_home_of(const detail::Object& object) {
   if (const auto* held = dynamic_cast<const HeldObject*>(&object))
-    held->owner().interrupt(held->id());
+    held->owner()->interrupt(held->id());
 }
 
 void end_home_of(const detail::Object& object) {
-  if (const auto* held = dynamic_cast<const HeldObject*>(&object)) held->owner().end(held->id());
+  if (const auto* held = dynamic_cast<const HeldObject*>(&object)) held->owner()->end(held->id());
 }
 
 }  // namespace knee::driver
 
-namespace knee::detail {
+namespace knee {
 
-ObjectRef root_of(const CallSite& site) {
-  return site.driver->object_owner().root(site.pinned);
+Placement Placement::own() {
+  static std::atomic<std::uint64_t> last{0};
+  return Placement(++last);
 }
 
-}  // namespace knee::detail
+namespace detail {
+
+ObjectRef root_of(const CallSite& site, std::uint64_t place) {
+  return site.driver->object_owner().root(site.pinned, place);
+}
+
+}  // namespace detail
+}  // namespace knee

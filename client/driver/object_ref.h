@@ -19,18 +19,19 @@ class ObjectOwner : public std::enable_shared_from_this<ObjectOwner> {
   /// A Python session on the slave with that index, in a process of its own.
   detail::ObjectRef python(std::uint32_t slave);
   /// By names. Throws as `call`.
-  detail::TaskRef use(detail::Use use, std::uint64_t object, std::uint32_t slave,
-                      detail::ObjectRef* returned);
+  detail::TaskRef use(detail::Use use, const Target& target, detail::ObjectRef* returned);
   /// The process that an object lives in: interrupts it, or ends it.
   void interrupt(std::uint64_t object);
   void end(std::uint64_t object);
 
   /// The root of a process on the slave with that index.
-  detail::ObjectRef root(std::uint32_t slave);
+  detail::ObjectRef root(std::uint32_t slave, std::uint64_t place);
   /// Throws Error::usage if the driver is gone.
   detail::TaskRef call(const detail::Method& method, detail::Bytes arguments,
-                       std::vector<detail::ObjectRef> objects, std::uint64_t object,
-                       std::uint32_t slave, detail::ObjectRef* returned);
+                       std::vector<detail::ObjectRef> objects, const Target& target,
+                       detail::ObjectRef* returned);
+  /// Throws Error::usage if one of them is a reference of another driver in this process.
+  void check(const std::vector<detail::ObjectRef>& objects) const;
   /// A new reference to an object on a slave, and its id.
   std::pair<detail::ObjectRef, std::uint64_t> add(std::uint32_t slave);
   /// A reference is gone.
@@ -44,10 +45,11 @@ class ObjectOwner : public std::enable_shared_from_this<ObjectOwner> {
   detail::TaskRef submit(ObjectCall call, detail::Bytes arguments, detail::ObjectRef* returned);
   template <class Act>
   void with_driver(Act act);
+  void check(const Value& value) const;
 
   std::mutex mutex_;
   Driver* driver_;
-  std::uint64_t last_ = ObjectCall::kRoot;
+  std::uint64_t last_ = Target::kRoot;
   std::vector<std::uint64_t> dropped_;
 };
 

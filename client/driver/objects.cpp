@@ -2,8 +2,11 @@
 
 #include <knee/error.h>
 
+#include <algorithm>
+
 #include "client/call/task_access.h"
 #include "client/driver/failure.h"
+#include "client/driver/function_call.h"
 #include "client/driver/object_ref.h"
 #include "client/driver/python_program.h"
 #include "client/driver/slave_link.h"
@@ -16,6 +19,8 @@ using detail::Access;
 
 /// One message holds the arguments of a call, and is to stay below what a slave takes.
 constexpr std::size_t kMostArguments = std::size_t{16} << 20;
+/// Number of the Placement of objects for which nothing was said.
+constexpr std::uint64_t kCommonPlace = 0;
 /// The news of a process's death follow the end of its calls within this time.
 constexpr auto kNewsOfDeath = 5 * kj::SECONDS;
 
@@ -26,6 +31,7 @@ ObjectCall& object_call(detail::TaskState& task) {
 }  // namespace
 
 std::uint64_t chain_of(const detail::TaskState& task) {
+  if (const auto* call = function_call(task)) return call->chain;
   if (task.kind != detail::TaskState::Kind::method) return 0;
   return object_call(const_cast<detail::TaskState&>(task)).chain;
 }
@@ -84,94 +90,104 @@ bool Objects::has_session(std::uint32_t slave) const {
 
 bool Objects::start(detail::TaskRef task) {
   const auto& call = object_call(*task);
-  std::uint32_t slave = call.slave;
-  if (call.object != ObjectCall::kRoot) {
-    const auto found = entries_.find(call.object);
+  Place place{call.target.slave, call.target.place};
+  if (call.target.object != Target::kRoot) {
+    const auto found = entries_.find(call.target.object);
     if (found == entries_.end()) {
       Access::set_error(*task, cancelled_error(*task));
       surroundings_.complete(std::move(task));
       return false;
     }
-    slave = found->second.slave;
+    place = found->second.place;
   }
-  slave = surroundings_.settled(slave);
+  place.first = surroundings_.settled(place.first);
   if (call.returned != 0) {
     Entry& made = entries_[call.returned];
-    made.slave = slave;
+    made.place = place;
     made.problem = std::make_shared<std::exception_ptr>();
   }
-  Root& root = roots_[slave];
-  root.slave = slave;
   const bool is_made =
-      call.object != ObjectCall::kRoot && entries_.at(call.object).client != nullptr;
-  if (!is_made && (!root.waiting.empty() || !has_session(slave))) {
-    root.waiting.push_back(std::move(task));
-    return true;
+      call.target.object != Target::kRoot && entries_.at(call.target.object).client != nullptr;
+  if (!is_made) {
+    Root& root = roots_[place];
+    if (!root.waiting.empty() || !has_session(place.first)) {
+      root.waiting.push_back(std::move(task));
+      return true;
+    }
   }
   send(std::move(task));
   return false;
 }
 
+std::vector<Objects::Place> Objects::places_on(std::uint32_t slave) const {
+  std::vector<Place> places;
+  for (auto i = roots_.lower_bound({slave, 0}); i != roots_.end() && i->first.first == slave; ++i)
+    places.push_back(i->first);
+  return places;
+}
+
 void Objects::move(std::uint32_t from, std::uint32_t to) {
-  const auto old = roots_.find(from);
-  if (old == roots_.end()) return;
-  auto waiting = std::move(old->second.waiting);
-  roots_.erase(old);
-  Root& root = roots_[to];
-  root.slave = to;
-  std::move(waiting.begin(), waiting.end(), std::back_inserter(root.waiting));
+  for (const auto& place : places_on(from)) {
+    auto waiting = std::move(roots_.at(place).waiting);
+    roots_.erase(place);
+    auto& longer = roots_[{to, place.second}].waiting;
+    std::move(waiting.begin(), waiting.end(), std::back_inserter(longer));
+  }
 }
 
 void Objects::link_up(std::uint32_t slave) {
-  const auto found = roots_.find(slave);
-  if (found == roots_.end()) return;
-  for (auto& task : std::exchange(found->second.waiting, {})) send(std::move(task));
+  for (const auto& place : places_on(slave))
+    for (auto& task : std::exchange(roots_.at(place).waiting, {})) send(std::move(task));
 }
 
 void Objects::link_down(std::uint32_t slave) {
-  const auto found = roots_.find(slave);
-  if (found == roots_.end()) return;
-  found->second.home = nullptr;
-  found->second.object = nullptr;
+  for (const auto& place : places_on(slave)) close(place);
 }
 
-void Objects::open(Root& root) {
-  auto* link = surroundings_.link(root.slave);
+void Objects::close(const Place& place) {
+  Root& root = roots_.at(place);
+  root.home = nullptr;
+  root.object = nullptr;
+  // There are as many places as users make up.
+  if (root.waiting.empty()) roots_.erase(place);
+}
+
+void Objects::open(const Place& place) {
+  auto* link = surroundings_.link(place.first);
   KJ_IF_MAYBE (session, link->session()) {
     auto opened = session->openHomeRequest().send();
+    Root& root = roots_.at(place);
     root.home = std::make_shared<Home>(opened.getHome(), link->name(), false);
     root.object = opened.getRoot();
     // What has died is not called again: the next object is made in a new process.
-    calls_->add(root.home->ended.addBranch().then([this, slave = root.slave, home = root.home] {
-      Root& place = roots_.at(slave);
-      if (place.home != home) return;
-      place.home = nullptr;
-      place.object = nullptr;
+    calls_->add(root.home->ended.addBranch().then([this, place, home = root.home] {
+      const auto found = roots_.find(place);
+      if (found != roots_.end() && found->second.home == home) close(place);
     }));
   }
 }
 
 void Objects::send(detail::TaskRef task) {
   const ObjectCall call = object_call(*task);
-  const std::uint32_t slave = surroundings_.settled(call.slave);
-  Open open_call{std::move(task), nullptr, slave, nullptr, nullptr};
+  const Place place{surroundings_.settled(call.target.slave), call.target.place};
+  Open open_call{std::move(task), nullptr, place.first, nullptr, nullptr};
   kj::Maybe<proto::Object::Client> target;
   if (call.opens_python) {
     // It has no home yet.
-  } else if (call.object == ObjectCall::kRoot) {
-    Root& root = roots_.at(slave);
-    if (root.object == nullptr) open(root);
+  } else if (call.target.object == Target::kRoot) {
+    Root& root = roots_[place];
+    if (root.object == nullptr) open(place);
     target = root.object;
     open_call.home = root.home;
   } else {
-    // A reference may have been let go while its calls waited for the slave.
-    const auto found = entries_.find(call.object);
+    // A reference may have been let go of while its calls waited for the slave.
+    const auto found = entries_.find(call.target.object);
     if (found != entries_.end()) {
       Entry& entry = found->second;
       target = entry.client;
       open_call.home = entry.home;
       open_call.object_problem = entry.problem;
-      open_call.slave = surroundings_.settled(entry.slave);
+      open_call.slave = surroundings_.settled(entry.place.first);
     }
   }
   if (const auto made = entries_.find(call.returned); made != entries_.end())
@@ -200,17 +216,17 @@ void Objects::send_call(Open& kept, proto::Object::Client object, const ObjectCa
   auto& arguments = Access::payload(*kept.task);
   if (arguments.size() > kMostArguments)
     throw Error(Error::Kind::usage, "the arguments of a call on an object may take 16 MiB");
-  const auto known = places_.find(call.method);
-  const auto place = known != places_.end()
-                         ? known->second
-                         : shipment_.locate(reinterpret_cast<const void*>(call.method->thunk));
-  places_.emplace(call.method, place);
+  const auto known = functions_.find(call.method);
+  const auto function = known != functions_.end()
+                            ? known->second
+                            : shipment_.locate(reinterpret_cast<const void*>(call.method->thunk));
+  functions_.emplace(call.method, function);
   auto request = object.callRequest(
       capnp::MessageSize{arguments.size() / sizeof(capnp::word) + 32 + call.objects.size(),
                          static_cast<unsigned>(call.objects.size())});
   auto wire = request.initCall();
-  wire.setFile(place.file);
-  wire.setOffset(place.offset);
+  wire.setFile(function.file);
+  wire.setOffset(function.offset);
   wire.setArguments(
       kj::arrayPtr(reinterpret_cast<const kj::byte*>(arguments.data()), arguments.size()));
   arguments.clear();
@@ -231,16 +247,25 @@ void Objects::made(std::uint64_t returned, proto::Object::Client object,
                    const std::shared_ptr<Home>& home) {
   const auto found = entries_.find(returned);
   if (found == entries_.end()) return;  // it is wanted no more, or there is none
-  found->second.client = kj::mv(object);
-  found->second.home = home;
+  Entry& entry = found->second;
+  entry.home = home;
+  if (home) ++home->objects;
+  KJ_IF_MAYBE (promised, entry.promised) {
+    promised->fulfiller->fulfill(proto::Object::Client(object));
+    entry.promised = nullptr;
+  }
+  entry.client = kj::mv(object);
 }
 
 proto::Object::Client Objects::client_of(const detail::ObjectRef& object) {
   if (const auto id = held_id(*object)) {
-    const auto found = entries_.find(*id);
-    if (found != entries_.end())
-      KJ_IF_MAYBE (client, found->second.client) return *client;
-    throw Error(Error::Kind::usage, "an argument refers to an object that is not there yet");
+    Entry& entry = entries_.at(*id);  // its reference is here
+    KJ_IF_MAYBE (client, entry.client) return *client;
+    KJ_IF_MAYBE (promised, entry.promised) return promised->client;
+    auto paf = kj::newPromiseAndFulfiller<proto::Object::Client>();
+    proto::Object::Client client(kj::mv(paf.promise));
+    entry.promised = Promised{kj::mv(paf.fulfiller), client};
+    return client;
   }
   return kj::heap<OfferedObject>(offering_, object);
 }
@@ -251,6 +276,7 @@ detail::ObjectRef Objects::hold(proto::Object::Client object, std::shared_ptr<Ho
   entry.client = kj::mv(object);
   entry.problem = std::make_shared<std::exception_ptr>();
   entry.home = std::move(home);
+  if (entry.home) ++entry.home->objects;
   return reference;
 }
 
@@ -303,6 +329,7 @@ kj::Promise<void> Objects::broken(Open& call, const kj::Exception& error) {
 
 void Objects::fail(Open& call, std::exception_ptr error) {
   if (call.returned_problem) *call.returned_problem = error;
+  break_promise(*call.task, error);
   Access::set_error(*call.task, std::move(error));
   finish(call);
 }
@@ -315,29 +342,63 @@ void Objects::finish(Open& call) {
 
 void Objects::give_up(std::optional<std::uint32_t> slave,
                       const std::function<std::exception_ptr(const detail::TaskState&)>& error) {
-  for (auto& [index, root] : roots_) {
-    if (slave && index != *slave) continue;
+  for (auto& [place, root] : roots_) {
+    if (slave && place.first != *slave) continue;
     for (auto& task : std::exchange(root.waiting, {})) {
-      Access::set_error(*task, error(*task));
+      const auto why = error(*task);
+      break_promise(*task, why);
+      Access::set_error(*task, why);
       surroundings_.complete(std::move(task));
     }
   }
 }
 
+void Objects::break_promise(const detail::TaskState& task, const std::exception_ptr& error) {
+  const auto found = entries_.find(object_call(const_cast<detail::TaskState&>(task)).returned);
+  if (found == entries_.end()) return;
+  KJ_IF_MAYBE (promised, found->second.promised) {
+    try {
+      std::rethrow_exception(error);
+    } catch (const std::exception& why) {
+      promised->fulfiller->reject(KJ_EXCEPTION(FAILED, why.what()));
+    }
+    found->second.promised = nullptr;
+  }
+}
+
 bool Objects::waits_for(std::uint32_t slave) const {
-  const auto found = roots_.find(slave);
-  return found != roots_.end() && !found->second.waiting.empty();
+  const auto places = places_on(slave);
+  return std::any_of(places.begin(), places.end(),
+                     [this](const Place& place) { return !roots_.at(place).waiting.empty(); });
 }
 
 void Objects::drop(const std::vector<std::uint64_t>& ids) {
-  for (const auto id : ids) entries_.erase(id);
+  for (const auto id : ids) {
+    const auto found = entries_.find(id);
+    if (found == entries_.end()) continue;
+    const Entry gone = std::move(found->second);
+    entries_.erase(found);
+    if (!gone.home || --gone.home->objects != 0) continue;
+    // The root, too, keeps a process. Who made up a place may never come back to it.
+    const Place place{surroundings_.settled(gone.place.first), gone.place.second};
+    const auto root = roots_.find(place);
+    if (root != roots_.end() && root->second.home == gone.home && place.second != kCommonPlace)
+      close(place);
+  }
 }
 
 kj::Promise<std::uint64_t> Objects::count(std::uint32_t slave) {
-  const auto found = roots_.find(surroundings_.settled(slave));
-  if (found == roots_.end() || !found->second.home) return std::uint64_t{0};
-  return found->second.home->client.countRequest().send().then(
-      [](capnp::Response<proto::Home::CountResults> answer) { return answer.getObjects(); });
+  auto sum = std::make_shared<std::uint64_t>(0);
+  kj::Vector<kj::Promise<void>> counts;
+  for (const auto& place : places_on(surroundings_.settled(slave))) {
+    const auto& home = roots_.at(place).home;
+    if (!home) continue;
+    // One that is just ending has none.
+    counts.add(home->client.countRequest().send().then(
+        [sum](capnp::Response<proto::Home::CountResults> answer) { *sum += answer.getObjects(); },
+        [](kj::Exception&&) {}));
+  }
+  return kj::joinPromises(counts.releaseAsArray()).then([sum] { return *sum; });
 }
 
 void Objects::taskFailed(kj::Exception&&) {}

@@ -24,17 +24,23 @@ namespace knee::driver {
 
 class SlaveLink;
 
+/// What a call is on.
+struct Target {
+  static constexpr std::uint64_t kRoot = 0;
+  std::uint64_t object = kRoot;  ///< id; kRoot: the root of a process on the slave
+  std::uint32_t slave = 0;  ///< index of the one on which the object, or what made it, was made
+  std::uint64_t place = 0;  ///< number of the Placement it was made with
+};
+
 /// What a task that is a call on an object has beside other tasks.
 struct ObjectCall {
   const detail::Method* method = nullptr;
-  std::uint64_t object = 0;    ///< id; kRoot: the root of a process on the slave
+  Target target{};
   std::uint64_t returned = 0;  ///< id of the object that the call returns; 0: it returns none
-  std::uint32_t slave = 0;     ///< index of the one on which the object, or what made it, was made
   std::uint64_t chain = 0;     ///< proto::Call.chain
   std::vector<detail::ObjectRef> objects{};  ///< what the arguments refer to
   std::shared_ptr<detail::Use> use{};        ///< in place of `method`: a use by names
   bool opens_python = false;                 ///< in place of both: a new session
-  static constexpr std::uint64_t kRoot = 0;
 
   /// For messages.
   std::string label() const;
@@ -65,6 +71,8 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   /// Sends a call off, or keeps it until its slave is there. True: it waits for that.
   bool start(detail::TaskRef task);
   void drop(const std::vector<std::uint64_t>& ids);
+  /// As others see objects: those of this driver, or those that references refer to.
+  proto::Object::Client client_of(const detail::ObjectRef& object);
   /// How many live on that slave.
   kj::Promise<std::uint64_t> count(std::uint32_t slave);
   /// The process that an object lives in: interrupts it, or ends it.
@@ -93,21 +101,29 @@ class Objects final : public kj::TaskSet::ErrorHandler {
     proto::Home::Client client;
     std::string slave;
     bool python;
+    std::size_t objects = 0;  ///< that references refer to
     /// How it ended, once that is known.
     kj::Maybe<kj::Own<capnp::Response<proto::Home::EndedResults>>> outcome;
     kj::ForkedPromise<void> ended;
   };
+  /// In which process objects are made: the slave's index, and the number of a Placement.
+  using Place = std::pair<std::uint32_t, std::uint64_t>;
+  /// An object to come, as an argument.
+  struct Promised {
+    kj::Own<kj::PromiseFulfiller<proto::Object::Client>> fulfiller;
+    proto::Object::Client client;
+  };
   /// An object that a reference refers to.
   struct Entry {
-    std::uint32_t slave = 0;
+    Place place{};
     std::shared_ptr<Home> home;
     kj::Maybe<proto::Object::Client> client;      ///< none: what makes it was not sent yet
+    kj::Maybe<Promised> promised;                 ///< what it was given to as, before
     std::shared_ptr<std::exception_ptr> problem;  ///< why it could not be made
   };
 
-  /// Where objects are made on one slave.
+  /// The process there, once something has been made in it.
   struct Root {
-    std::uint32_t slave = 0;
     std::shared_ptr<Home> home;
     kj::Maybe<proto::Object::Client> object;
     std::vector<detail::TaskRef> waiting;  ///< in order, until the slave is there
@@ -127,17 +143,23 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   };
 
   void taskFailed(kj::Exception&& error) override;
-  proto::Object::Client client_of(const detail::ObjectRef& object);
   detail::ObjectRef hold(proto::Object::Client object, std::shared_ptr<Home> home = nullptr);
   Home* home_of(std::uint64_t object);
   bool has_session(std::uint32_t slave) const;
-  void open(Root& root);
+  void open(const Place& place);
+  /// Its process is gone.
+  void close(const Place& place);
+  /// The roots of one slave.
+  std::vector<Place> places_on(std::uint32_t slave) const;
   void send(detail::TaskRef task);
+  /// The object that a call was to return will not be.
+  void break_promise(const detail::TaskState& task, const std::exception_ptr& error);
   void send_call(Open& call, proto::Object::Client object, const ObjectCall& what);
   void answered(Open& call, proto::CallResult::Reader result);
   void send_use(Open& call, proto::Object::Client object, const ObjectCall& what);
   void answered(Open& call, detail::UseAnswer answer);
   void open_python(Open& call, const ObjectCall& what);
+  /// What a call returns is on its way.
   void made(std::uint64_t returned, proto::Object::Client object,
             const std::shared_ptr<Home>& home);
   void fail_by_failure(Open& call, proto::Failure::Reader failure);
@@ -152,8 +174,8 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   detail::ObjectDoors doors_;
   OfferedObject::Surroundings offering_;
   std::unordered_map<std::uint64_t, Entry> entries_;
-  std::map<std::uint32_t, Root> roots_;  ///< by index of the slave
-  std::unordered_map<const detail::Method*, Shipment::Place> places_;
+  std::map<Place, Root> roots_;
+  std::unordered_map<const detail::Method*, Shipment::Place> functions_;
   std::list<Open> open_;  ///< calls that were sent and have no answer
   kj::Own<kj::TaskSet> calls_;
 };

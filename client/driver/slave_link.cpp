@@ -11,6 +11,7 @@
 
 #include "client/call/task_access.h"
 #include "client/driver/command_wire.h"
+#include "client/driver/function_call.h"
 #include "client/driver/function_table.h"
 #include "client/driver/input_feed.h"
 #include "client/driver/upload.h"
@@ -357,6 +358,12 @@ void SlaveLink::fill_tasks(proto::Work::Builder work, std::span<detail::TaskStat
     if (!uses.empty()) {
       auto digests = out.initShared(static_cast<unsigned>(uses.size()));
       for (unsigned j = 0; j < digests.size(); ++j) digests.set(j, bytes_of(uses[j]->digest));
+    }
+    if (const auto* call = function_call(task); call != nullptr && !call->objects.empty()) {
+      auto lent = owner_.lend(task);
+      auto objects = out.initCapabilities(static_cast<unsigned>(lent.size()));
+      for (unsigned j = 0; j < objects.size(); ++j) objects.set(j, lent[j]);
+      out.setChain(call->chain);
     }
   }
 }

@@ -51,6 +51,8 @@ class LinkOwner {
   virtual void link_progressed(SlaveLink& link) = 0;
   /// Whether it may bring results now; if not, `SlaveLink::pump` is called later.
   virtual bool may_receive(SlaveLink& link) = 0;
+  /// What its arguments refer to, for one attempt of a task with Task.capabilities.
+  virtual kj::Vector<proto::Object::Client> lend(detail::TaskState& task) = 0;
   /// Everything of a session request but the program.
   virtual void fill_session(proto::SessionRequest::Builder request) = 0;
 

@@ -6,7 +6,27 @@
 #include "client/call/task_access.h"
 #include "client/driver/command_job.h"
 #include "client/driver/driver.h"
+#include "client/driver/function_call.h"
 #include "client/driver/objects.h"
+
+namespace knee::driver {
+
+FunctionCall* function_call(detail::TaskState& task) {
+  if (task.kind != detail::TaskState::Kind::function) return nullptr;
+  return static_cast<FunctionCall*>(detail::Access::extra(task).get());
+}
+const FunctionCall* function_call(const detail::TaskState& task) {
+  return function_call(const_cast<detail::TaskState&>(task));
+}
+
+void revoke_loans(detail::TaskState& task, const char* why) {
+  auto* call = function_call(task);
+  if (call == nullptr || call->lending.get() == nullptr) return;
+  call->lending->revoke(why);
+  call->lending = nullptr;
+}
+
+}  // namespace knee::driver
 
 namespace knee::detail {
 
@@ -19,6 +39,7 @@ TaskState::~TaskState() {
 }
 
 void TaskState::wait() {
+  if (done()) return;  // its driver may be gone
   const bool nested = driver_ == nullptr || driver_->in_callback();
   auto expected = Phase::pending;
   if (!phase_.compare_exchange_strong(expected, nested ? Phase::nested : Phase::attending,
@@ -52,11 +73,12 @@ void TaskState::consume(Continuation continuation, bool anywhere) {
 }
 
 void TaskState::cancel() {
-  if (driver_ == nullptr) return;
+  if (driver_ == nullptr || done()) return;
   driver_->cancel(*this);
 }
 
 void TaskState::signal(int number) {
+  if (done()) return;
   driver_->signal(*this, number);
 }
 
@@ -120,8 +142,8 @@ std::string Access::name(const TaskState& task) {
     name = static_cast<driver::ObjectCall*>(task.extra_.get())->label();
   else if (task.kind == TaskState::Kind::command)
     name = static_cast<driver::CommandJob*>(task.extra_.get())->label;
-  else if (task.extra_ != nullptr)
-    name = *static_cast<std::string*>(task.extra_.get());
+  else if (const auto* call = driver::function_call(task); call != nullptr && !call->name.empty())
+    name = call->name;
   else
     name = task.function_->label;
   if (task.bag_ != nullptr && !task.bag_->options.name.empty())

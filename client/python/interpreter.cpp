@@ -12,7 +12,7 @@
 #include "client/python/python.h"
 #include "client/python/python_object.h"
 #include "client/python/remote_object.h"
-#include "client/worker/object_server.h"
+#include "client/worker/object_host.h"
 
 namespace knee::python {
 namespace {

@@ -4,7 +4,6 @@
 
 #include "client/call/value_wire.h"
 #include "client/python/conversion.h"
-#include "client/python/remote_object.h"
 
 namespace knee::python {
 namespace {
@@ -68,7 +67,6 @@ PythonObject::~PythonObject() {
 UseResult PythonObject::use_here(Use& use) {
   const py::gil_scoped_acquire lock;
   if (depth == 0) forget_interrupts();
-  release_dropped();
   ++depth;
   std::optional<ExceptionText> failed;
   UseResult result;
@@ -92,7 +90,11 @@ UseResult PythonObject::use_here(Use& use) {
     failed = detail::describe_current_exception();
   }
   --depth;
-  flush_streams();
+  try {
+    flush_streams();
+  } catch (const py::error_already_set&) {
+    // An interrupt that came too late.
+  }
   if (failed) throw detail::ForeignException(std::move(*failed));
   return result;
 }

@@ -3,12 +3,8 @@
 #include <knee/error.h>
 #include <knee/object.h>
 
-#include <mutex>
-#include <thread>
-#include <vector>
-
 #include "client/python/conversion.h"
-#include "client/worker/object_server.h"
+#include "client/worker/object_host.h"
 
 namespace knee::python {
 namespace {
@@ -16,27 +12,14 @@ namespace {
 using detail::Use;
 using What = detail::Use::What;
 
-const std::thread::id main_thread = std::this_thread::get_id();
-std::mutex dropped_mutex;
-std::vector<detail::ObjectRef> dropped;
 py::handle error_type;
 
-/// A connection is only for the main thread; Python lets go of things on any.
 class Remote {
  public:
   explicit Remote(detail::ObjectRef object) : object_(std::move(object)) {}
-  Remote(const Remote&) = delete;
-  ~Remote() {
-    if (std::this_thread::get_id() == main_thread) return;
-    const std::lock_guard lock(dropped_mutex);
-    dropped.push_back(std::move(object_));
-  }
   const detail::ObjectRef& object() const { return object_; }
 
   py::object use(Use use) const {
-    if (std::this_thread::get_id() != main_thread)
-      throw std::runtime_error(
-          "what a driver has given can only be used on the main thread of the session");
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();
     use.wanted = Use::Wanted::copy;
     Value value;
@@ -119,12 +102,6 @@ py::object remote_object(detail::ObjectRef object) {
 detail::ObjectRef remote_of(const py::handle& object) {
   if (!py::isinstance<Remote>(object)) return nullptr;
   return object.cast<const Remote&>().object();
-}
-
-void release_dropped() {
-  std::vector<detail::ObjectRef> now;
-  const std::lock_guard lock(dropped_mutex);
-  now.swap(dropped);
 }
 
 }  // namespace knee::python

@@ -14,7 +14,4 @@ py::object remote_object(detail::ObjectRef object);
 /// The reverse; null if it is none.
 detail::ObjectRef remote_of(const py::handle& object);
 
-/// Lets go of what Python let go of on other threads. On the main thread.
-void release_dropped();
-
 }  // namespace knee::python

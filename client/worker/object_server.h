@@ -1,5 +1,4 @@
 #pragma once
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -19,14 +18,5 @@ void serve_objects(UniqueFd socket, std::vector<std::string> files);
 /// `serve_if_worker`.
 using MakeRoot = detail::ObjectRef (*)();
 MakeRoot& how_homes_begin() noexcept;
-
-/// The call to others that the main thread waited for was given up.
-class Interrupted final : public std::exception {
- public:
-  const char* what() const noexcept override { return "interrupted"; }
-};
-/// Makes the call to others that the main thread of a home waits for throw Interrupted; nothing
-/// happens if it waits for none. For signal handlers too.
-void interrupt_waiting() noexcept;
 
 }  // namespace knee::worker

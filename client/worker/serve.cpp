@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <optional>
 #include <vector>
 
 #include "client/call/exception_text.h"
@@ -18,6 +19,7 @@
 #include "client/worker/object_server.h"
 #include "client/worker/output.h"
 #include "client/worker/shared_values.h"
+#include "client/worker/task_objects.h"
 #include "common/channel/record.h"
 #include "common/channel/worker_end.h"
 #include "common/channel/worker_mark.h"
@@ -140,7 +142,10 @@ class Server {
     channel_.begin(start);
     current_task().begin(channel_.number(), task.getAttempt());
     try {
-      call(task, result);
+      if (task.hasCapabilities())
+        call_with_objects(task, result);
+      else
+        call(task, result);
       if (result.size() > channel::kMaxInline) pass(result);
     } catch (...) {
       failed = detail::describe_current_exception();
@@ -169,6 +174,15 @@ class Server {
     using Bell = channel::WorkerEnd::Bell;
     const bool sent = channel_.put(record, printed ? Bell::at_once : Bell::as_agreed);
     if (!sent || (printed && !channel_.wait_output_drained(channel_.number()))) leave();
+  }
+
+  void call_with_objects(proto::Task::Reader task, detail::Bytes& result) {
+    if (!object_host_) object_host_.emplace(files_);
+    auto socket = channel_.wait_value(~task.getId());
+    if (!socket) leave();
+    TaskObjects(*object_host_, std::move(*socket), task.getChain()).run([&] {
+      call(task, result);
+    });
   }
 
   void call(proto::Task::Reader task, detail::Bytes& result) {
@@ -234,6 +248,7 @@ class Server {
   UniqueFd home_;
   std::vector<std::string> files_;
   std::vector<Function> functions_;
+  std::optional<TaskObjectHost> object_host_;  ///< once there was a task with objects
   std::uint64_t last_value_ = 0;
   channel::SharedMemory argument_;  ///< of the last task that had a large one
 };

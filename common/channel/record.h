@@ -33,6 +33,8 @@ class RecordBuilder {
     const auto bytes = segments[0].asBytes();
     return {reinterpret_cast<const std::byte*>(bytes.begin()), bytes.size()};
   }
+  /// Lets go of the capabilities that were put into the last record, whose bytes end with this.
+  void clear() { message_.reset(); }
 
  private:
   std::vector<capnp::word> scratch_;

@@ -74,6 +74,20 @@ void call_back(Cluster& cluster, const Arguments& arguments) {
       .get();
 }
 
+int ask(const Function<int(int)>& function) {
+  return function(1);
+}
+
+/// `lend STARTED`: a task that waits for a callback that never ends.
+void lend(Cluster& cluster, const Arguments& arguments) {
+  cluster
+      .call<ask>([&](int number) {
+        hang(arguments.at(0));
+        return number;
+      })
+      .get();
+}
+
 int hold_halfway(const std::vector<std::string>& marks) {
   this_task::progress(0.5);
   return hold_number(marks);
@@ -135,6 +149,7 @@ const std::map<std::string, std::function<void(Cluster&, const Arguments&)>>& pa
       {"hang", hang_all},
       {"halfway", halfway},
       {"hold", hold_one},
+      {"lend", lend},
       {"map", map},
       {"print", print},
       {"rest_and_mark", rest_and_mark_all},

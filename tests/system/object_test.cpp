@@ -55,6 +55,10 @@ struct File {
   std::string read() const { return "what " + path + " says"; }
 };
 
+bool is_beside(Counter&, const knee::Ref<File>& file) {
+  return file.local() != nullptr;
+}
+
 struct Folder {
   std::string name;
   knee::Ref<File> open(const std::string& file) {
@@ -266,6 +270,50 @@ TEST_CASE("objects take no slots: tasks and calls run side by side") {
   CHECK(cluster.slave("gandalf").make<Counter>(3).call<&Counter::current>().get() == 3);
   leave_mark(folder / "go", "");
   CHECK(task.get() == 1);
+}
+
+TEST_CASE("objects made with a placement have a process of their own") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    const auto process_of = [](const knee::Ref<Counter>& counter) {
+      return counter.call<&Counter::process>().get();
+    };
+    const auto own = knee::Placement::own();
+    const auto common = gandalf.make<Counter>(1);
+    auto first = gandalf.make<Counter>(own, 2);
+    auto second = gandalf.make<Counter>(own, 3);
+    const auto other = gandalf.make<Counter>(knee::Placement::own(), 4);
+    const auto beside = common.make<File>("notes");
+    const auto process = process_of(first);
+    CHECK(process_of(second) == process);
+    CHECK(process_of(common) != process);
+    CHECK(process_of(other) != process);
+    CHECK(process_of(other) != process_of(common));
+    CHECK(beside.call<&File::read>().get() == "what notes says");
+    CHECK(common.call<is_beside>(beside).get());
+    CHECK_FALSE(first.call<is_beside>(beside).get());
+    CHECK(gandalf.objects() == 5);
+    first = second = {};
+    CHECK(wait_until([&] { return !is_alive(process); }));
+    CHECK(gandalf.objects() == 3);
+    CHECK(process_of(gandalf.make<Counter>(own, 5)) != process);
+  });
+}
+
+TEST_CASE("objects of different processes neither wait for each other nor die together") {
+  const TemporaryFolder folder;
+  with_a_slave([&](knee::Cluster&, const knee::Slave& gandalf) {
+    const auto own = knee::Placement::own();
+    const auto stuck = gandalf.make<Counter>(own, 1);
+    const auto free = gandalf.make<Counter>(2);
+    auto never = stuck.call<&Counter::hang>(folder / "started");
+    wait_for_marks(folder / "started");
+    CHECK(free.call<&Counter::current>().get() == 2);
+    free.call<&Counter::rename>("alive").get();
+    auto mortal = gandalf.make<Counter>(knee::Placement::own(), 3);
+    CHECK(error_of(mortal.call<&Counter::die>()).kind() == Error::Kind::crashed);
+    CHECK(free.call<&Counter::name>().get() == "alive");
+    CHECK_FALSE(never.ready());
+  });
 }
 
 TEST_CASE("a reference may outlive its cluster, and then says so") {

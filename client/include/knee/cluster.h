@@ -60,6 +60,23 @@ class KNEE_EXPORT Cluster {
     return shared;
   }
 
+  /// A reference to an object of this program, for tasks and objects elsewhere. What they call is
+  /// carried out here, on the callback thread; through a reference that is used here at once. The
+  /// object must outlive all of that; one that is shared is kept alive.
+  template <class T>
+  Ref<T> offer(T& object) {
+    return Ref<T>(std::make_shared<detail::Shown<T>>(std::shared_ptr<T>(&object, [](T*) {})));
+  }
+  template <class T>
+  Ref<T> offer(std::shared_ptr<T> object) {
+    return Ref<T>(std::make_shared<detail::Shown<T>>(std::move(object)));
+  }
+
+  /// Callbacks, and calls of others on what is here, wait from now on until `resume_callbacks`;
+  /// what is running ends first. Tasks go on. The cluster's end runs what waits.
+  void pause_callbacks();
+  void resume_callbacks();
+
   /// The slave of that name: its `--name`, or the address as it was given (HOST or HOST:PORT).
   /// Never blocks; it may come later.
   Slave slave(const std::string& name);

@@ -23,7 +23,8 @@ struct CommandResult;
 /// `get`, `then` and `async_wait`, once. Any thread may use it, one at a time.
 ///
 /// Destruction without a consumer lets the task run on; if it fails, its bag reports that. To stop
-/// it, `cancel`.
+/// it, `cancel`. When its Cluster is gone, `get` still gives what has become of it; the other
+/// consumers would have no thread to run on and must not be used any more.
 template <class T>
 class [[nodiscard]] Promise {
  public:

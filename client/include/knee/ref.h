@@ -59,6 +59,13 @@ class Ref {
     return send<detail::MemberType<member>>(detail::getter_of<T, member>, {});
   }
 
+  /// Makes a U in the process that the object lives in. Not for what a driver offers.
+  template <class U, class... Args>
+  Ref<U> make(Args&&... args) const {
+    if (!object_) throw Error(Error::Kind::usage, "make on a Ref that refers to nothing");
+    return detail::make<U>(object_, std::forward<Args>(args)...);
+  }
+
   /// Waits until the object is there. Throws why it could not be made.
   void wait() const { send<void>(detail::kWaiter, {}).get(); }
 

@@ -6,12 +6,23 @@
 
 #include <knee/bag.h>
 #include <knee/command.h>
+#include <knee/placement.h>
 #include <knee/promise.h>
 #include <knee/python.h>
 #include <knee/ref.h>
 #include <knee/slave_info.h>
 
 namespace knee {
+
+namespace detail {
+
+template <class... Args>
+inline constexpr bool begins_with_placement = false;
+template <class First, class... Rest>
+inline constexpr bool begins_with_placement<First, Rest...> =
+    std::is_same_v<std::remove_cvref_t<First>, Placement>;
+
+}  // namespace detail
 
 /// One slave of a cluster, by name; it need not be there yet. A cheap value that must not outlive
 /// its Cluster. Tasks called through it run there and nowhere else: they wait until it comes.
@@ -39,10 +50,14 @@ class KNEE_EXPORT Slave {
 
   /// Makes a T there and gives a reference to it, which can be called at once: `auto object =
   /// gandalf.make<T>(args...)`. It lives in a worker of its own kind, beside the slots, with all
-  /// other objects this program makes on that slave.
+  /// other objects this program makes on that slave without a placement.
   template <class T, class... Args>
-  Ref<T> make(Args&&... args) const {
-    return detail::make<T>(detail::root_of(site_), std::forward<Args>(args)...);
+  requires(!detail::begins_with_placement<Args...>) Ref<T> make(Args&&... args)
+  const { return make<T>(Placement(), std::forward<Args>(args)...); }
+  /// In the process that `placement` says.
+  template <class T, class... Args>
+  Ref<T> make(const Placement& placement, Args&&... args) const {
+    return detail::make<T>(detail::root_of(site_, placement.number()), std::forward<Args>(args)...);
   }
   /// A Python session there. Throws Error::setup if this build of Knee has none.
   Python python() const;

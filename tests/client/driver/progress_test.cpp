@@ -34,10 +34,18 @@ class Terminal {
     const winsize size{.ws_row = 24, .ws_col = columns, .ws_xpixel = 0, .ws_ypixel = 0};
     REQUIRE(::ioctl(end_.get(), TIOCSWINSZ, &size) == 0);
   }
+  /// What was written since the last call. It may come in pieces, so a mark is set behind it.
   std::string shown() {
-    std::string text(1 << 16, '\0');
-    const auto size = ::read(screen_.get(), text.data(), text.size());
-    text.resize(static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
+    const std::string mark = "<end>";
+    REQUIRE(::write(end_.get(), mark.data(), mark.size()) == static_cast<ssize_t>(mark.size()));
+    std::string text;
+    while (!text.ends_with(mark)) {
+      char some[4096];
+      const auto size = ::read(screen_.get(), some, sizeof some);
+      REQUIRE(size > 0);
+      text.append(some, static_cast<std::size_t>(size));
+    }
+    text.resize(text.size() - mark.size());
     return text;
   }
 

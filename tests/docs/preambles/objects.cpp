@@ -12,6 +12,9 @@ struct Log {
   int lines = 0;
 };
 
+int draw(int points, const knee::Function<void(int)>& progress);
+void note(const knee::Ref<Log>& log, const std::string& line);
+
 struct Telescope {
   knee::Ref<Log> open_log(const std::string& path);
   double focus = 1.0;

@@ -67,9 +67,18 @@ TEST_CASE("an interrupt ends what Python does with KeyboardInterrupt, and nothin
       py.interrupt();
       CHECK(error_of_python([&] { hanging.get(); }).exception_type() == "KeyboardInterrupt");
     }
-    // One that meets nothing is for nobody.
+    // One that meets nothing is for nobody, unless something has begun by the time it gets there.
     py.interrupt();
-    CHECK(py.eval("40 + 2").get<int>() == 42);
+    int interrupted = 0;
+    for (int i = 0; i < 100; ++i) {
+      try {
+        CHECK(py.eval("40 + 2").get<int>() == 42);
+      } catch (const Error& error) {
+        CHECK(error.exception_type() == "KeyboardInterrupt");
+        ++interrupted;
+      }
+    }
+    CHECK(interrupted <= 1);
   });
 }
 

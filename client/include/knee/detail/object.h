@@ -1,5 +1,6 @@
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
@@ -94,14 +95,27 @@ class Owned final : public LocalObject {
   T object_;
 };
 
+/// One that somebody else owns, or shares.
+template <class T>
+class Shown final : public LocalObject {
+ public:
+  explicit Shown(std::shared_ptr<T> object) : object_(std::move(object)) {}
+  void* local() noexcept override { return object_.get(); }
+  const void* type() const noexcept override { return &type_tag<T>; }
+
+ private:
+  std::shared_ptr<T> object_;
+};
+
 /// Objects among arguments: their place in the call's table. `write_object` throws Error::usage
 /// where there is none, as in a result or a shared value.
 KNEE_EXPORT void write_object(ByteSink& sink, const ObjectRef& object);
 /// Throws DecodeError. Null if null was written.
 KNEE_EXPORT ObjectRef read_object(ByteSource& source);
 
-/// The root of a process on the slave of a call site: what `make` is called on.
-KNEE_EXPORT ObjectRef root_of(const CallSite& site);
+/// The root of a process on the slave of a call site: what `make` is called on. `place`: number of
+/// a Placement.
+KNEE_EXPORT ObjectRef root_of(const CallSite& site, std::uint64_t place);
 
 template <class T>
 inline constexpr bool kIsRef = false;

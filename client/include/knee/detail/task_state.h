@@ -118,8 +118,8 @@ class KNEE_EXPORT TaskState {
   Bytes payload_;  ///< the arguments, then the result
   Continuation continuation_;
   std::exception_ptr error_;
-  std::shared_ptr<void>
-      extra_;  ///< a command's job, or a std::string: the name of a function's task
+  /// By kind: a driver::FunctionCall or nothing, a CommandJob, an ObjectCall.
+  std::shared_ptr<void> extra_;
   std::vector<std::shared_ptr<const SharedBlob>> shared_;  ///< what the arguments refer to
   std::shared_ptr<UseResult>
       answer_;  ///< of an object that was used by names, in place of payload_

@@ -1,0 +1,388 @@
+#include "object_host.h"
+
+#include <kj/async-unix.h>
+#include <knee/error.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <optional>
+#include <stdexcept>
+
+#include "client/call/call_chain.h"
+#include "client/call/exception_text.h"
+#include "client/call/task_access.h"
+#include "common/base/check.h"
+#include "common/program/function_address.h"
+#include "common/rpc/rpc_loop.h"
+
+namespace knee::worker {
+namespace {
+
+using detail::Access;
+using detail::ObjectRef;
+
+/// Of this process. Its thread's.
+ObjectHost* here = nullptr;
+
+/// An object elsewhere that this process was given.
+class GivenObject final : public detail::Object {
+ public:
+  GivenObject(ObjectHost& host, proto::Object::Client client)
+      : host_(host), client_(kj::mv(client)) {}
+  ~GivenObject() noexcept override { host_.drop(kj::mv(client_)); }
+  detail::TaskRef call(const detail::Method& method, detail::Bytes arguments,
+                       std::vector<ObjectRef> objects, ObjectRef* returned) override {
+    return host_.call(client_, method, std::move(arguments), objects, returned);
+  }
+  detail::TaskRef use(detail::Use use, ObjectRef* returned) override {
+    return host_.use(client_, use, returned);
+  }
+  proto::Object::Client& client() { return client_; }
+
+ private:
+  ObjectHost& host_;
+  proto::Object::Client client_;
+};
+
+/// An object of this process as others hold it.
+class HeldByOthers final : public proto::Object::Server {
+ public:
+  HeldByOthers(ObjectHost& host, ObjectRef object, bool is_root)
+      : host_(host), object_(std::move(object)), is_root_(is_root) {
+    host_.held(is_root_);
+  }
+  ~HeldByOthers() noexcept(false) { host_.let_go(is_root_); }
+  kj::Promise<void> call(ObjectCallContext context) override {
+    return host_.arrive(object_, context);
+  }
+  kj::Promise<void> use(UseContext context) override { return host_.arrive(object_, context); }
+  const ObjectRef& object() const { return object_; }
+
+ private:
+  ObjectHost& host_;
+  ObjectRef object_;  ///< null: the root that is nothing
+  bool is_root_;
+};
+
+/// An eventfd that `interrupt_waiting` writes to; -1 where nobody watches it.
+std::atomic<int> interrupt_bell = -1;
+
+/// Whether there were any.
+bool forget_interrupts() {
+  std::uint64_t count = 0;
+  return interrupt_bell >= 0 && ::read(interrupt_bell, &count, sizeof count) == sizeof count;
+}
+
+}  // namespace
+
+void interrupt_waiting() noexcept {
+  const int saved = errno;
+  const std::uint64_t one = 1;
+  if (interrupt_bell >= 0) (void)!::write(interrupt_bell, &one, sizeof one);
+  errno = saved;
+}
+
+ObjectHost::ObjectHost(kj::AsyncIoContext& io, std::vector<std::string> files)
+    : io_(io), files_(std::move(files)) {
+  here = this;
+  detail::how_servers_wait() = [](detail::TaskState& task) {
+    here->wait_until([&task] { return task.done(); });
+  };
+}
+
+ObjectHost::~ObjectHost() noexcept {
+  detail::how_servers_wait() = nullptr;
+  here = nullptr;
+}
+
+void ObjectHost::check_thread() const {
+  if (std::this_thread::get_id() != thread_)
+    throw Error(Error::Kind::usage,
+                "functions and objects of others can be called only on the thread that runs the "
+                "task or method they were given to");
+}
+
+void ObjectHost::drop(proto::Object::Client client) {
+  if (std::this_thread::get_id() == thread_) return;  // gone with this function
+  const std::lock_guard lock(mutex_);
+  dropped_.push_back(kj::mv(client));
+}
+
+void ObjectHost::collect_dropped() {
+  const std::lock_guard lock(mutex_);
+  dropped_.clear();
+}
+
+detail::Method::Thunk ObjectHost::find(const Place& place) {
+  auto& thunk = thunks_[place];
+  if (thunk == nullptr) {
+    if (place.first >= files_.size()) throw std::runtime_error("a call of a file that is not here");
+    thunk = reinterpret_cast<detail::Method::Thunk>(
+        const_cast<void*>(program::resolve({files_[place.first], place.second})));
+  }
+  return thunk;
+}
+
+ObjectHost::Place ObjectHost::locate(const detail::Method& method) {
+  const auto known = places_.find(&method);
+  if (known != places_.end()) return known->second;
+  const auto address = program::locate(reinterpret_cast<const void*>(method.thunk));
+  const auto file = std::find(files_.begin(), files_.end(), address.module);
+  if (file == files_.end())
+    throw std::runtime_error("a function of '" + address.module +
+                             "', which does not travel with the program");
+  const Place place{static_cast<std::uint32_t>(file - files_.begin()), address.offset};
+  places_.emplace(&method, place);
+  return place;
+}
+
+proto::Object::Client ObjectHost::client_of(const ObjectRef& object) {
+  if (auto* given = dynamic_cast<GivenObject*>(object.get())) return given->client();
+  return held_servers_.add(kj::heap<HeldByOthers>(*this, object, object == nullptr));
+}
+
+proto::Object::Client ObjectHost::root(const ObjectRef& object) {
+  return held_servers_.add(kj::heap<HeldByOthers>(*this, object, true));
+}
+
+kj::Promise<ObjectRef> ObjectHost::hold(proto::Object::Client client) {
+  auto own = held_servers_.getLocalServer(client);
+  return own.then([this, client = kj::mv(client)](
+                      kj::Maybe<proto::Object::Server&> server) mutable -> ObjectRef {
+    KJ_IF_MAYBE (held, server) return static_cast<HeldByOthers&>(*held).object();
+    return given(kj::mv(client));
+  });
+}
+
+ObjectRef ObjectHost::take(proto::Object::Client client) {
+  return hold(kj::mv(client)).wait(io_.waitScope);
+}
+
+ObjectRef ObjectHost::given(proto::Object::Client client) {
+  return std::make_shared<GivenObject>(*this, kj::mv(client));
+}
+
+detail::TaskRef ObjectHost::call(proto::Object::Client& object, const detail::Method& method,
+                                 detail::Bytes arguments, const std::vector<ObjectRef>& objects,
+                                 ObjectRef* returned) {
+  check_thread();
+  const auto place = locate(method);
+  auto request = object.callRequest(
+      capnp::MessageSize{arguments.size() / sizeof(capnp::word) + 32 + objects.size(),
+                         static_cast<unsigned>(objects.size())});
+  auto wire = request.initCall();
+  wire.setFile(place.first);
+  wire.setOffset(place.second);
+  wire.setArguments(
+      kj::arrayPtr(reinterpret_cast<const kj::byte*>(arguments.data()), arguments.size()));
+  wire.setChain(detail::current_chain());
+  auto list = wire.initObjects(static_cast<unsigned>(objects.size()));
+  for (unsigned i = 0; i < list.size(); ++i) list.set(i, client_of(objects[i]));
+  auto sent = request.send();
+  if (returned != nullptr) *returned = std::make_shared<GivenObject>(*this, sent.getObject());
+  detail::TaskRef task(new detail::TaskState);
+  ++open_calls_;
+  sent_.add(sent.then(
+      [this, task](capnp::Response<proto::Object::CallResults> answer) {
+        const auto result = answer.getResult();
+        auto& payload = Access::payload(*task);
+        if (result.isException()) {
+          const std::string type = result.getException().getType().cStr();
+          const std::string what = result.getException().getWhat().cStr();
+          Access::set_error(
+              *task, std::make_exception_ptr(Error(Error::Kind::exception, what, {}, type, what)));
+        } else {
+          payload.append(result.getValue().begin(), result.getValue().size());
+        }
+        ended(*task);
+      },
+      [this, task](kj::Exception&& error) { fail(*task, error); }));
+  return task;
+}
+
+detail::TaskRef ObjectHost::use(proto::Object::Client& object, const detail::Use& use,
+                                ObjectRef* returned) {
+  check_thread();
+  auto request = object.useRequest(detail::size_of(use));
+  detail::write_use(request.initUse(), use, detail::current_chain(), doors_);
+  auto sent = request.send();
+  if (returned != nullptr) *returned = std::make_shared<GivenObject>(*this, sent.getObject());
+  detail::TaskRef task(new detail::TaskState);
+  ++open_calls_;
+  sent_.add(sent.then([this](capnp::Response<proto::Object::UseResults> answer) {
+                  return detail::read_answer(kj::mv(answer), doors_);
+                })
+                .then(
+                    [this, task](std::shared_ptr<detail::UseAnswer> answer) {
+                      if (answer->failed) {
+                        const auto& failed = *answer->failed;
+                        Access::set_error(*task, std::make_exception_ptr(Error(
+                                                     Error::Kind::exception, failed.what, {},
+                                                     failed.type, failed.what, failed.traceback)));
+                      } else {
+                        Access::answer(*task) =
+                            std::make_shared<detail::UseResult>(std::move(answer->result));
+                      }
+                      ended(*task);
+                    },
+                    [this, task](kj::Exception&& error) { fail(*task, error); }));
+  return task;
+}
+
+void ObjectHost::fail(detail::TaskState& task, const kj::Exception& error) {
+  const bool lost = error.getType() == kj::Exception::Type::DISCONNECTED;
+  Access::set_error(
+      task, std::make_exception_ptr(
+                Error(lost ? Error::Kind::slave_lost : Error::Kind::refused,
+                      "a call on an object elsewhere was not answered: " + rpc::text_of(error))));
+  ended(task);
+}
+
+// --- interrupts
+
+ObjectHost::Waiting::Waiting(ObjectHost& host) : host_(host) {
+  ++host_.waits_;
+  forget_interrupts();  // they were of what ran before
+}
+
+void ObjectHost::watch_interrupts() {
+  interrupt_bell = check(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "cannot make an eventfd");
+  interrupts_ = watch_for_interrupt().eagerlyEvaluate(nullptr);
+}
+
+kj::Promise<void> ObjectHost::watch_for_interrupt() {
+  auto observer = kj::heap<kj::UnixEventPort::FdObserver>(
+      io_.unixEventPort, interrupt_bell, kj::UnixEventPort::FdObserver::OBSERVE_READ);
+  auto readable = observer->whenBecomesReadable();
+  return readable.attach(kj::mv(observer)).then([this] {
+    if (forget_interrupts() && waits_ != 0) {
+      interrupted_ = true;
+      wake();
+    }
+    return watch_for_interrupt();
+  });
+}
+
+// --- calls of others
+
+kj::Promise<void> ObjectHost::arrive(std::uint64_t chain, kj::Function<void()> carry_out) {
+  auto paf = kj::newPromiseAndFulfiller<void>();
+  waiting_.push_back({chain, kj::mv(carry_out), kj::mv(paf.fulfiller)});
+  wake();
+  return kj::mv(paf.promise);
+}
+
+kj::Promise<void> ObjectHost::arrive(ObjectRef object, ObjectCallContext context) {
+  return arrive(
+      context.getParams().getCall().getChain(),
+      [this, object = std::move(object), context]() mutable { carry_out(object, context); });
+}
+
+kj::Promise<void> ObjectHost::arrive(ObjectRef object, UseContext context) {
+  return arrive(
+      context.getParams().getUse().getChain(),
+      [this, object = std::move(object), context]() mutable { carry_out(object, context); });
+}
+
+void ObjectHost::ended(detail::TaskState& task) {
+  --open_calls_;
+  if (Access::complete(task) != Access::Next::nothing)
+    continuations_.push_back(Access::share(task));
+  wake();
+}
+
+void ObjectHost::run_continuations() {
+  while (!continuations_.empty()) {
+    const auto task = std::move(continuations_.front());
+    continuations_.pop_front();
+    Access::run_continuation(*task);
+  }
+}
+
+bool ObjectHost::carry_out_own() {
+  const auto chain = detail::current_chain();
+  if (chain == 0) return false;
+  const auto own = std::find_if(waiting_.begin(), waiting_.end(),
+                                [chain](auto& call) { return call.chain == chain; });
+  if (own == waiting_.end()) return false;
+  carry_out(own);
+  return true;
+}
+
+void ObjectHost::carry_out(std::deque<Arrived>::iterator place) {
+  collect_dropped();
+  Arrived call = kj::mv(*place);
+  waiting_.erase(place);
+  if (!call.done->isWaiting()) return;  // whoever wanted it is gone
+  call.carry_out();
+  call.done->fulfill();
+}
+
+void ObjectHost::carry_out(const ObjectRef& object, ObjectCallContext& context) {
+  const auto wire = context.getParams().getCall();
+  detail::Bytes result;
+  std::optional<detail::ExceptionText> failed;
+  ObjectRef returned;
+  auto& chain = detail::current_chain();
+  const auto before = std::exchange(chain, wire.getChain());
+  try {
+    std::vector<ObjectRef> objects;
+    for (auto object : wire.getObjects()) objects.push_back(take(object));
+    const detail::ArrivingObjects arriving(objects);
+    const auto bytes = wire.getArguments();
+    detail::MethodCall method{object ? object->local() : nullptr,
+                              {reinterpret_cast<const std::byte*>(bytes.begin()), bytes.size()},
+                              result};
+    const auto thunk = find({wire.getFile(), wire.getOffset()});
+    // What takes no object can be called on any: it makes others in the same process.
+    if (!detail::is_method(thunk, nullptr) && !(object && detail::is_method(thunk, object->type())))
+      throw std::runtime_error("what was called is no function of such an object");
+    thunk(method);
+    returned = std::move(method.returned);
+    run_continuations();
+  } catch (...) {
+    failed = detail::describe_current_exception();
+  }
+  chain = before;
+  output_.flush();
+  context.releaseParams();
+  auto results = context.getResults(
+      capnp::MessageSize{result.size() / sizeof(capnp::word) + 32, returned ? 1U : 0U});
+  if (failed) {
+    auto exception = results.initResult().initException();
+    exception.setType(failed->type);
+    exception.setWhat(failed->what);
+  } else {
+    results.initResult().setValue(
+        kj::arrayPtr(reinterpret_cast<const kj::byte*>(result.data()), result.size()));
+    if (returned) results.setObject(client_of(returned));
+  }
+}
+
+void ObjectHost::carry_out(const ObjectRef& object, UseContext& context) {
+  const auto wire = context.getParams().getUse();
+  auto& chain = detail::current_chain();
+  const auto before = std::exchange(chain, wire.getChain());
+  detail::UseAnswer answer;
+  auto wanted = detail::Use::Wanted::copy;
+  try {
+    const auto use = detail::read_use(wire, doors_).wait(io_.waitScope);
+    wanted = use->wanted;
+    if (!object)
+      throw Error(Error::Kind::usage, use->label() + ": what makes objects has no names");
+    // What is here is an object of this process.
+    answer.result = static_cast<detail::LocalObject&>(*object).use_here(*use);
+    run_continuations();
+  } catch (...) {
+    answer.failed = detail::describe_current_exception();
+  }
+  chain = before;
+  output_.flush();
+  context.releaseParams();
+  detail::write_answer(context, std::move(answer), wanted, doors_);
+}
+
+}  // namespace knee::worker
