@@ -57,7 +57,8 @@ int run_tool(int argc, char** argv) try {
   app.footer("knee VERB --help tells more, with an example.");
   Words words(argc, argv);
   std::vector<Verb> verbs;
-  for (const auto add : {add_slaves, add_run, add_bag, add_cp, add_ls, add_bench, add_doctor})
+  for (const auto add :
+       {add_slaves, add_run, add_bag, add_cp, add_ls, add_python, add_bench, add_doctor})
     verbs.push_back(add(app, words));
   require_verb(verbs, words.options);
   auto options = words.options;

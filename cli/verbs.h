@@ -12,6 +12,7 @@ Verb add_bag(CLI::App& app, const Words& words);
 Verb add_cp(CLI::App& app, const Words& words);
 Verb add_ls(CLI::App& app, const Words& words);
 Verb add_bench(CLI::App& app, const Words& words);
+Verb add_python(CLI::App& app, const Words& words);
 Verb add_doctor(CLI::App& app, const Words& words);
 
 }  // namespace knee::cli

@@ -149,6 +149,7 @@ struct ProgramFile {
     loader @1;  # the dynamic loader (PT_INTERP); none in a static program
     library @2;  # found by the loader
     extra @3;  # lies where libraries do; the program opens it itself
+    native @4;  # instead of an executable: one that runs with the loader and the libraries of the slave
   }
 }
 
@@ -189,9 +190,9 @@ interface Session {
   # pipe did not take is thrown away, and so would be what comes after it. The command's outcome
   # knows nothing of that.
 
-  openHome @6 () -> (home :Home, root :O.Object);
+  openHome @6 (program :Variant) -> (home :Home, root :O.Object);
   # Starts a process for objects; fails, in words, if it cannot. `root`: as ObjectHost.root (worker.capnp); it may be called before
-  # this has been answered.
+  # this has been answered. `program`: what it runs, if that is not the session's program; its files must be in the store.
 }
 
 interface Home {
@@ -204,6 +205,12 @@ interface Home {
 
   count @1 () -> (objects :UInt64);
   # How many objects live there.
+
+  interrupt @2 () -> ();
+  # Sends SIGINT to its process. A Python session ends what it does with KeyboardInterrupt; most others end.
+
+  end @3 () -> ();
+  # Kills its process. It may have ended before.
 }
 
 struct Work {

@@ -59,7 +59,7 @@ interface ObjectHost {
 
   root @0 () -> (object :O.Object);
   # An object that is nothing: functions called on it take none, and make others. They may be called on every
-  # other object of the process as well. To hold it keeps the
+  # other object of the process as well. That of a Python session is its interpreter. To hold it keeps the
   # worker alive as any object does.
 
   count @1 () -> (objects :UInt64);

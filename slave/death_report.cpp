@@ -28,7 +28,8 @@ void fill_death(proto::Death::Builder out, const DeathFacts& facts) {
 }
 
 void fill_end(proto::Outcome::Builder out, const WorkerDeath& death) {
-  if (death.killed == KillReason::cancelled) return out.setCancelled();
+  if (death.killed == KillReason::cancelled || death.killed == KillReason::closed)
+    return out.setCancelled();
   fill_death(init_death(out, death), {death.record, death.explanation, death.stderr_tail});
 }
 

@@ -1,5 +1,7 @@
 #include "home.h"
 
+#include <signal.h>
+
 #include "slave/death_report.h"
 
 namespace knee::slave {
@@ -83,6 +85,16 @@ kj::Promise<void> HomeServer::count(CountContext context) {
       [context](capnp::Response<proto::ObjectHost::CountResults> answer) mutable {
         context.getResults().setObjects(answer.getObjects());
       });
+}
+
+kj::Promise<void> HomeServer::interrupt(InterruptContext) {
+  home_->signal(SIGINT);
+  return kj::READY_NOW;
+}
+
+kj::Promise<void> HomeServer::end(EndContext) {
+  home_->kill();
+  return kj::READY_NOW;
 }
 
 }  // namespace knee::slave

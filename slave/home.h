@@ -46,6 +46,14 @@ class Home final : public WorkerOwner {
   /// Takes up reading what the process prints.
   void resume();
 
+  /// Sends it a signal.
+  void signal(int number) {
+    if (worker_) worker_->signal(number);
+  }
+  /// Kills the process, if there still is one.
+  void kill() {
+    if (worker_) worker_->kill(KillReason::closed);
+  }
   /// The session ends: kills the process, and knows the owner no more.
   void end();
   /// Resolves when the process has ended.
@@ -79,6 +87,8 @@ class HomeServer final : public proto::Home::Server {
   explicit HomeServer(std::shared_ptr<Home> home) : home_(std::move(home)) {}
   kj::Promise<void> ended(EndedContext context) override;
   kj::Promise<void> count(CountContext context) override;
+  kj::Promise<void> interrupt(InterruptContext context) override;
+  kj::Promise<void> end(EndContext context) override;
 
  private:
   std::shared_ptr<Home> home_;

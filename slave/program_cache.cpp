@@ -8,6 +8,7 @@
 
 #include "common/base/check.h"
 #include "common/program/library_path.h"
+#include "slave/store_server.h"
 
 namespace knee::slave {
 namespace {
@@ -26,7 +27,29 @@ Digest key_of(const std::vector<AnnouncedFile>& files) {
   return hasher.finish();
 }
 
+program::FileRole role_of(proto::ProgramFile::Role role) {
+  switch (role) {
+    case proto::ProgramFile::Role::EXECUTABLE:
+      return program::FileRole::kExecutable;
+    case proto::ProgramFile::Role::LOADER:
+      return program::FileRole::kLoader;
+    case proto::ProgramFile::Role::LIBRARY:
+      return program::FileRole::kLibrary;
+    case proto::ProgramFile::Role::NATIVE:
+      return program::FileRole::kNative;
+    default:
+      return program::FileRole::kExtra;
+  }
+}
+
 }  // namespace
+
+std::vector<AnnouncedFile> announced_files(proto::Variant::Reader variant) {
+  std::vector<AnnouncedFile> files;
+  for (const auto file : variant.getFiles())
+    files.push_back({file.getName(), role_of(file.getRole()), digest_from(file.getDigest())});
+  return files;
+}
 
 std::shared_ptr<PreparedProgram> prepare_program(BlobStore& store,
                                                  const std::vector<AnnouncedFile>& files) {
@@ -52,7 +75,7 @@ std::shared_ptr<PreparedProgram> prepare_program(BlobStore& store,
       throw_errno("cannot open the program's loader '" + prepared->launch.interpreter + "'");
   }
   for (const auto& file : files)
-    prepared->files.push_back(file.role == program::FileRole::kExecutable ? "" : file.name);
+    prepared->files.push_back(program::is_executable(file.role) ? "" : file.name);
   return prepared;
 }
 

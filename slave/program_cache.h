@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "common/program/launch.h"
+#include "proto/slave.capnp.h"
 #include "slave/session.h"
 #include "slave/store/blob_store.h"
 
@@ -15,6 +16,9 @@ struct AnnouncedFile {
   program::FileRole role = program::FileRole::kLibrary;
   Digest digest;
 };
+
+/// Throws if a digest is none.
+std::vector<AnnouncedFile> announced_files(proto::Variant::Reader variant);
 
 /// A program that can be started, and what protects its files while it is in use.
 struct PreparedProgram {

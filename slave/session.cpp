@@ -172,13 +172,15 @@ void Session::bury_later() {
 
 // --- processes for objects
 
-std::shared_ptr<Home> Session::open_home() {
+std::shared_ptr<Home> Session::open_home(const std::optional<WorkerProgram>& program) {
   if (draining_) throw std::runtime_error("the slave is draining and starts nothing more");
   std::uint32_t slot = slave_.slots.slots();
   while (homes_.contains(slot)) ++slot;
   auto home = std::make_shared<Home>(
       *this, slave_.io.unixEventPort, slot,
-      [this](WorkerOwner& owner, std::uint32_t number) { return make_worker(owner, number); },
+      [&](WorkerOwner& owner, std::uint32_t number) {
+        return make_worker(owner, number, program ? program : program_);
+      },
       records_);
   homes_.emplace(slot, home);
   return home;

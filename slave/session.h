@@ -87,8 +87,9 @@ class Session final : public WorkerOwner, public CommandsOwner, public HomeOwner
     return commands_.write_input(task, kj::mv(bytes), end);
   }
 
-  /// Starts a process for objects. Throws, in words, if it cannot.
-  std::shared_ptr<Home> open_home();
+  /// Starts a process for objects: of that program, or of the session's. Throws, in words, if it
+  /// cannot.
+  std::shared_ptr<Home> open_home(const std::optional<WorkerProgram>& program = {});
 
   /// Starts nothing more; what is queued goes back. `done` when nothing runs any more.
   void drain();
@@ -125,7 +126,8 @@ class Session final : public WorkerOwner, public CommandsOwner, public HomeOwner
   Worker* idle_worker();
   bool is_any_full(Worker::Clock::time_point now) const;
   Worker& start_worker();
-  std::unique_ptr<Worker> make_worker(WorkerOwner& owner, std::uint32_t slot);
+  std::unique_ptr<Worker> make_worker(WorkerOwner& owner, std::uint32_t slot,
+                                      const std::optional<WorkerProgram>& program);
   void start_call(std::uint32_t cores);
   void cannot_start(const std::string& why);
   void start_command();

@@ -117,13 +117,14 @@ bool Session::is_any_full(Clock::time_point now) const {
 
 Worker& Session::start_worker() {
   const std::uint32_t slot = free_slot();
-  return *workers_.emplace(slot, make_worker(*this, slot)).first->second;
+  return *workers_.emplace(slot, make_worker(*this, slot, program_)).first->second;
 }
 
-std::unique_ptr<Worker> Session::make_worker(WorkerOwner& owner, std::uint32_t slot) {
-  if (!program_) throw std::runtime_error("the session was opened without a program");
-  const auto setup = worker_setup(slave_.name, slot, program_->files, records_);
-  auto plan = program_->plan;
+std::unique_ptr<Worker> Session::make_worker(WorkerOwner& owner, std::uint32_t slot,
+                                             const std::optional<WorkerProgram>& program) {
+  if (!program) throw std::runtime_error("the session was opened without a program");
+  const auto setup = worker_setup(slave_.name, slot, program->files, records_);
+  auto plan = program->plan;
   plan.open_files = slave_.open_files;
   WorkingFolder folder(slave_.disk, slave_.scratch, "worker" + std::to_string(slot));
   return std::make_unique<Worker>(owner, slave_.keepers, slave_.io.unixEventPort, slot,

@@ -33,10 +33,12 @@ rpc::Piece read_piece(const FileValue& value, std::uint64_t offset, std::size_t 
 SessionServer::SessionServer(SlaveContext& slave, DiskPool& disk, BlobStore& store,
                              const std::string& identity, std::uint32_t slot_limit,
                              std::shared_ptr<PreparedProgram> prepared,
-                             std::optional<WorkerProgram> program)
+                             std::optional<WorkerProgram> program,
+                             std::vector<std::string> environment)
     : disk_(disk),
       store_(store),
       prepared_(std::move(prepared)),
+      environment_(std::move(environment)),
       session_(slave, identity, slot_limit, std::move(program)) {
   session_.on_news = [this] { answer(); };
 }
@@ -161,10 +163,22 @@ kj::Promise<void> SessionServer::writeStdin(WriteStdinContext context) {
 }
 
 kj::Promise<void> SessionServer::openHome(OpenHomeContext context) {
-  auto home = session_.open_home();
+  auto files = announced_files(context.getParams().getProgram());
+  if (files.empty()) {
+    answer(context, session_.open_home());
+    return kj::READY_NOW;
+  }
+  return disk_.run([this, files = std::move(files)] { return prepare_program(store_, files); })
+      .then([this, context](std::shared_ptr<PreparedProgram> program) mutable {
+        // Those of one session are the same few: each stays as long as the session.
+        other_programs_.push_back(program);
+        answer(context, session_.open_home(worker_program(*program, {}, environment_)));
+      });
+}
+
+void SessionServer::answer(OpenHomeContext& context, std::shared_ptr<Home> home) {
   context.getResults().setRoot(home->root());
   context.getResults().setHome(kj::heap<HomeServer>(std::move(home)));
-  return kj::READY_NOW;
 }
 
 }  // namespace knee::slave

@@ -16,7 +16,7 @@ class SessionServer final : public proto::Session::Server {
  public:
   SessionServer(SlaveContext& slave, DiskPool& disk, BlobStore& store, const std::string& identity,
                 std::uint32_t slot_limit, std::shared_ptr<PreparedProgram> prepared,
-                std::optional<WorkerProgram> program);
+                std::optional<WorkerProgram> program, std::vector<std::string> environment);
 
   kj::Promise<void> exchange(ExchangeContext context) override;
   kj::Promise<void> putValue(PutValueContext context) override;
@@ -34,6 +34,7 @@ class SessionServer final : public proto::Session::Server {
   };
 
   kj::Promise<void> accept(ExchangeContext context);
+  static void answer(OpenHomeContext& context, std::shared_ptr<Home> home);
   /// On the disk pool.
   std::vector<BlobPin> pin_shared(const std::vector<Digest>& digests);
   void answer();
@@ -42,6 +43,8 @@ class SessionServer final : public proto::Session::Server {
   DiskPool& disk_;
   BlobStore& store_;
   std::shared_ptr<PreparedProgram> prepared_;
+  std::vector<std::string> environment_;  ///< what the session adds to the slave's
+  std::vector<std::shared_ptr<PreparedProgram>> other_programs_;  ///< of homes
   std::vector<BlobPin> shared_pins_;
   std::deque<Pending> pending_;
   Session session_;

@@ -52,27 +52,12 @@ std::vector<std::string> texts(capnp::List<capnp::Text>::Reader list) {
   return result;
 }
 
-program::FileRole role_of(proto::ProgramFile::Role role) {
-  switch (role) {
-    case proto::ProgramFile::Role::EXECUTABLE:
-      return program::FileRole::kExecutable;
-    case proto::ProgramFile::Role::LOADER:
-      return program::FileRole::kLoader;
-    case proto::ProgramFile::Role::LIBRARY:
-      return program::FileRole::kLibrary;
-    default:
-      return program::FileRole::kExtra;
-  }
-}
-
 std::vector<AnnouncedFile> files_for_here(proto::SessionRequest::Reader request) {
   const std::string here = architecture();
   std::vector<AnnouncedFile> files;
   for (const auto variant : request.getVariants()) {
     if (variant.getArchitecture() != here.c_str()) continue;
-    for (const auto file : variant.getFiles())
-      files.push_back({file.getName(), role_of(file.getRole()), digest_from(file.getDigest())});
-    return files;
+    return announced_files(variant);
   }
   if (request.getVariants().size() != 0)
     throw std::runtime_error("the program is not built for this slave's architecture, " + here);
@@ -159,7 +144,7 @@ kj::Promise<void> SlaveServer::openSession(OpenSessionContext context) {
       worker = worker_program(*program, texts(asked.getArguments()), texts(asked.getEnvironment()));
     auto server = kj::heap<SessionServer>(state_.context, state_.disk, state_.store, identity_,
                                           asked.getLimits().getSlots(), std::move(program),
-                                          std::move(worker));
+                                          std::move(worker), texts(asked.getEnvironment()));
     auto listed = kj::heap<ListedSession>(state_, server->session());
     context.getResults().setSession(kj::Own<proto::Session::Server>(server.attach(kj::mv(listed))));
   });

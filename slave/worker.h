@@ -22,7 +22,7 @@ namespace knee::slave {
 class Worker;
 
 /// Why the slave killed a worker.
-enum class KillReason { none, timeout, cancelled, broken, session_ended };
+enum class KillReason { none, timeout, cancelled, broken, session_ended, closed };
 
 /// How a worker ended, as the session needs it.
 struct WorkerDeath {
@@ -114,6 +114,10 @@ class Worker {
   void cancel_claimed() { channel_.cancel(channel_.claimed()); }
   /// Kills the process and all it left; `worker_died` follows.
   void kill(KillReason reason);
+  /// To it and the processes of its group.
+  void signal(int number) {
+    if (!dead_) keeper_.kill_worker(number);
+  }
   KillReason killed() const { return killed_; }
   /// Whether it may be given anything: it is not being killed and its end is not near.
   bool usable() const { return !gone_ && killed_ == KillReason::none; }

@@ -25,6 +25,8 @@ ExceptionText describe_current_exception() {
   if (const auto* type = abi::__cxa_current_exception_type()) failed.type = demangled(type->name());
   try {
     throw;
+  } catch (const ForeignException& error) {
+    failed = error.text();
   } catch (const std::exception& error) {
     failed.what = error.what();
   } catch (const std::string& text) {
@@ -35,6 +37,9 @@ ExceptionText describe_current_exception() {
     failed.what = "(not a std::exception)";
   }
   if (failed.what.size() > kMostWhat) failed.what.resize(kMostWhat);
+  // Where it was thrown is said last.
+  if (failed.traceback.size() > kMostWhat)
+    failed.traceback.erase(0, failed.traceback.size() - kMostWhat);
   return failed;
 }
 

@@ -1,12 +1,25 @@
 #pragma once
+#include <exception>
 #include <string>
 
 namespace knee::detail {
 
 /// What a task or method threw, for people.
 struct ExceptionText {
-  std::string type;  ///< demangled
-  std::string what;  ///< at most 32 KiB
+  std::string type;         ///< demangled
+  std::string what;         ///< at most 32 KiB
+  std::string traceback{};  ///< the same; empty: not known
+};
+
+/// An exception of another language on its way through C++.
+class ForeignException final : public std::exception {
+ public:
+  explicit ForeignException(ExceptionText text) : text_(std::move(text)) {}
+  const char* what() const noexcept override { return text_.what.c_str(); }
+  const ExceptionText& text() const { return text_; }
+
+ private:
+  ExceptionText text_;
 };
 
 /// In a catch block.

@@ -5,6 +5,8 @@
 #include <set>
 #include <shared_mutex>
 
+#include "client/call/use_result.h"
+
 namespace knee::detail {
 namespace {
 
@@ -108,6 +110,24 @@ TaskRef LocalObject::call(const Method& method, Bytes arguments, std::vector<Obj
   }
   if (returned != nullptr) *returned = std::move(call.returned);
   return ended_task(std::move(result), std::move(error));
+}
+
+TaskRef LocalObject::use(Use use, ObjectRef* returned) {
+  std::exception_ptr error;
+  UseResult result;
+  try {
+    result = use_here(use);
+  } catch (...) {
+    error = std::current_exception();
+  }
+  if (returned != nullptr) *returned = object_of(result);
+  return ended_use(std::move(result), std::move(error));
+}
+
+UseResult LocalObject::use_here(Use& use) {
+  throw Error(Error::Kind::usage, use.label() +
+                                      ": this is a C++ object, which has no names to use "
+                                      "it by; call it by its functions, with knee::Ref");
 }
 
 }  // namespace knee::detail

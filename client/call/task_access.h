@@ -12,6 +12,8 @@ struct Access {
   static BagState* bag(const TaskState& task) { return task.bag_; }
   static std::shared_ptr<void>& extra(TaskState& task) { return task.extra_; }
   static std::vector<SharedBlobRef>& shared(TaskState& task) { return task.shared_; }
+  /// After `done` without an error: what a use by names gave; null for other tasks.
+  static std::shared_ptr<UseResult>& answer(TaskState& task) { return task.answer_; }
   static void set_error(TaskState& task, std::exception_ptr error) {
     task.error_ = std::move(error);
   }

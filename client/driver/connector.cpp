@@ -1,6 +1,5 @@
 #include "connector.h"
 
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <kj/debug.h>
 #include <signal.h>
@@ -16,6 +15,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "client/driver/program_places.h"
 #include "common/base/check.h"
 #include "common/base/unique_fd.h"
 #include "common/rpc/listener.h"
@@ -41,15 +41,6 @@ std::string host_name() {
 std::string program_name() {
   std::error_code ignored;
   return std::filesystem::read_symlink("/proc/self/exe", ignored).filename();
-}
-
-/// Where libknee.so lies; empty if this code is part of the program itself.
-std::filesystem::path library_folder() {
-  Dl_info info{};
-  if (::dladdr(reinterpret_cast<const void*>(&find_knee_slave), &info) == 0) return {};
-  const auto path = std::filesystem::path(info.dli_fname);
-  return path.filename().string().starts_with("libknee.so") ? path.parent_path()
-                                                            : std::filesystem::path();
 }
 
 /// A driver offers nothing to a slave that it has dialed.
@@ -239,32 +230,15 @@ bool JoinedSlave::offer(Connected connected) {
 }
 
 std::string find_knee_slave() {
-  namespace fs = std::filesystem;
-  std::vector<fs::path> places;
-  if (const char* named = std::getenv("KNEE_SLAVE"); named && *named) {
-    places.emplace_back(named);
-  } else {
-    std::error_code ignored;
-    places.push_back(fs::read_symlink("/proc/self/exe", ignored).parent_path() / "knee-slave");
-    if (const auto folder = library_folder(); !folder.empty())
-      places.push_back((folder / KNEE_SLAVE_FROM_LIBRARY).lexically_normal());
-    places.emplace_back(KNEE_SLAVE_INSTALLED);
 #ifdef KNEE_SLAVE_BUILT
-    places.emplace_back(KNEE_SLAVE_BUILT);
+  const char* built = KNEE_SLAVE_BUILT;
+#else
+  const char* built = nullptr;
 #endif
-    if (const char* path = std::getenv("PATH")) {
-      const std::string all = path;
-      for (std::size_t begin = 0; begin <= all.size();) {
-        const auto end = std::min(all.find(':', begin), all.size());
-        if (end != begin) places.push_back(fs::path(all.substr(begin, end - begin)) / "knee-slave");
-        begin = end + 1;
-      }
-    }
-  }
-  for (const auto& place : places)
-    if (::access(place.c_str(), X_OK) == 0 && fs::is_regular_file(place)) return place;
   std::string looked;
-  for (const auto& place : places) looked += "\n  " + place.string();
+  auto found = find_program(
+      {"knee-slave", "KNEE_SLAVE", KNEE_SLAVE_FROM_LIBRARY, KNEE_SLAVE_INSTALLED, built}, looked);
+  if (!found.empty()) return found;
   throw Error(
       Error::Kind::setup,
       "cannot find knee-slave to use this machine's cores: install Knee, or set KNEE_SLAVE to "

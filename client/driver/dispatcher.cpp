@@ -13,6 +13,7 @@
 #include "client/driver/failure.h"
 #include "client/driver/function_call.h"
 #include "client/driver/object_ref.h"
+#include "client/driver/python_program.h"
 #include "client/driver/session_id.h"
 #include "common/rpc/rpc_loop.h"
 
@@ -29,10 +30,11 @@ Dispatcher::Dispatcher(Driver& driver, kj::AsyncIoContext& io)
       io_(io),
       console_(driver.console()),
       shipment_(driver.disk(), driver.options().ship),
+      python_(driver.disk(), [] { return program::describe_native(find_knee_python()); }),
       input_files_(driver.disk()),
       background_(kj::heap<kj::TaskSet>(*this)) {
   objects_ = std::make_unique<Objects>(
-      io_.provider->getTimer(), shipment_,
+      io_.provider->getTimer(), shipment_, python_,
       Objects::Surroundings{
           .link =
               [this](std::uint32_t index) {

@@ -122,6 +122,7 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   kj::AsyncIoContext& io_;
   Console& console_;
   Shipment shipment_;
+  Shipment python_;  ///< the program of Python sessions
   InputFiles input_files_;
   Scheduler scheduler_;
   std::vector<detail::TaskRef> tasks_;  ///< by TaskId::index

@@ -185,6 +185,22 @@ void Driver::objects_dropped() {
   });
 }
 
+void Driver::interrupt_home(std::uint64_t object) {
+  loop_.post([this, object](kj::AsyncIoContext&) {
+    if (dispatcher_ == nullptr) return;
+    dispatcher_->submissions();  // what is to be interrupted may not have been sent yet
+    dispatcher_->objects().interrupt(object);
+  });
+}
+
+void Driver::end_home(std::uint64_t object) {
+  loop_.post([this, object](kj::AsyncIoContext&) {
+    if (dispatcher_ == nullptr) return;
+    dispatcher_->submissions();
+    dispatcher_->objects().end(object);
+  });
+}
+
 std::uint64_t Driver::count_objects(std::uint32_t slave) {
   std::promise<std::uint64_t> counted;
   bool asked = false;

@@ -47,6 +47,9 @@ class Driver {
   ObjectOwner& object_owner() { return *object_owner_; }
   /// There are objects to be dropped. Any thread.
   void objects_dropped();
+  /// The process that an object lives in: interrupts it, or ends it. Any thread; does not wait.
+  void interrupt_home(std::uint64_t object);
+  void end_home(std::uint64_t object);
   /// How many objects this driver has on the slave with that index.
   std::uint64_t count_objects(std::uint32_t slave);
 

@@ -88,8 +88,10 @@ std::exception_ptr error_of(const detail::TaskState& task, proto::Outcome::Reade
     case proto::Outcome::EXCEPTION: {
       const std::string type = outcome.getException().getType().cStr();
       const std::string what = outcome.getException().getWhat().cStr();
-      return std::make_exception_ptr(Error(
-          Kind::exception, subject(where) + " threw " + type + ": " + what, where, type, what));
+      const std::string traceback = outcome.getException().getTraceback().cStr();
+      std::string text = subject(where) + " threw " + type + ": " + what;
+      if (!traceback.empty()) text += "\n" + traceback;
+      return std::make_exception_ptr(Error(Kind::exception, text, where, type, what, traceback));
     }
     case proto::Outcome::EXITED:
       return make(Kind::exited, where,

@@ -28,8 +28,11 @@ class HeldObject final : public detail::Object {
                        detail::ObjectRef* returned) override {
     return owner_->call(method, std::move(arguments), std::move(objects), target_, returned);
   }
+  detail::TaskRef use(detail::Use use, detail::ObjectRef* returned) override {
+    return owner_->use(std::move(use), target_, returned);
+  }
   std::uint64_t id() const { return target_.object; }
-  const ObjectOwner* owner() const { return owner_.get(); }
+  ObjectOwner* owner() const { return owner_.get(); }
 
  private:
   std::shared_ptr<ObjectOwner> owner_;
@@ -70,23 +73,76 @@ detail::TaskRef ObjectOwner::call(const detail::Method& method, detail::Bytes ar
                                   std::vector<detail::ObjectRef> objects, const Target& target,
                                   detail::ObjectRef* returned) {
   check(objects);
+  return submit({.method = &method, .target = target, .objects = std::move(objects)},
+                std::move(arguments), returned);
+}
+
+detail::TaskRef ObjectOwner::use(detail::Use use, const Target& target,
+                                 detail::ObjectRef* returned) {
+  for (const auto& argument : use.arguments) check(argument);
+  for (const auto& argument : use.named) check(argument.value);
+  auto kept = std::make_shared<detail::Use>(std::move(use));
+  return submit({.target = target, .use = std::move(kept)}, {}, returned);
+}
+
+void ObjectOwner::check(const Value& value) const {
+  switch (value.kind()) {
+    case Value::Kind::object:
+      return check(std::vector{value.object()});
+    case Value::Kind::list:
+    case Value::Kind::tuple:
+      if (value.numbers() != nullptr) return;
+      for (const auto& part : value.values()) check(part);
+      return;
+    case Value::Kind::dict:
+      for (const auto& [key, part] : value.as_dict()) check(part);
+      return;
+    default:
+      return;
+  }
+}
+
+detail::ObjectRef ObjectOwner::python(std::uint32_t slave) {
+  detail::ObjectRef session;
+  submit({.target = {.slave = slave}, .opens_python = true}, {}, &session);
+  return session;
+}
+
+detail::TaskRef ObjectOwner::submit(ObjectCall call, detail::Bytes arguments,
+                                    detail::ObjectRef* returned) {
   std::unique_lock lock(mutex_);
-  if (driver_ == nullptr) throw Error(Error::Kind::usage, "a call on a Ref whose Cluster is gone");
+  if (driver_ == nullptr)
+    throw Error(Error::Kind::usage, "a call on an object whose Cluster is gone");
   auto& driver = *driver_;
-  const std::uint64_t id = returned != nullptr ? ++last_ : 0;
+  call.returned = returned != nullptr ? ++last_ : 0;
   // To submit may run what waits on the loop, which may drop references.
   lock.unlock();
+  call.chain = detail::chain_here();
+  if (returned != nullptr) {
+    const Target made{call.returned, call.target.slave, call.target.place};
+    *returned = std::make_shared<HeldObject>(shared_from_this(), made);
+  }
   detail::TaskRef task(new detail::TaskState(driver, nullptr, nullptr));
   task->kind = detail::TaskState::Kind::method;
   task->attempts = 1;
   Access::payload(*task) = std::move(arguments);
-  Access::extra(*task) = std::make_shared<ObjectCall>(
-      ObjectCall{&method, target, id, detail::chain_here(), std::move(objects)});
-  if (returned != nullptr)
-    *returned =
-        std::make_shared<HeldObject>(shared_from_this(), Target{id, target.slave, target.place});
+  Access::extra(*task) = std::make_shared<ObjectCall>(std::move(call));
   driver.submit(task);
   return task;
+}
+
+template <class Act>
+void ObjectOwner::with_driver(Act act) {
+  const std::lock_guard lock(mutex_);
+  if (driver_ != nullptr) act(*driver_);
+}
+
+void ObjectOwner::interrupt(std::uint64_t object) {
+  with_driver([object](Driver& driver) { driver.interrupt_home(object); });
+}
+
+void ObjectOwner::end(std::uint64_t object) {
+  with_driver([object](Driver& driver) { driver.end_home(object); });
 }
 
 void ObjectOwner::drop(std::uint64_t object) {
@@ -104,6 +160,15 @@ std::vector<std::uint64_t> ObjectOwner::take_dropped() {
 void ObjectOwner::leave() {
   const std::lock_guard lock(mutex_);
   driver_ = nullptr;
+}
+
+void interrupt_home_of(const detail::Object& object) {
+  if (const auto* held = dynamic_cast<const HeldObject*>(&object))
+    held->owner()->interrupt(held->id());
+}
+
+void end_home_of(const detail::Object& object) {
+  if (const auto* held = dynamic_cast<const HeldObject*>(&object)) held->owner()->end(held->id());
 }
 
 }  // namespace knee::driver

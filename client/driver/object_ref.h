@@ -16,6 +16,14 @@ class ObjectOwner : public std::enable_shared_from_this<ObjectOwner> {
  public:
   explicit ObjectOwner(Driver& driver) : driver_(&driver) {}
 
+  /// A Python session on the slave with that index, in a process of its own.
+  detail::ObjectRef python(std::uint32_t slave);
+  /// By names. Throws as `call`.
+  detail::TaskRef use(detail::Use use, const Target& target, detail::ObjectRef* returned);
+  /// The process that an object lives in: interrupts it, or ends it.
+  void interrupt(std::uint64_t object);
+  void end(std::uint64_t object);
+
   /// The root of a process on the slave with that index.
   detail::ObjectRef root(std::uint32_t slave, const Placement& placement);
   /// Throws Error::usage if the driver is gone.
@@ -34,6 +42,11 @@ class ObjectOwner : public std::enable_shared_from_this<ObjectOwner> {
   void leave();
 
  private:
+  detail::TaskRef submit(ObjectCall call, detail::Bytes arguments, detail::ObjectRef* returned);
+  template <class Act>
+  void with_driver(Act act);
+  void check(const Value& value) const;
+
   std::mutex mutex_;
   Driver* driver_;
   std::uint64_t last_ = Target::kRoot;
@@ -42,5 +55,9 @@ class ObjectOwner : public std::enable_shared_from_this<ObjectOwner> {
 
 /// The id of an object elsewhere that a driver refers to; none: it is an object of this process.
 std::optional<std::uint64_t> held_id(const detail::Object& object);
+
+/// The process that an object elsewhere lives in; nothing for one of this process.
+void interrupt_home_of(const detail::Object& object);
+void end_home_of(const detail::Object& object);
 
 }  // namespace knee::driver

@@ -8,6 +8,7 @@
 #include "client/driver/failure.h"
 #include "client/driver/function_call.h"
 #include "client/driver/object_ref.h"
+#include "client/driver/python_program.h"
 #include "client/driver/slave_link.h"
 #include "common/rpc/rpc_loop.h"
 
@@ -27,6 +28,11 @@ ObjectCall& object_call(detail::TaskState& task) {
   return *static_cast<ObjectCall*>(Access::extra(task).get());
 }
 
+/// The objects that a call needs before it can be sent: what it is on, and what it returns.
+std::array<std::uint64_t, 2> objects_of(const ObjectCall& call) {
+  return {call.target.object, call.returned};
+}
+
 std::exception_ptr thrown_error(const detail::TaskState& task, proto::Failure::Reader thrown,
                                 const std::string& slave) {
   capnp::MallocMessageBuilder message;
@@ -43,35 +49,36 @@ std::uint64_t chain_of(const detail::TaskState& task) {
   return object_call(const_cast<detail::TaskState&>(task)).chain;
 }
 
-/// A process of a slave that objects live in.
-struct Objects::Home {
-  Home(proto::Home::Client given, std::string slave_name)
-      : client(kj::mv(given)),
-        slave(std::move(slave_name)),
-        ended(client.endedRequest()
-                  .send()
-                  .then([this](capnp::Response<proto::Home::EndedResults> answer) {
-                    end = kj::heap(kj::mv(answer));
-                  })
-                  .fork()) {}
+std::string ObjectCall::label() const {
+  if (method != nullptr) return std::string(method->label);
+  return use ? use->label() : "start of a Python session";
+}
 
-  proto::Home::Client client;
-  std::string slave;
-  std::size_t objects = 0;  ///< that references refer to
-  /// How it ended, once that is known.
-  kj::Maybe<kj::Own<capnp::Response<proto::Home::EndedResults>>> end;
-  kj::ForkedPromise<void> ended;
-};
+Objects::Home::Home(proto::Home::Client given, std::string slave_name, bool is_python)
+    : client(kj::mv(given)),
+      slave(std::move(slave_name)),
+      python(is_python),
+      ended(client.endedRequest()
+                .send()
+                .then([this](capnp::Response<proto::Home::EndedResults> answer) {
+                  outcome = kj::heap(kj::mv(answer));
+                })
+                .fork()) {}
 
 /// A reference that came with a call of others may be to an object anywhere.
 std::string Objects::Open::slave_name() const {
   return home ? home->slave : "";
 }
 
-Objects::Objects(kj::Timer& timer, Shipment& shipment, Surroundings surroundings)
+Objects::Objects(kj::Timer& timer, Shipment& shipment, Shipment& python, Surroundings surroundings)
     : timer_(timer),
       shipment_(shipment),
+      python_(python),
       surroundings_(std::move(surroundings)),
+      doors_{.hold = [this](proto::Object::Client object) -> kj::Promise<detail::ObjectRef> {
+               return hold(kj::mv(object));
+             },
+             .offer = [this](const detail::ObjectRef& object) { return client_of(object); }},
       offering_{.find =
                     [this](proto::Call::Reader call) {
                       return reinterpret_cast<detail::Method::Thunk>(
@@ -79,7 +86,8 @@ Objects::Objects(kj::Timer& timer, Shipment& shipment, Surroundings surroundings
                     },
                 .run = surroundings_.run,
                 .hold = [this](proto::Object::Client object) { return hold(kj::mv(object)); },
-                .offer = [this](const detail::ObjectRef& object) { return client_of(object); }},
+                .offer = doors_.offer,
+                .doors = doors_},
       calls_(kj::heap<kj::TaskSet>(*this)) {}
 
 Objects::~Objects() {
@@ -116,6 +124,8 @@ bool Objects::start(detail::TaskRef task) {
   if (!is_made) {
     Root& root = roots_[place];
     if (!root.waiting.empty() || !has_session(place.first)) {
+      for (const auto id : objects_of(call))
+        if (const auto one = entries_.find(id); one != entries_.end()) ++one->second.awaited;
       root.waiting.push_back(std::move(task));
       return true;
     }
@@ -142,7 +152,11 @@ void Objects::move(std::uint32_t from, std::uint32_t to) {
 
 void Objects::link_up(std::uint32_t slave) {
   for (const auto& place : places_on(slave))
-    for (auto& task : std::exchange(roots_.at(place).waiting, {})) send(std::move(task));
+    for (auto& task : std::exchange(roots_.at(place).waiting, {})) {
+      const auto objects = objects_of(object_call(*task));
+      send(std::move(task));
+      waited_for(objects);
+    }
 }
 
 void Objects::link_down(std::uint32_t slave) {
@@ -170,7 +184,7 @@ Objects::Root& Objects::open_root(const Place& place) {
   if (link == nullptr) return root;
   KJ_IF_MAYBE (session, link->session()) {
     auto opened = session->openHomeRequest().send();
-    root.home = std::make_shared<Home>(opened.getHome(), link->name());
+    root.home = std::make_shared<Home>(opened.getHome(), link->name(), false);
     root.object = opened.getRoot();
     // What has died is not called again: the next object is made in a new process.
     calls_->add(root.home->ended.addBranch().then([this, place, home = root.home] {
@@ -224,7 +238,9 @@ void Objects::send(detail::TaskRef task) {
   const Place place{surroundings_.settled(call.target.slave), call.target.place};
   Open open_call{std::move(task), nullptr, place.first, nullptr, nullptr};
   kj::Maybe<proto::Object::Client> target;
-  if (call.target.object == Target::kRoot) {
+  if (call.opens_python) {
+    // It has no home yet.
+  } else if (call.target.object == Target::kRoot) {
     Root& root = open_root(place);
     target = root.object;
     open_call.home = root.home;
@@ -238,39 +254,18 @@ void Objects::send(detail::TaskRef task) {
     open_call.object_problem = entry.problem;
     open_call.slave = surroundings_.settled(entry.place.first);
   }
-  if (call.returned != 0) open_call.returned_problem = entries_.at(call.returned).problem;
+  if (const auto made = entries_.find(call.returned); made != entries_.end())
+    open_call.returned_problem = made->second.problem;
   auto& kept = open_.emplace_back(std::move(open_call));
   kept.self = std::prev(open_.end());
   kept.task->attempt = 1;
   try {
-    auto& arguments = Access::payload(*kept.task);
-    if (arguments.size() > kMostArguments)
-      throw Error(Error::Kind::usage, "the arguments of a call on an object may take 16 MiB");
+    if (call.opens_python) return open_python(kept, call);
     KJ_IF_MAYBE (object, target) {
-      auto sent = request(*object, *call.method, arguments, call.objects, call.chain);
-      if (call.returned != 0) {
-        Entry& made = entries_.at(call.returned);
-        made.client = sent.getObject();
-        made.home = kept.home;
-        if (made.home) ++made.home->objects;
-        if (call.target.restartable)
-          made.maker =
-              std::make_shared<Maker>(Maker{call.method, std::move(arguments), call.objects});
-        KJ_IF_MAYBE (promised, made.promised) {
-          promised->fulfiller->fulfill(sent.getObject());
-          made.promised = nullptr;
-        }
-      }
-      arguments.clear();
-      // With the promise of its answer the call itself is dropped, on all its way.
-      auto answered_call =
-          kept.canceler->wrap<capnp::Response<proto::Object::CallResults>>(kj::mv(sent));
-      calls_->add(answered_call.then(
-          [this, &kept](capnp::Response<proto::Object::CallResults> answer) {
-            answered(kept, answer.getResult());
-            return kj::Promise<void>(kj::READY_NOW);
-          },
-          [this, &kept](kj::Exception&& error) { return broken(kept, error); }));
+      if (call.use)
+        send_use(kept, *object, call);
+      else
+        send_call(kept, *object, call);
     } else if (kept.object_problem && *kept.object_problem) {
       fail(kept, *kept.object_problem);  // what was to make the object was not even sent
     } else {
@@ -279,6 +274,41 @@ void Objects::send(detail::TaskRef task) {
   } catch (...) {
     fail(kept, std::current_exception());
   }
+}
+
+void Objects::send_call(Open& kept, proto::Object::Client object, const ObjectCall& call) {
+  auto& arguments = Access::payload(*kept.task);
+  if (arguments.size() > kMostArguments)
+    throw Error(Error::Kind::usage, "the arguments of a call on an object may take 16 MiB");
+  auto sent = request(object, *call.method, arguments, call.objects, call.chain);
+  made(call.returned, sent.getObject(), kept.home);
+  const auto returned = entries_.find(call.returned);
+  if (call.target.restartable && returned != entries_.end())
+    returned->second.maker =
+        std::make_shared<Maker>(Maker{call.method, std::move(arguments), call.objects});
+  arguments.clear();
+  // With the promise of its answer the call itself is dropped, on all its way.
+  auto answer = kept.canceler->wrap<capnp::Response<proto::Object::CallResults>>(kj::mv(sent));
+  calls_->add(answer.then(
+      [this, &kept](capnp::Response<proto::Object::CallResults> response) {
+        answered(kept, response.getResult());
+        return kj::Promise<void>(kj::READY_NOW);
+      },
+      [this, &kept](kj::Exception&& error) { return broken(kept, error); }));
+}
+
+void Objects::made(std::uint64_t returned, proto::Object::Client object,
+                   const std::shared_ptr<Home>& home) {
+  const auto found = entries_.find(returned);
+  if (found == entries_.end()) return;  // it is wanted no more, or there is none
+  Entry& entry = found->second;
+  entry.home = home;
+  if (home) ++home->objects;
+  KJ_IF_MAYBE (promised, entry.promised) {
+    promised->fulfiller->fulfill(proto::Object::Client(object));
+    entry.promised = nullptr;
+  }
+  entry.client = kj::mv(object);
 }
 
 proto::Object::Client Objects::client_of(const detail::ObjectRef& object) {
@@ -294,22 +324,27 @@ proto::Object::Client Objects::client_of(const detail::ObjectRef& object) {
   return kj::heap<OfferedObject>(offering_, object);
 }
 
-detail::ObjectRef Objects::hold(proto::Object::Client object) {
+detail::ObjectRef Objects::hold(proto::Object::Client object, std::shared_ptr<Home> home) {
   auto [reference, id] = surroundings_.new_reference(0);
   Entry& entry = entries_[id];
   entry.client = kj::mv(object);
   entry.problem = std::make_shared<std::exception_ptr>();
+  entry.home = std::move(home);
+  if (entry.home) ++entry.home->objects;
   return reference;
 }
 
 void Objects::answered(Open& call, proto::CallResult::Reader result) {
-  if (result.isException())
-    return fail(call, thrown_error(*call.task, result.getException(), call.slave_name()));
+  if (result.isException()) return fail_by_failure(call, result.getException());
   const auto bytes = result.getValue();
   auto& payload = Access::payload(*call.task);
   payload.clear();
   payload.append(bytes.begin(), bytes.size());
   finish(call);
+}
+
+void Objects::fail_by_failure(Open& call, proto::Failure::Reader failure) {
+  fail(call, thrown_error(*call.task, failure, call.slave_name()));
 }
 
 kj::Promise<void> Objects::broken(Open& call, const kj::Exception& error) {
@@ -337,8 +372,10 @@ kj::Promise<void> Objects::broken(Open& call, const kj::Exception& error) {
       .exclusiveJoin(timer_.afterDelay(kNewsOfDeath))
       .catch_([](kj::Exception&&) {})
       .then([this, &call, home, why] {
-        KJ_IF_MAYBE (end, home->end) {
-          fail(call, error_of(*call.task, (*end)->getOutcome(), home->slave, {}));
+        KJ_IF_MAYBE (end, home->outcome) {
+          const auto outcome = (*end)->getOutcome();
+          fail(call, home->python ? python_end_error(*call.task, outcome, home->slave)
+                                  : error_of(*call.task, outcome, home->slave, {}));
         } else {
           fail(call, lost_slave_error(*call.task, home->slave, why));
         }
@@ -364,10 +401,23 @@ void Objects::give_up(std::optional<std::uint32_t> slave,
     if (slave && place.first != *slave) continue;
     for (auto& task : std::exchange(root.waiting, {})) {
       const auto why = error(*task);
-      break_promise(*task, why);
-      Access::set_error(*task, why);
-      surroundings_.complete(std::move(task));
+      drop_waiting(std::move(task), why);
     }
+  }
+}
+
+void Objects::drop_waiting(detail::TaskRef task, const std::exception_ptr& why) {
+  break_promise(*task, why);
+  waited_for(objects_of(object_call(*task)));
+  Access::set_error(*task, why);
+  surroundings_.complete(std::move(task));
+}
+
+void Objects::waited_for(const std::array<std::uint64_t, 2>& objects) {
+  for (const auto id : objects) {
+    const auto found = entries_.find(id);
+    if (found == entries_.end()) continue;
+    if (--found->second.awaited == 0 && found->second.dropped) forget(id);
   }
 }
 
@@ -398,10 +448,7 @@ void Objects::cancel(const detail::TaskState& task) {
     auto kept = std::move(*found);
     root.waiting.erase(found);
     const auto error = cancelled_error(*kept);
-    break_promise(*kept, error);
-    Access::set_error(*kept, error);
-    surroundings_.complete(std::move(kept));
-    return;
+    return drop_waiting(std::move(kept), error);
   }
 }
 
@@ -415,15 +462,23 @@ void Objects::drop(const std::vector<std::uint64_t>& ids) {
   for (const auto id : ids) {
     const auto found = entries_.find(id);
     if (found == entries_.end()) continue;
-    const Entry gone = std::move(found->second);
-    entries_.erase(found);
-    if (!gone.home || --gone.home->objects != 0) continue;
-    // The root, too, keeps a process. Who made up a place may never come back to it.
-    const Place place{surroundings_.settled(gone.place.first), gone.place.second};
-    const auto root = roots_.find(place);
-    if (root != roots_.end() && root->second.home == gone.home && place.second != kCommonPlace)
-      close(place);
+    if (found->second.awaited != 0)
+      found->second.dropped = true;
+    else
+      forget(id);
   }
+}
+
+void Objects::forget(std::uint64_t id) {
+  const auto found = entries_.find(id);
+  const Entry gone = std::move(found->second);
+  entries_.erase(found);
+  if (!gone.home || --gone.home->objects != 0) return;
+  // The root, too, keeps a process. Who made up a place may never come back to it.
+  const Place place{surroundings_.settled(gone.place.first), gone.place.second};
+  const auto root = roots_.find(place);
+  if (root != roots_.end() && root->second.home == gone.home && place.second != kCommonPlace)
+    close(place);
 }
 
 kj::Promise<std::uint64_t> Objects::count(std::uint32_t slave) {

@@ -1,6 +1,7 @@
 #pragma once
 #include <kj/async-io.h>
 
+#include <array>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -14,6 +15,7 @@
 
 #include <knee/detail/object.h>
 
+#include "client/call/use_wire.h"
 #include "client/driver/offered_object.h"
 #include "client/driver/shipment.h"
 #include "proto/object.capnp.h"
@@ -26,19 +28,24 @@ class SlaveLink;
 /// What a call is on.
 struct Target {
   static constexpr std::uint64_t kRoot = 0;
-  std::uint64_t object;      ///< id; kRoot: the root of a process on the slave
-  std::uint32_t slave;       ///< index of the one on which the object, or what made it, was made
-  std::uint64_t place;       ///< number of the Placement it was made with
+  std::uint64_t object = kRoot;  ///< id; kRoot: the root of a process on the slave
+  std::uint32_t slave = 0;   ///< index of the one on which the object, or what made it, was made
+  std::uint64_t place = 0;   ///< number of the Placement it was made with
   bool restartable = false;  ///< a root: what it makes may be made again
 };
 
 /// What a task that is a call on an object has beside other tasks.
 struct ObjectCall {
-  const detail::Method* method;
-  Target target;
-  std::uint64_t returned;  ///< id of the object that the call returns; 0: it returns none
-  std::uint64_t chain;     ///< proto::Call.chain
-  std::vector<detail::ObjectRef> objects;  ///< what the arguments refer to
+  const detail::Method* method = nullptr;
+  Target target{};
+  std::uint64_t returned = 0;  ///< id of the object that the call returns; 0: it returns none
+  std::uint64_t chain = 0;     ///< proto::Call.chain
+  std::vector<detail::ObjectRef> objects{};  ///< what the arguments refer to
+  std::shared_ptr<detail::Use> use{};        ///< in place of `method`: a use by names
+  bool opens_python = false;                 ///< in place of both: a new session
+
+  /// For messages.
+  std::string label() const;
 };
 
 /// The chain that a task belongs to; 0: none.
@@ -59,7 +66,8 @@ class Objects final : public kj::TaskSet::ErrorHandler {
     /// A new reference to an object on a slave, and its id.
     std::function<std::pair<detail::ObjectRef, std::uint64_t>(std::uint32_t slave)> new_reference;
   };
-  Objects(kj::Timer& timer, Shipment& shipment, Surroundings surroundings);
+  /// `python`: the program of Python sessions.
+  Objects(kj::Timer& timer, Shipment& shipment, Shipment& python, Surroundings surroundings);
   ~Objects();
 
   /// Sends a call off, or keeps it until its slave is there. True: it waits for that.
@@ -71,6 +79,9 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   proto::Object::Client client_of(const detail::ObjectRef& object);
   /// How many live on that slave.
   kj::Promise<std::uint64_t> count(std::uint32_t slave);
+  /// The process that an object lives in: interrupts it, or ends it.
+  void interrupt(std::uint64_t object);
+  void end(std::uint64_t object);
 
   /// Fails calls that wait for a slave: for one of that index, or for any.
   void give_up(std::optional<std::uint32_t> slave,
@@ -87,7 +98,18 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   void link_down(std::uint32_t slave);
 
  private:
-  struct Home;
+  /// A process of a slave that objects live in.
+  struct Home {
+    Home(proto::Home::Client given, std::string slave_name, bool is_python);
+
+    proto::Home::Client client;
+    std::string slave;
+    bool python;
+    std::size_t objects = 0;  ///< that references refer to
+    /// How it ended, once that is known.
+    kj::Maybe<kj::Own<capnp::Response<proto::Home::EndedResults>>> outcome;
+    kj::ForkedPromise<void> ended;
+  };
   /// In which process objects are made: the slave's index, and the number of a Placement.
   using Place = std::pair<std::uint32_t, std::uint64_t>;
   /// An object to come, as an argument.
@@ -109,6 +131,8 @@ class Objects final : public kj::TaskSet::ErrorHandler {
     kj::Maybe<Promised> promised;                 ///< what it was given to as, before
     std::shared_ptr<std::exception_ptr> problem;  ///< why it could not be made
     std::shared_ptr<const Maker> maker;           ///< null: it is not made again
+    std::uint32_t awaited = 0;                    ///< by calls that wait for the slave
+    bool dropped = false;                         ///< but for those it would be gone
   };
 
   /// The process there, once something has been made in it.
@@ -134,7 +158,8 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   };
 
   void taskFailed(kj::Exception&& error) override;
-  detail::ObjectRef hold(proto::Object::Client object);
+  detail::ObjectRef hold(proto::Object::Client object, std::shared_ptr<Home> home = nullptr);
+  Home* home_of(std::uint64_t object);
   bool has_session(std::uint32_t slave) const;
   /// Its process is gone.
   void close(const Place& place);
@@ -149,16 +174,30 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   Root& open_root(const Place& place);
   /// The object is gone with its process, and `task` calls it.
   void make_again(Entry& entry, const Place& place, const detail::TaskRef& task);
+  /// A call does not wait for its slave any more: these objects, or the call itself.
+  void waited_for(const std::array<std::uint64_t, 2>& objects);
+  void drop_waiting(detail::TaskRef task, const std::exception_ptr& why);
+  void forget(std::uint64_t id);
   /// The object that a call was to return will not be.
   void break_promise(const detail::TaskState& task, const std::exception_ptr& error);
+  void send_call(Open& call, proto::Object::Client object, const ObjectCall& what);
   void answered(Open& call, proto::CallResult::Reader result);
+  void send_use(Open& call, proto::Object::Client object, const ObjectCall& what);
+  void answered(Open& call, detail::UseAnswer answer);
+  void open_python(Open& call, const ObjectCall& what);
+  /// What a call returns is on its way.
+  void made(std::uint64_t returned, proto::Object::Client object,
+            const std::shared_ptr<Home>& home);
+  void fail_by_failure(Open& call, proto::Failure::Reader failure);
   kj::Promise<void> broken(Open& call, const kj::Exception& error);
   void fail(Open& call, std::exception_ptr error);
   void finish(Open& call);
 
   kj::Timer& timer_;
   Shipment& shipment_;
+  Shipment& python_;
   Surroundings surroundings_;
+  detail::ObjectDoors doors_;
   OfferedObject::Surroundings offering_;
   std::unordered_map<std::uint64_t, Entry> entries_;
   std::map<Place, Root> roots_;

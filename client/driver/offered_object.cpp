@@ -43,6 +43,21 @@ Answer carry_out(const Asked& asked) {
   return answer;
 }
 
+/// The same for a use by names.
+detail::UseAnswer carry_out(const detail::ObjectRef& object, detail::Use& use,
+                            std::uint64_t its_chain) {
+  detail::UseAnswer answer;
+  auto& chain = detail::current_chain();
+  const auto before = std::exchange(chain, its_chain);
+  try {
+    answer.result = static_cast<detail::LocalObject&>(*object).use_here(use);
+  } catch (...) {
+    answer.failed = detail::describe_current_exception();
+  }
+  chain = before;
+  return answer;
+}
+
 }  // namespace
 
 kj::Promise<void> OfferedObject::call(CallContext context) {
@@ -73,6 +88,21 @@ kj::Promise<void> OfferedObject::call(CallContext context) {
         results.initResult().setValue(kj::arrayPtr(
             reinterpret_cast<const kj::byte*>(answer.result.data()), answer.result.size()));
         if (answer.returned) results.setObject(surroundings_.offer(answer.returned));
+      });
+}
+
+kj::Promise<void> OfferedObject::use(UseContext context) {
+  context.allowCancellation();
+  const auto chain = context.getParams().getUse().getChain();
+  return detail::read_use(context.getParams().getUse(), surroundings_.doors)
+      .then([this, context, chain](std::shared_ptr<detail::Use> use) mutable {
+        context.releaseParams();
+        return rpc::offload(
+                   [this, chain](auto job) { surroundings_.run(chain, std::move(job)); },
+                   [object = object_, use, chain] { return carry_out(object, *use, chain); })
+            .then([this, context, use](detail::UseAnswer answer) mutable {
+              detail::write_answer(context, std::move(answer), use->wanted, surroundings_.doors);
+            });
       });
 }
 

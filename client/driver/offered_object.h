@@ -7,6 +7,7 @@
 
 #include <knee/detail/object.h>
 
+#include "client/call/use_wire.h"
 #include "proto/object.capnp.h"
 
 namespace knee::driver {
@@ -23,12 +24,14 @@ class OfferedObject final : public proto::Object::Server {
     /// References to objects that arrive with a call, and the way back.
     std::function<detail::ObjectRef(proto::Object::Client)> hold;
     std::function<proto::Object::Client(const detail::ObjectRef&)> offer;
+    detail::ObjectDoors doors;  ///< the same for uses by names
   };
   /// `surroundings` lives as long as the loop's objects.
   OfferedObject(const Surroundings& surroundings, detail::ObjectRef object)
       : surroundings_(surroundings), object_(std::move(object)) {}
 
   kj::Promise<void> call(CallContext context) override;
+  kj::Promise<void> use(UseContext context) override;
 
  private:
   const Surroundings& surroundings_;

@@ -22,6 +22,8 @@ proto::ProgramFile::Role wire_role(program::FileRole role) {
       return proto::ProgramFile::Role::LIBRARY;
     case program::FileRole::kExtra:
       return proto::ProgramFile::Role::EXTRA;
+    case program::FileRole::kNative:
+      return proto::ProgramFile::Role::NATIVE;
   }
   return proto::ProgramFile::Role::EXTRA;
 }
@@ -30,16 +32,15 @@ proto::ProgramFile::Role wire_role(program::FileRole role) {
 
 kj::Promise<void> Shipment::describe() {
   KJ_IF_MAYBE (described, described_) return described->addBranch();
-  auto fork = rpc::offload(on(disk_),
-                           [ship = ship_] {
-                             return std::make_shared<const Files>(program::describe_program(ship));
-                           })
-                  .then([this](std::shared_ptr<const Files> files) { files_ = std::move(files); },
-                        [this](kj::Exception&& error) {
-                          problem_ = rpc::text_of(error);
-                          kj::throwFatalException(kj::mv(error));
-                        })
-                  .fork();
+  auto fork =
+      rpc::offload(on(disk_),
+                   [describe = describe_] { return std::make_shared<const Files>(describe()); })
+          .then([this](std::shared_ptr<const Files> files) { files_ = std::move(files); },
+                [this](kj::Exception&& error) {
+                  problem_ = rpc::text_of(error);
+                  kj::throwFatalException(kj::mv(error));
+                })
+          .fork();
   auto branch = fork.addBranch();
   described_ = kj::mv(fork);
   return branch;

@@ -2,6 +2,7 @@
 #include <kj/async.h>
 #include <boost/asio/thread_pool.hpp>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,12 +13,18 @@
 
 namespace knee::driver {
 
-/// This program as it travels: described once, put into each slave's store. Lives on the RPC
+/// A program as it travels: described once, put into each slave's store. Lives on the RPC
 /// thread; hashes and reads on the disk pool.
 class Shipment {
  public:
+  using Files = std::vector<program::ProgramFile>;
+
+  /// This program, and what `ship` names.
   Shipment(boost::asio::thread_pool& disk, std::vector<std::string> ship)
-      : disk_(disk), ship_(std::move(ship)) {}
+      : Shipment(disk, [ship = std::move(ship)] { return program::describe_program(ship); }) {}
+  /// Another one. `describe` blocks on the disk.
+  Shipment(boost::asio::thread_pool& disk, std::function<Files()> describe)
+      : disk_(disk), describe_(std::move(describe)) {}
 
   /// Why this program can never travel, naming the file; empty as long as that is not known.
   const std::string& problem() const { return problem_; }
@@ -43,12 +50,11 @@ class Shipment {
   const void* find(const Place& place) const;
 
  private:
-  using Files = std::vector<program::ProgramFile>;
   kj::Promise<void> describe();
   kj::Promise<void> put(proto::Store::Client store, std::size_t index, rpc::Heard heard);
 
   boost::asio::thread_pool& disk_;
-  std::vector<std::string> ship_;
+  std::function<Files()> describe_;
   std::shared_ptr<const Files> files_;
   std::string problem_;
   kj::Maybe<kj::ForkedPromise<void>> described_;

@@ -89,6 +89,8 @@ class SlaveLink {
   kj::Maybe<proto::Slave::Client>& slave() { return slave_; }
   /// None while there is no session.
   kj::Maybe<proto::Session::Client>& session() { return session_; }
+  /// To be told of bytes that come or go.
+  const rpc::Heard& heard() const { return heard_; }
   /// Of the slave's processor; empty: not known.
   const std::vector<std::string>& cpu_flags() const { return cpu_flags_; }
   /// Why it is not up; empty before the first attempt has failed.

@@ -139,7 +139,7 @@ void Access::run_continuation(TaskState& task) {
 std::string Access::name(const TaskState& task) {
   std::string name;
   if (task.kind == TaskState::Kind::method)
-    name = static_cast<driver::ObjectCall*>(task.extra_.get())->method->label;
+    name = static_cast<driver::ObjectCall*>(task.extra_.get())->label();
   else if (task.kind == TaskState::Kind::command)
     name = static_cast<driver::CommandJob*>(task.extra_.get())->label;
   else if (const auto* call = driver::function_call(task); call != nullptr && !call->name.empty())

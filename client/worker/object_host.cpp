@@ -1,14 +1,20 @@
 #include "object_host.h"
 
+#include <kj/async-unix.h>
 #include <knee/error.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cerrno>
 #include <optional>
 #include <stdexcept>
 
 #include "client/call/call_chain.h"
 #include "client/call/exception_text.h"
 #include "client/call/task_access.h"
+#include "common/base/check.h"
 #include "common/program/function_address.h"
 #include "common/rpc/rpc_loop.h"
 
@@ -31,6 +37,9 @@ class GivenObject final : public detail::Object {
                        std::vector<ObjectRef> objects, ObjectRef* returned) override {
     return host_.call(client_, method, std::move(arguments), objects, returned);
   }
+  detail::TaskRef use(detail::Use use, ObjectRef* returned) override {
+    return host_.use(client_, use, returned);
+  }
   proto::Object::Client& client() { return client_; }
 
  private:
@@ -41,24 +50,44 @@ class GivenObject final : public detail::Object {
 /// An object of this process as others hold it.
 class HeldByOthers final : public proto::Object::Server {
  public:
-  HeldByOthers(ObjectHost& host, ObjectRef object) : host_(host), object_(std::move(object)) {
-    host_.held(object_ == nullptr);
+  HeldByOthers(ObjectHost& host, ObjectRef object, bool is_root)
+      : host_(host), object_(std::move(object)), is_root_(is_root) {
+    host_.held(is_root_);
   }
-  ~HeldByOthers() noexcept(false) { host_.let_go(object_ == nullptr); }
+  ~HeldByOthers() noexcept(false) { host_.let_go(is_root_); }
   kj::Promise<void> call(ObjectCallContext context) override {
     context.allowCancellation();
-    auto paf = kj::newPromiseAndFulfiller<void>();
-    host_.arrive({object_, context, kj::mv(paf.fulfiller)});
-    return kj::mv(paf.promise);
+    return host_.arrive(object_, context);
+  }
+  kj::Promise<void> use(UseContext context) override {
+    context.allowCancellation();
+    return host_.arrive(object_, context);
   }
   const ObjectRef& object() const { return object_; }
 
  private:
   ObjectHost& host_;
-  ObjectRef object_;
+  ObjectRef object_;  ///< null: the root that is nothing
+  bool is_root_;
 };
 
+/// An eventfd that `interrupt_waiting` writes to; -1 where nobody watches it.
+std::atomic<int> interrupt_bell = -1;
+
+/// Whether there were any.
+bool forget_interrupts() {
+  std::uint64_t count = 0;
+  return interrupt_bell >= 0 && ::read(interrupt_bell, &count, sizeof count) == sizeof count;
+}
+
 }  // namespace
+
+void interrupt_waiting() noexcept {
+  const int saved = errno;
+  const std::uint64_t one = 1;
+  if (interrupt_bell >= 0) (void)!::write(interrupt_bell, &one, sizeof one);
+  errno = saved;
+}
 
 ObjectHost::ObjectHost(kj::AsyncIoContext& io, std::vector<std::string> files)
     : io_(io), files_(std::move(files)) {
@@ -116,13 +145,24 @@ ObjectHost::Place ObjectHost::locate(const detail::Method& method) {
 
 proto::Object::Client ObjectHost::client_of(const ObjectRef& object) {
   if (auto* given = dynamic_cast<GivenObject*>(object.get())) return given->client();
-  return held_servers_.add(kj::heap<HeldByOthers>(*this, object));
+  return held_servers_.add(kj::heap<HeldByOthers>(*this, object, object == nullptr));
+}
+
+proto::Object::Client ObjectHost::root(const ObjectRef& object) {
+  return held_servers_.add(kj::heap<HeldByOthers>(*this, object, true));
+}
+
+kj::Promise<ObjectRef> ObjectHost::hold(proto::Object::Client client) {
+  auto own = held_servers_.getLocalServer(client);
+  return own.then([this, client = kj::mv(client)](
+                      kj::Maybe<proto::Object::Server&> server) mutable -> ObjectRef {
+    KJ_IF_MAYBE (held, server) return static_cast<HeldByOthers&>(*held).object();
+    return given(kj::mv(client));
+  });
 }
 
 ObjectRef ObjectHost::take(proto::Object::Client client) {
-  auto own = held_servers_.getLocalServer(client).wait(io_.waitScope);
-  KJ_IF_MAYBE (server, own) return static_cast<HeldByOthers&>(*server).object();
-  return given(kj::mv(client));
+  return hold(kj::mv(client)).wait(io_.waitScope);
 }
 
 ObjectRef ObjectHost::given(proto::Object::Client client) {
@@ -163,15 +203,92 @@ detail::TaskRef ObjectHost::call(proto::Object::Client& object, const detail::Me
         }
         ended(*task);
       },
-      [this, task](kj::Exception&& error) {
-        const bool lost = error.getType() == kj::Exception::Type::DISCONNECTED;
-        Access::set_error(
-            *task, std::make_exception_ptr(Error(
-                       lost ? Error::Kind::slave_lost : Error::Kind::refused,
-                       "a call on an object elsewhere was not answered: " + rpc::text_of(error))));
-        ended(*task);
-      }));
+      [this, task](kj::Exception&& error) { fail(*task, error); }));
   return task;
+}
+
+detail::TaskRef ObjectHost::use(proto::Object::Client& object, const detail::Use& use,
+                                ObjectRef* returned) {
+  check_thread();
+  auto request = object.useRequest(detail::size_of(use));
+  detail::write_use(request.initUse(), use, detail::current_chain(), doors_);
+  auto sent = request.send();
+  if (returned != nullptr) *returned = std::make_shared<GivenObject>(*this, sent.getObject());
+  detail::TaskRef task(new detail::TaskState);
+  ++open_calls_;
+  sent_.add(sent.then([this](capnp::Response<proto::Object::UseResults> answer) {
+                  return detail::read_answer(kj::mv(answer), doors_);
+                })
+                .then(
+                    [this, task](std::shared_ptr<detail::UseAnswer> answer) {
+                      if (answer->failed) {
+                        const auto& failed = *answer->failed;
+                        Access::set_error(*task, std::make_exception_ptr(Error(
+                                                     Error::Kind::exception, failed.what, {},
+                                                     failed.type, failed.what, failed.traceback)));
+                      } else {
+                        Access::answer(*task) =
+                            std::make_shared<detail::UseResult>(std::move(answer->result));
+                      }
+                      ended(*task);
+                    },
+                    [this, task](kj::Exception&& error) { fail(*task, error); }));
+  return task;
+}
+
+void ObjectHost::fail(detail::TaskState& task, const kj::Exception& error) {
+  const bool lost = error.getType() == kj::Exception::Type::DISCONNECTED;
+  Access::set_error(
+      task, std::make_exception_ptr(
+                Error(lost ? Error::Kind::slave_lost : Error::Kind::refused,
+                      "a call on an object elsewhere was not answered: " + rpc::text_of(error))));
+  ended(task);
+}
+
+// --- interrupts
+
+ObjectHost::Waiting::Waiting(ObjectHost& host) : host_(host) {
+  ++host_.waits_;
+  forget_interrupts();  // they were of what ran before
+}
+
+void ObjectHost::watch_interrupts() {
+  interrupt_bell = check(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "cannot make an eventfd");
+  interrupts_ = watch_for_interrupt().eagerlyEvaluate(nullptr);
+}
+
+kj::Promise<void> ObjectHost::watch_for_interrupt() {
+  auto observer = kj::heap<kj::UnixEventPort::FdObserver>(
+      io_.unixEventPort, interrupt_bell, kj::UnixEventPort::FdObserver::OBSERVE_READ);
+  auto readable = observer->whenBecomesReadable();
+  return readable.attach(kj::mv(observer)).then([this] {
+    if (forget_interrupts() && waits_ != 0) {
+      interrupted_ = true;
+      wake();
+    }
+    return watch_for_interrupt();
+  });
+}
+
+// --- calls of others
+
+kj::Promise<void> ObjectHost::arrive(std::uint64_t chain, kj::Function<void()> carry_out) {
+  auto paf = kj::newPromiseAndFulfiller<void>();
+  waiting_.push_back({chain, kj::mv(carry_out), kj::mv(paf.fulfiller)});
+  wake();
+  return kj::mv(paf.promise);
+}
+
+kj::Promise<void> ObjectHost::arrive(ObjectRef object, ObjectCallContext context) {
+  return arrive(
+      context.getParams().getCall().getChain(),
+      [this, object = std::move(object), context]() mutable { carry_out(object, context); });
+}
+
+kj::Promise<void> ObjectHost::arrive(ObjectRef object, UseContext context) {
+  return arrive(
+      context.getParams().getUse().getChain(),
+      [this, object = std::move(object), context]() mutable { carry_out(object, context); });
 }
 
 void ObjectHost::ended(detail::TaskState& task) {
@@ -192,9 +309,8 @@ void ObjectHost::run_continuations() {
 bool ObjectHost::carry_out_own() {
   const auto chain = detail::current_chain();
   if (chain == 0) return false;
-  const auto own = std::find_if(waiting_.begin(), waiting_.end(), [chain](auto& call) {
-    return call.context.getParams().getCall().getChain() == chain;
-  });
+  const auto own = std::find_if(waiting_.begin(), waiting_.end(),
+                                [chain](auto& call) { return call.chain == chain; });
   if (own == waiting_.end()) return false;
   carry_out(own);
   return true;
@@ -205,7 +321,12 @@ void ObjectHost::carry_out(std::deque<Arrived>::iterator place) {
   Arrived call = kj::mv(*place);
   waiting_.erase(place);
   if (!call.done->isWaiting()) return;  // whoever wanted it is gone
-  const auto wire = call.context.getParams().getCall();
+  call.carry_out();
+  call.done->fulfill();
+}
+
+void ObjectHost::carry_out(const ObjectRef& object, ObjectCallContext& context) {
+  const auto wire = context.getParams().getCall();
   detail::Bytes result;
   std::optional<detail::ExceptionText> failed;
   ObjectRef returned;
@@ -216,13 +337,12 @@ void ObjectHost::carry_out(std::deque<Arrived>::iterator place) {
     for (auto object : wire.getObjects()) objects.push_back(take(object));
     const detail::ArrivingObjects arriving(objects);
     const auto bytes = wire.getArguments();
-    detail::MethodCall method{call.object ? call.object->local() : nullptr,
+    detail::MethodCall method{object ? object->local() : nullptr,
                               {reinterpret_cast<const std::byte*>(bytes.begin()), bytes.size()},
                               result};
     const auto thunk = find({wire.getFile(), wire.getOffset()});
     // What takes no object can be called on any: it makes others in the same process.
-    if (!detail::is_method(thunk, nullptr) &&
-        !(call.object && detail::is_method(thunk, call.object->type())))
+    if (!detail::is_method(thunk, nullptr) && !(object && detail::is_method(thunk, object->type())))
       throw std::runtime_error("what was called is no function of such an object");
     thunk(method);
     returned = std::move(method.returned);
@@ -232,8 +352,8 @@ void ObjectHost::carry_out(std::deque<Arrived>::iterator place) {
   }
   chain = before;
   output_.flush();
-  call.context.releaseParams();
-  auto results = call.context.getResults(
+  context.releaseParams();
+  auto results = context.getResults(
       capnp::MessageSize{result.size() / sizeof(capnp::word) + 32, returned ? 1U : 0U});
   if (failed) {
     auto exception = results.initResult().initException();
@@ -244,7 +364,29 @@ void ObjectHost::carry_out(std::deque<Arrived>::iterator place) {
         kj::arrayPtr(reinterpret_cast<const kj::byte*>(result.data()), result.size()));
     if (returned) results.setObject(client_of(returned));
   }
-  call.done->fulfill();
+}
+
+void ObjectHost::carry_out(const ObjectRef& object, UseContext& context) {
+  const auto wire = context.getParams().getUse();
+  auto& chain = detail::current_chain();
+  const auto before = std::exchange(chain, wire.getChain());
+  detail::UseAnswer answer;
+  auto wanted = detail::Use::Wanted::copy;
+  try {
+    const auto use = detail::read_use(wire, doors_).wait(io_.waitScope);
+    wanted = use->wanted;
+    if (!object)
+      throw Error(Error::Kind::usage, use->label() + ": what makes objects has no names");
+    // What is here is an object of this process.
+    answer.result = static_cast<detail::LocalObject&>(*object).use_here(*use);
+    run_continuations();
+  } catch (...) {
+    answer.failed = detail::describe_current_exception();
+  }
+  chain = before;
+  output_.flush();
+  context.releaseParams();
+  detail::write_answer(context, std::move(answer), wanted, doors_);
 }
 
 }  // namespace knee::worker

@@ -1,8 +1,10 @@
 #pragma once
 #include <capnp/capability.h>
 #include <kj/async-io.h>
+#include <kj/function.h>
 
 #include <deque>
+#include <exception>
 #include <map>
 #include <mutex>
 #include <string>
@@ -12,12 +14,23 @@
 
 #include <knee/detail/object.h>
 
+#include "client/call/use_wire.h"
 #include "client/worker/output.h"
 #include "proto/object.capnp.h"
 
 namespace knee::worker {
 
 using ObjectCallContext = capnp::CallContext<proto::Object::CallParams, proto::Object::CallResults>;
+using detail::UseContext;
+
+/// The call to others that the host's thread waited for was given up.
+class Interrupted final : public std::exception {
+ public:
+  const char* what() const noexcept override { return "interrupted"; }
+};
+/// Makes the call to others that the host's thread waits for throw Interrupted, if it watches for
+/// that; nothing happens if it waits for none. For signal handlers too.
+void interrupt_waiting() noexcept;
 
 /// The traffic of a worker in live objects: calls that come and wait for their turn, and calls to
 /// objects elsewhere. At most one per process; it lives on the thread that runs the user's code.
@@ -29,16 +42,10 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
 
   // Of others:
 
-  /// A call that has arrived.
-  struct Arrived {
-    detail::ObjectRef object;  ///< null: the root
-    ObjectCallContext context;
-    kj::Own<kj::PromiseFulfiller<void>> done;
-  };
-  void arrive(Arrived call) {
-    waiting_.push_back(kj::mv(call));
-    wake();
-  }
+  /// A call on an object has arrived; null: on the root. Resolves when it was carried out, in its
+  /// turn.
+  kj::Promise<void> arrive(detail::ObjectRef object, ObjectCallContext context);
+  kj::Promise<void> arrive(detail::ObjectRef object, UseContext context);
   bool has_calls() const { return !waiting_.empty(); }
   /// Carries out the oldest call that waits.
   void carry_out_one() { carry_out(waiting_.begin()); }
@@ -74,6 +81,9 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   detail::TaskRef call(proto::Object::Client& object, const detail::Method& method,
                        detail::Bytes arguments, const std::vector<detail::ObjectRef>& objects,
                        detail::ObjectRef* returned);
+  /// The same by names.
+  detail::TaskRef use(proto::Object::Client& object, const detail::Use& use,
+                      detail::ObjectRef* returned);
   /// Whether calls were sent and not answered.
   bool expects_answers() const { return open_calls_ != 0; }
   /// What is to follow on answers that have come.
@@ -84,12 +94,19 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   void wait_until(Condition condition) {
     check_thread();
     collect_dropped();
-    while (!condition())
+    const Waiting waiting(*this);
+    while (!condition()) {
+      if (std::exchange(interrupted_, false)) throw Interrupted();
       if (!carry_out_own()) something().wait(io_.waitScope);
+    }
   }
+  /// From now on `interrupt_waiting` is heard.
+  void watch_interrupts();
 
   /// As others see an object of this process, or one they gave.
   proto::Object::Client client_of(const detail::ObjectRef& object);
+  /// As others see the root; null: one that is nothing.
+  proto::Object::Client root(const detail::ObjectRef& object);
   /// The object itself, if it is of this process. May run the loop.
   detail::ObjectRef take(proto::Object::Client client);
   /// As an object of others, whatever it is.
@@ -99,6 +116,30 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
 
  private:
   using Place = std::pair<std::uint32_t, std::uint64_t>;
+
+  /// What has arrived.
+  struct Arrived {
+    std::uint64_t chain;
+    kj::Function<void()> carry_out;  ///< throws nothing
+    kj::Own<kj::PromiseFulfiller<void>> done;
+  };
+  /// While it lives, the thread waits.
+  class Waiting {
+   public:
+    explicit Waiting(ObjectHost& host);
+    ~Waiting() { --host_.waits_; }
+    Waiting(const Waiting&) = delete;
+
+   private:
+    ObjectHost& host_;
+  };
+
+  kj::Promise<void> arrive(std::uint64_t chain, kj::Function<void()> carry_out);
+  void carry_out(const detail::ObjectRef& object, ObjectCallContext& context);
+  void carry_out(const detail::ObjectRef& object, UseContext& context);
+  kj::Promise<void> watch_for_interrupt();
+  kj::Promise<detail::ObjectRef> hold(proto::Object::Client client);
+  void fail(detail::TaskState& task, const kj::Exception& error);
 
   void check_thread() const;
   void collect_dropped();
@@ -126,6 +167,12 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   std::uint64_t open_calls_ = 0;
   std::mutex mutex_;
   std::vector<proto::Object::Client> dropped_;  ///< by other threads
+  unsigned waits_ = 0;                          ///< how many, on the stack
+  bool interrupted_ = false;                    ///< the innermost of them is to throw
+  kj::Promise<void> interrupts_ = nullptr;
+  detail::ObjectDoors doors_{
+      .hold = [this](proto::Object::Client client) { return hold(kj::mv(client)); },
+      .offer = [this](const detail::ObjectRef& object) { return client_of(object); }};
   kj::TaskSet sent_{*this};
 };
 

@@ -14,9 +14,9 @@ namespace {
 /// What the slave bootstraps.
 class HostServer final : public proto::ObjectHost::Server {
  public:
-  explicit HostServer(ObjectHost& host) : host_(host) {}
+  HostServer(ObjectHost& host, detail::ObjectRef root) : host_(host), root_(std::move(root)) {}
   kj::Promise<void> root(RootContext context) override {
-    context.getResults().setObject(host_.client_of(nullptr));
+    context.getResults().setObject(host_.root(root_));
     return kj::READY_NOW;
   }
   kj::Promise<void> count(CountContext context) override {
@@ -26,16 +26,27 @@ class HostServer final : public proto::ObjectHost::Server {
 
  private:
   ObjectHost& host_;
+  detail::ObjectRef root_;
 };
 
 }  // namespace
+
+MakeRoot& how_homes_begin() noexcept {
+  static MakeRoot make = nullptr;
+  return make;
+}
 
 void serve_objects(UniqueFd socket, std::vector<std::string> files) {
   auto io = kj::setupAsyncIo();
   ObjectHost host(io, std::move(files));
   rpc::SocketStream stream(io.unixEventPort, std::move(socket));
   capnp::TwoPartyVatNetwork network(stream, capnp::rpc::twoparty::Side::SERVER);
-  auto system = capnp::makeRpcServer(network, kj::heap<HostServer>(host));
+  detail::ObjectRef root;
+  if (how_homes_begin() != nullptr) {
+    host.watch_interrupts();
+    root = how_homes_begin()();
+  }
+  auto system = capnp::makeRpcServer(network, kj::heap<HostServer>(host, std::move(root)));
   bool gone = false;
   auto end = network.onDisconnect().then([&gone] { gone = true; }).fork();
   while (!gone && !host.is_abandoned()) {

@@ -85,11 +85,11 @@ void copy(int blob, const std::string& path, mode_t mode, const std::vector<ElfP
   if (::fchmod(fd.get(), mode) != 0) throw_errno("cannot set the mode of '" + path + "'");
 }
 
-const ShippedFile* find_only(const std::vector<ShippedFile>& files, FileRole role,
-                             const char* what) {
+template <class Is>
+const ShippedFile* find_only(const std::vector<ShippedFile>& files, Is is, const char* what) {
   const ShippedFile* found = nullptr;
   for (const ShippedFile& file : files) {
-    if (file.role != role) continue;
+    if (!is(file.role)) continue;
     if (found) throw std::runtime_error(std::string("a program cannot have two ") + what);
     found = &file;
   }
@@ -101,7 +101,7 @@ void check_names(const std::vector<ShippedFile>& files) {
   for (const ShippedFile& file : files) {
     if (!is_file_name(file.name))
       throw std::runtime_error("a file of a program cannot be named '" + file.name + "'");
-    if (file.role == FileRole::kExecutable) continue;
+    if (is_executable(file.role)) continue;
     if (!in_library_folder.emplace(file.name, &file).second)
       throw std::runtime_error("a program cannot have two files named '" + file.name + "'");
   }
@@ -162,9 +162,10 @@ class Unpacking {
                      [](const auto& a, const auto& b) { return a.role < b.role; });
     check_names(files_);
     check_target(target_);
-    const ShippedFile* executable = find_only(files_, FileRole::kExecutable, "executables");
+    const ShippedFile* executable = find_only(files_, is_executable, "executables");
     if (!executable) throw std::runtime_error("cannot start a program without an executable");
-    plan(*executable, find_only(files_, FileRole::kLoader, "loaders"));
+    const auto is_loader = [](FileRole role) { return role == FileRole::kLoader; };
+    plan(*executable, find_only(files_, is_loader, "loaders"));
   }
 
   const Launch& launch() const { return launch_; }
@@ -175,7 +176,7 @@ class Unpacking {
     const std::string libraries = folder.make_folder(kLibraryFolder);
     std::map<std::string, std::string> names;  // first name of each blob in the library folder
     for (const ShippedFile& file : files_) {
-      if (file.role == FileRole::kExecutable)
+      if (is_executable(file.role))
         place_executable(file, executables + "/" + file.name);
       else if (const auto [first, is_new] = names.emplace(file.blob, file.name); is_new)
         place(file, libraries + "/" + file.name);
@@ -191,7 +192,7 @@ class Unpacking {
     const ElfFile elf = read_elf(open_blob(executable).get(), executable.name);
     launch_.executable = target_ + "/" + kExecutableFolder + "/" + executable.name;
     launch_.argv0 = executable.name;
-    if (!elf.interpreter) return;
+    if (!elf.interpreter || executable.role == FileRole::kNative) return;
     if (!loader)
       throw std::runtime_error("cannot start '" + executable.name + "': it needs the loader '" +
                                elf.interpreter->path + "', which did not come with it");

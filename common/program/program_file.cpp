@@ -138,6 +138,11 @@ class Description {
     add(FileRole::kExtra, name, path, fd.get());
   }
 
+  void add_native(const std::string& path) {
+    const UniqueFd fd = open_regular(path, "ship it");
+    add(FileRole::kNative, base_name(path), path, fd.get());
+  }
+
   std::vector<ProgramFile> take() { return std::move(files_); }
 
  private:
@@ -224,6 +229,14 @@ std::vector<ProgramFile> describe_program(const std::vector<std::string>& ship) 
   auto files = describe_program(ship, cache);
   cache.save();
   return files;
+}
+
+std::vector<ProgramFile> describe_native(const std::string& path) {
+  DigestCache cache(DigestCache::default_path());
+  Description description(cache);
+  description.add_native(path);
+  cache.save();
+  return description.take();
 }
 
 std::size_t index_of_module(const std::vector<ProgramFile>& files, const std::string& module) {

@@ -16,7 +16,13 @@ enum class FileRole {
   kLoader,   ///< the dynamic loader, PT_INTERP of the executable
   kLibrary,  ///< found by the loader under its name
   kExtra,    ///< named by the user: a plugin to be dlopened, or data
+  kNative,   ///< an executable that runs with the loader and the libraries of the node
 };
+
+/// Whether that is what is started.
+constexpr bool is_executable(FileRole role) {
+  return role == FileRole::kExecutable || role == FileRole::kNative;
+}
 
 /// One file that travels so that the program can run elsewhere. Owns its descriptor.
 struct ProgramFile {
@@ -48,6 +54,10 @@ std::vector<ProgramFile> describe_program(const std::vector<std::string>& ship, 
 
 /// The same with the user's cache (DigestCache::default_path()), saved afterwards.
 std::vector<ProgramFile> describe_program(const std::vector<std::string>& ship);
+
+/// An executable that is to run with the loader and the libraries of the node: one entry. Throws
+/// and blocks as above.
+std::vector<ProgramFile> describe_native(const std::string& path);
 
 /// The index in `files` of the file that FunctionAddress::module or LoadedModule::name calls
 /// `module` ("": the executable), or files.size() if it is not among them.

@@ -400,15 +400,15 @@ TEST_CASE("random bytes are decoded or refused, nothing else") {
 }
 
 TEST_CASE("is_value answers without failing to compile") {
-  STATIC_REQUIRE(knee::Value<int>);
-  STATIC_REQUIRE(knee::Value<Outer>);
-  STATIC_REQUIRE(knee::Value<Tree>);
-  STATIC_REQUIRE(knee::Value<Mixed>);
-  STATIC_REQUIRE_FALSE(knee::Value<int*>);
-  STATIC_REQUIRE_FALSE(knee::Value<int&>);
-  STATIC_REQUIRE_FALSE(knee::Value<std::string_view>);
-  STATIC_REQUIRE_FALSE(knee::Value<std::map<int, std::vector<const char*>>>);
-  STATIC_REQUIRE_FALSE(knee::Value<std::runtime_error>);
+  STATIC_REQUIRE(knee::Sendable<int>);
+  STATIC_REQUIRE(knee::Sendable<Outer>);
+  STATIC_REQUIRE(knee::Sendable<Tree>);
+  STATIC_REQUIRE(knee::Sendable<Mixed>);
+  STATIC_REQUIRE_FALSE(knee::Sendable<int*>);
+  STATIC_REQUIRE_FALSE(knee::Sendable<int&>);
+  STATIC_REQUIRE_FALSE(knee::Sendable<std::string_view>);
+  STATIC_REQUIRE_FALSE(knee::Sendable<std::map<int, std::vector<const char*>>>);
+  STATIC_REQUIRE_FALSE(knee::Sendable<std::runtime_error>);
 }
 
 namespace {

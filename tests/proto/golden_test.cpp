@@ -199,7 +199,10 @@ std::vector<capnp::StructSchema> structs() {
       Schema::from<Death>(),         Schema::from<CommandResult>(), Schema::from<Started>(),
       Schema::from<OutputText>(),    Schema::from<Setup>(),         Schema::from<ToWorker>(),
       Schema::from<FunctionTable>(), Schema::from<Function>(),      Schema::from<SharedValue>(),
-      Schema::from<FromWorker>(),    Schema::from<Call>(),          Schema::from<CallResult>()};
+      Schema::from<FromWorker>(),    Schema::from<Call>(),          Schema::from<CallResult>(),
+      Schema::from<Use>(),           Schema::from<UseResult>(),     Schema::from<Value>(),
+      Schema::from<NamedValue>(),    Schema::from<Entry>(),         Schema::from<Buffer>(),
+      Schema::from<Content>(),       Schema::from<Large>()};
 }
 
 /// A struct with a union has a case for each member.

@@ -398,6 +398,19 @@ TEST_CASE(
   });
 }
 
+TEST_CASE("a call waits for its slave also when the reference it was made on is gone") {
+  SlaveProcess frodo({.name = "frodo", .start = false});
+  knee::Cluster cluster(reaching(frodo));
+  auto current = cluster.slave("frodo").make<Counter>(3).call<&Counter::current>();
+  auto read =
+      cluster.slave("frodo").make<Folder>("home").call<&Folder::open>("notes").call<&File::read>();
+  cluster.slaves();  // the driver has heard of all that by now
+  frodo.start();
+  CHECK(current.get() == 3);
+  CHECK(read.get() == "what home/notes says");
+  CHECK(wait_until([&] { return cluster.slave("frodo").objects() == 0; }));
+}
+
 TEST_CASE("a call that waits for its slave can be cancelled") {
   SlaveProcess frodo({.name = "frodo", .start = false});
   knee::Cluster cluster(reaching(frodo));

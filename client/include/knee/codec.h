@@ -34,7 +34,7 @@ template <class T>
 inline constexpr bool is_value = detail::travels<T>();
 
 template <class T>
-concept Value = is_value<T>;
+concept Sendable = is_value<T>;
 
 namespace detail {
 

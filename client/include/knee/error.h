@@ -39,6 +39,8 @@ class KNEE_EXPORT Error : public std::runtime_error {
   /// Kind::exception: the C++ type of what was thrown and its what().
   const std::string& exception_type() const noexcept { return exception_type_; }
   const std::string& exception_text() const noexcept { return exception_text_; }
+  /// Where it was thrown, in lines, if that is known: the traceback of a Python exception.
+  const std::string& traceback() const noexcept { return traceback_; }
 
   /// For the library.
   struct Where {
@@ -47,7 +49,7 @@ class KNEE_EXPORT Error : public std::runtime_error {
     int attempt = 0;
   };
   Error(Kind kind, const std::string& text, Where where, std::string exception_type = {},
-        std::string exception_text = {});
+        std::string exception_text = {}, std::string traceback = {});
 
  private:
   Kind kind_;
@@ -56,6 +58,7 @@ class KNEE_EXPORT Error : public std::runtime_error {
   int attempt_ = 0;
   std::string exception_type_;
   std::string exception_text_;
+  std::string traceback_;
 };
 
 }  // namespace knee

@@ -7,10 +7,13 @@
 #include <knee/error.h>
 #include <knee/files.h>
 #include <knee/function.h>
+#include <knee/object.h>
 #include <knee/options.h>
 #include <knee/promise.h>
+#include <knee/python.h>
 #include <knee/ref.h>
 #include <knee/remote_stream.h>
 #include <knee/shared.h>
 #include <knee/slave.h>
 #include <knee/this_task.h>
+#include <knee/value.h>

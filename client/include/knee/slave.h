@@ -9,6 +9,7 @@
 #include <knee/command.h>
 #include <knee/placement.h>
 #include <knee/promise.h>
+#include <knee/python.h>
 #include <knee/ref.h>
 #include <knee/slave_info.h>
 
@@ -61,6 +62,8 @@ class KNEE_EXPORT Slave {
   Ref<T> make(const Placement& placement, Args&&... args) const {
     return detail::make<T>(detail::root_of(site_, placement), std::forward<Args>(args)...);
   }
+  /// A Python session there. Throws Error::setup if this build of Knee has none.
+  Python python() const;
   /// How many objects this program has on it.
   std::size_t objects() const;
 

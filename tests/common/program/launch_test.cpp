@@ -294,6 +294,21 @@ TEST_CASE("a static program needs neither loader nor library folder") {
   CHECK(launch.library_folder.empty());
 }
 
+TEST_CASE("a native program runs as it is, with the loader of the node") {
+  const sample::Folder folder;
+  // Some program of this machine's own.
+  const std::string echo = fs::canonical("/bin/echo");
+  const auto launch = materialize({{FileRole::kNative, "native", echo}}, folder / "target");
+  CHECK(launch.interpreter.empty());
+  CHECK(launch.library_folder.empty());
+  CHECK_FALSE(launch.through_loader);
+  const auto run = sample::run({launch.command(), "runs"});
+  CHECK(run.exit_code == 0);
+  CHECK(run.says("runs"));
+  CHECK_THROWS(materialize({{FileRole::kNative, "one", echo}, {FileRole::kExecutable, "two", echo}},
+                           folder / "other"));
+}
+
 TEST_CASE("names of one blob are one file to the loader") {
   Tiny tiny;
   tiny.files.insert(tiny.files.begin(), {FileRole::kLibrary, "other.so", tiny.folder / "loader"});

@@ -16,6 +16,7 @@
 #include <knee/detail/export.h>
 #include <knee/detail/function_traits.h>
 #include <knee/detail/task_state.h>
+#include <knee/detail/use.h>
 
 /// Live objects: what Ref<T> and the library share. Not part of the promise.
 namespace knee {
@@ -69,6 +70,8 @@ class KNEE_EXPORT Object {
   /// `objects`: what the arguments refer to.
   virtual TaskRef call(const Method& method, Bytes arguments, std::vector<ObjectRef> objects,
                        ObjectRef* returned) = 0;
+  /// The same by names. `returned`: receives what it gives, as an object; may be null.
+  virtual TaskRef use(Use use, ObjectRef* returned) = 0;
 };
 
 /// An object of this process: owns it. Calls on it are carried out at once, by the caller.
@@ -76,6 +79,9 @@ class KNEE_EXPORT LocalObject : public Object {
  public:
   TaskRef call(const Method& method, Bytes arguments, std::vector<ObjectRef> objects,
                ObjectRef* returned) override;
+  TaskRef use(Use use, ObjectRef* returned) override;
+  /// Carries out a use by names. Throws what goes wrong. Here: that it cannot be used so.
+  virtual UseResult use_here(Use& use);
 };
 
 template <class T>

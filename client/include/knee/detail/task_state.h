@@ -25,6 +25,7 @@ namespace knee::detail {
 
 struct BagState;
 struct SlaveEntry;
+struct UseResult;
 
 /// A function that is a task somewhere in this program. One static object per function, in every
 /// process of the program at the same place.
@@ -120,6 +121,8 @@ class KNEE_EXPORT TaskState {
   /// By kind: a driver::FunctionCall or nothing, a CommandJob, an ObjectCall.
   std::shared_ptr<void> extra_;
   std::vector<std::shared_ptr<const SharedBlob>> shared_;  ///< what the arguments refer to
+  std::shared_ptr<UseResult>
+      answer_;  ///< of an object that was used by names, in place of payload_
 };
 
 /// Owns one reference.

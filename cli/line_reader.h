@@ -1,0 +1,41 @@
+#pragma once
+#include <optional>
+#include <string>
+
+namespace knee::cli {
+
+/// Lines of standard input. On a terminal they can be edited, and lines of earlier runs are there
+/// with the arrow keys, if libedit is installed (it is not needed to build); else they are read as
+/// they come. One per process.
+class LineReader {
+ public:
+  /// `history`: the file in which lines are kept; empty: none.
+  explicit LineReader(std::string history);
+  ~LineReader();
+  LineReader(const LineReader&) = delete;
+
+  /// The next line without its end; none at the end of input.
+  std::optional<std::string> read(const std::string& prompt);
+
+  /// $XDG_STATE_HOME/knee/NAME, else ~/.local/state/knee/NAME; empty if there is no home. Makes the
+  /// folder.
+  static std::string history_file(const std::string& name);
+
+ private:
+  /// As libedit has them, for programs that know readline.
+  struct Editor {
+    char* (*readline)(const char*) = nullptr;
+    int (*add_history)(const char*) = nullptr;
+    int (*read_history)(const char*) = nullptr;
+    int (*write_history)(const char*) = nullptr;
+    void (*stifle_history)(int) = nullptr;
+    bool is_there() const { return readline != nullptr; }
+  };
+  static Editor find_editor();
+
+  Editor editor_;
+  std::string history_;
+  std::string last_;
+};
+
+}  // namespace knee::cli

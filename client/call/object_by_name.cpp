@@ -1,0 +1,212 @@
+#include <knee/error.h>
+#include <knee/object.h>
+
+#include <algorithm>
+#include <mutex>
+#include <optional>
+
+#include "client/call/task_access.h"
+
+namespace knee {
+
+using detail::Access;
+using detail::Use;
+using detail::UseResult;
+
+namespace detail {
+
+/// The use that gave an Object, shared by its copies. What fails is told by whoever looks at it; if
+/// nobody does, on stderr.
+class PendingUse {
+ public:
+  explicit PendingUse(TaskRef task) : task_(std::move(task)) {}
+  ~PendingUse() {
+    if (!looked_at_) task_->abandon();
+  }
+  PendingUse(const PendingUse&) = delete;
+
+  /// Its failure will be told otherwise: by what is called on its result.
+  void look_at() { looked_at_ = true; }
+  const UseResult& wait() {
+    looked_at_ = true;
+    const std::lock_guard lock(mutex_);  // a task has one that waits
+    task_->wait();
+    if (task_->error()) std::rethrow_exception(task_->error());
+    return *Access::answer(*task_);
+  }
+
+ private:
+  std::mutex mutex_;
+  TaskRef task_;
+  std::atomic<bool> looked_at_ = false;
+};
+
+template <>
+Value result_of<Value>(TaskState& state) {
+  return Access::answer(state)->value;
+}
+
+/// What is iterated over, on its way.
+class ValueStream {
+ public:
+  explicit ValueStream(knee::Object iterator) : iterator_(std::move(iterator)) {
+    ask();
+    advance();
+  }
+
+  const Value& value() const { return chunk_[place_]; }
+  bool ended() const { return place_ == chunk_.size(); }
+  void advance() {
+    if (place_ < chunk_.size()) ++place_;
+    while (place_ == chunk_.size() && asked_) take();
+  }
+
+ private:
+  /// Small at first, for those who look at the beginning only.
+  static constexpr std::uint32_t kFirst = 64;
+  static constexpr std::uint32_t kMost = 8192;
+
+  void ask() {
+    asked_ = iterator_.async_use(
+        {.what = Use::What::next, .at_most = at_most_, .wanted = Use::Wanted::copy});
+    at_most_ = std::min(2 * at_most_, kMost);
+  }
+  void take() {
+    auto promise = std::move(*asked_);
+    asked_.reset();
+    const Value answer = promise.get();
+    const auto& parts = answer.as_list();
+    if (!parts.at(1).as_boolean()) ask();
+    chunk_ = list_from(parts.at(0));
+    place_ = 0;
+  }
+
+  knee::Object iterator_;
+  std::uint32_t at_most_ = kFirst;
+  std::optional<Promise<Value>> asked_;
+  Value::List chunk_;
+  std::size_t place_ = 0;
+};
+
+namespace {
+
+class CallbackObject final : public LocalObject {
+ public:
+  explicit CallbackObject(std::function<Value(const std::vector<Value>&)> function)
+      : function_(std::move(function)) {}
+  UseResult use_here(Use& use) override {
+    if (use.what == Use::What::text || use.what == Use::What::representation)
+      return {Value("<a function of the driver>")};
+    if (use.what != Use::What::call || !(use.name.empty() || use.name == "__call__"))
+      throw Error(Error::Kind::usage, use.label() + ": a callback can only be called");
+    if (!use.named.empty())
+      throw Error(Error::Kind::usage,
+                  "a callback takes no arguments by name, such as " + use.named.front().name);
+    return {function_(use.arguments)};
+  }
+
+ private:
+  std::function<Value(const std::vector<Value>&)> function_;
+};
+
+}  // namespace
+
+ObjectRef callback_object(std::function<Value(const std::vector<Value>&)> function) {
+  return std::make_shared<CallbackObject>(std::move(function));
+}
+
+}  // namespace detail
+
+const detail::ObjectRef& Object::target() const {
+  if (!object_) throw Error(Error::Kind::usage, "a use of a knee::Object that refers to nothing");
+  if (made_) made_->look_at();
+  return object_;
+}
+
+Object Object::use(Use use) const {
+  detail::ObjectRef returned;
+  auto task = target()->use(std::move(use), &returned);
+  return Object(std::move(returned), std::make_shared<detail::PendingUse>(std::move(task)));
+}
+
+Promise<Value> Object::async_use(Use use) const {
+  use.wanted = Use::Wanted::copy;
+  return Promise<Value>(target()->use(std::move(use), nullptr));
+}
+
+Object Object::attr(std::string name) const {
+  return use({.what = Use::What::attribute, .name = std::move(name)});
+}
+
+void Object::set(std::string name, Value value) const {
+  async_use(
+      {.what = Use::What::set_attribute, .name = std::move(name), .arguments = {std::move(value)}})
+      .get();
+}
+
+Object Object::item(Value key) const {
+  return use({.what = Use::What::item, .arguments = {std::move(key)}});
+}
+
+void Object::set_item(Value key, Value value) const {
+  async_use({.what = Use::What::set_item, .arguments = {std::move(key), std::move(value)}}).get();
+}
+
+Value Object::value() const {
+  if (made_) {
+    const auto& result = made_->wait();
+    if (result.has_value && result.value.kind() != Value::Kind::object) return result.value;
+  }
+  return async_get().get();
+}
+
+Promise<Value> Object::async_get() const {
+  return async_use({.what = Use::What::copy});
+}
+
+std::string Object::str() const {
+  return async_use({.what = Use::What::text}).get().as_text();
+}
+
+std::string Object::repr() const {
+  return async_use({.what = Use::What::representation}).get().as_text();
+}
+
+std::size_t Object::len() const {
+  return async_use({.what = Use::What::length}).get().get<std::size_t>();
+}
+
+void Object::wait() const {
+  target();
+  if (made_) made_->wait();
+}
+
+Value Object::as_value() const {
+  return Value(target());
+}
+
+Object Object::from_value(const Value& value) {
+  return Object(value.object());
+}
+
+Object::Iterator Object::begin() const {
+  return Iterator(std::make_shared<detail::ValueStream>(use({.what = Use::What::iterate})));
+}
+
+Object::Iterator::Iterator(std::shared_ptr<detail::ValueStream> stream)
+    : stream_(std::move(stream)) {}
+
+const Value& Object::Iterator::operator*() const {
+  return stream_->value();
+}
+
+Object::Iterator& Object::Iterator::operator++() {
+  stream_->advance();
+  return *this;
+}
+
+bool Object::Iterator::operator==(std::default_sentinel_t) const {
+  return stream_->ended();
+}
+
+}  // namespace knee

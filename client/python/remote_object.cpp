@@ -1,0 +1,107 @@
+#include "remote_object.h"
+
+#include <knee/error.h>
+#include <knee/object.h>
+
+#include "client/python/conversion.h"
+#include "client/worker/object_host.h"
+
+namespace knee::python {
+namespace {
+
+using detail::Use;
+using What = detail::Use::What;
+
+py::handle error_type;
+
+class Remote {
+ public:
+  explicit Remote(detail::ObjectRef object) : object_(std::move(object)) {}
+  const detail::ObjectRef& object() const { return object_; }
+
+  py::object use(Use use) const {
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    use.wanted = Use::Wanted::copy;
+    Value value;
+    try {
+      // Others run, and what the driver calls meanwhile.
+      const py::gil_scoped_release unlocked;
+      value = Promise<Value>(object_->use(std::move(use), nullptr)).get();
+    } catch (const worker::Interrupted&) {
+      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+      throw;
+    }
+    return to_python(value);
+  }
+
+ private:
+  detail::ObjectRef object_;
+};
+
+/// `knee.Error` with the text of what was thrown elsewhere.
+[[noreturn]] void raise(const Error& error) {
+  std::string text = error.what();
+  if (!error.exception_type().empty() && error.exception_type() != "knee::Error")
+    text = error.exception_type() + ": " + text;
+  PyErr_SetString(error_type.ptr(), text.c_str());
+  throw py::error_already_set();
+}
+
+py::object use(const Remote& remote, Use wanted) {
+  try {
+    return remote.use(std::move(wanted));
+  } catch (const Error& error) {
+    raise(error);
+  }
+}
+
+py::object call(const Remote& remote, const py::args& arguments, const py::kwargs& named) {
+  Use wanted{.what = What::call};
+  for (const auto& one : arguments) wanted.arguments.push_back(from_python(one));
+  for (const auto& [name, one] : named)
+    wanted.named.push_back({name.cast<std::string>(), from_python(one)});
+  return use(remote, std::move(wanted));
+}
+
+py::object attribute(const Remote& remote, const std::string& name) {
+  // Python asks for these to find out what something is.
+  if (name.starts_with("__") && name.ends_with("__")) throw py::attribute_error(name);
+  return use(remote, {.what = What::attribute, .name = name});
+}
+
+}  // namespace
+
+void define_remote_objects() {
+  auto module = py::reinterpret_borrow<py::module_>(PyImport_AddModule("knee"));
+  error_type = py::exception<Error>(module, "Error", PyExc_RuntimeError).release();
+  py::class_<Remote>(module, "Object", "An object of the driver.")
+      .def("__call__", &call)
+      .def("__getattr__", &attribute)
+      .def("__setattr__",
+           [](const Remote& remote, const std::string& name, const py::object& value) {
+             use(remote,
+                 {.what = What::set_attribute, .name = name, .arguments = {from_python(value)}});
+           })
+      .def("__getitem__",
+           [](const Remote& remote, const py::object& key) {
+             return use(remote, {.what = What::item, .arguments = {from_python(key)}});
+           })
+      .def("__setitem__",
+           [](const Remote& remote, const py::object& key, const py::object& value) {
+             use(remote,
+                 {.what = What::set_item, .arguments = {from_python(key), from_python(value)}});
+           })
+      .def("__len__", [](const Remote& remote) { return use(remote, {.what = What::length}); })
+      .def("__str__", [](const Remote& remote) { return use(remote, {.what = What::text}); });
+}
+
+py::object remote_object(detail::ObjectRef object) {
+  return py::cast(std::make_unique<Remote>(std::move(object)));
+}
+
+detail::ObjectRef remote_of(const py::handle& object) {
+  if (!py::isinstance<Remote>(object)) return nullptr;
+  return object.cast<const Remote&>().object();
+}
+
+}  // namespace knee::python

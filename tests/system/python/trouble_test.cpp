@@ -1,0 +1,179 @@
+#include "tests/system/python/session.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <string>
+#include <thread>
+
+#include "tests/system/harness/process_view.h"
+#include "tests/system/harness/temporary_folder.h"
+#include "tests/system/harness/marks.h"
+#include "tests/system/harness/wait_until.h"
+
+using namespace knee::test;
+using namespace std::chrono_literals;
+using Catch::Contains;
+using knee::Error;
+using knee::Python;
+using knee::Value;
+
+TEST_CASE("an exception comes with its type, its text and where it was raised") {
+  with_python([](const Python& py, SlaveProcess&) {
+    py.execute("def outer(x):\n    return inner(x)\ndef inner(x):\n    return 1 / x\n");
+    const auto error = error_of_python([&] { py["outer"](0).get<int>(); });
+    CHECK(error.kind() == Error::Kind::exception);
+    CHECK(error.slave() == "gandalf");
+    CHECK(error.exception_type() == "ZeroDivisionError");
+    CHECK(error.exception_text() == "division by zero");
+    CHECK_THAT(error.traceback(), Contains("in outer") && Contains("in inner") &&
+                                      Contains("return 1 / x") && !Contains("<knee>"));
+    CHECK_THAT(error.what(), Contains("gandalf") &&
+                                 Contains("ZeroDivisionError: division by zero") &&
+                                 Contains("return 1 / x"));
+    CHECK(error_of_python([&] { py.execute("import json; json.loads('{')"); }).exception_type() ==
+          "json.decoder.JSONDecodeError");
+    CHECK(error_of_python([&] { py.execute("x = = 1"); }).exception_type() == "SyntaxError");
+    CHECK(error_of_python([&] { py.execute("exit(3)"); }).exception_type() == "SystemExit");
+    CHECK(error_of_python([&] { py["missing"].wait(); }).exception_type() == "KeyError");
+    CHECK(error_of_python([&] { py.module("nosuchmodule").wait(); }).exception_type() ==
+          "ModuleNotFoundError");
+    CHECK(py.eval("1").get<int>() == 1);
+  });
+}
+
+TEST_CASE("what is called on something that failed fails for the same reason") {
+  with_python([](const Python& py, SlaveProcess&) {
+    const auto error =
+        error_of_python([&] { (void)py.eval("1/0").attr("x").call("f", 1).get<int>(); });
+    CHECK(error.exception_type() == "ZeroDivisionError");
+    const auto failed = py.eval("1/0");
+    CHECK(error_of_python([&] { (void)failed.attr("x").str(); }).exception_type() ==
+          "ZeroDivisionError");
+    CHECK(error_of_python([&] { failed.wait(); }).exception_type() == "ZeroDivisionError");
+  });
+}
+
+TEST_CASE("an interrupt ends what Python does with KeyboardInterrupt, and nothing else") {
+  with_python([](const Python& py, SlaveProcess&) {
+    const TemporaryFolder folder;
+    const auto started = folder / "started";
+    py.execute(
+        "import time\ndef hang(mark, wait):\n    print('x', file=open(mark, 'a', 1))\n    wait()\n"
+        "def spin():\n    while True: pass\ndef sleep(): time.sleep(1000)");
+    for (const char* wait : {"spin", "sleep"}) {
+      auto hanging = py["hang"].async(started + wait, py[wait]);
+      wait_for_marks(started + wait);
+      py.interrupt();
+      CHECK(error_of_python([&] { hanging.get(); }).exception_type() == "KeyboardInterrupt");
+    }
+    // One that meets nothing is for nobody, unless something has begun by the time it gets there.
+    py.interrupt();
+    int interrupted = 0;
+    for (int i = 0; i < 100; ++i) {
+      try {
+        CHECK(py.eval("40 + 2").get<int>() == 42);
+      } catch (const Error& error) {
+        CHECK(error.exception_type() == "KeyboardInterrupt");
+        ++interrupted;
+      }
+    }
+    CHECK(interrupted <= 1);
+  });
+}
+
+TEST_CASE("an interrupt ends the wait for a callback too") {
+  with_python([](const Python& py, SlaveProcess&) {
+    const TemporaryFolder folder;
+    const auto go = folder / "go";
+    const auto wait = knee::callback([&](int) {
+      py.interrupt();
+      wait_for_marks(go);
+      return 1;
+    });
+    const auto error = error_of_python([&] {
+      auto waiting = py.eval("lambda f: f(1)").async(wait);
+      CHECK(wait_until([&] { return waiting.ready(); }));
+      leave_mark(go, "go");
+      waiting.get();
+    });
+    CHECK(error.exception_type() == "KeyboardInterrupt");
+    CHECK(py.eval("1").get<int>() == 1);
+  });
+}
+
+TEST_CASE("Ctrl-C in the driver interrupts the session while somebody wants that") {
+  with_python([](const Python& py, SlaveProcess&) {
+    const TemporaryFolder folder;
+    const auto started = folder / "started";
+    const knee::InterruptOnSigint guard(py);
+    auto hanging = py.async_execute("import time\nprint('x', file=open('" + started +
+                                    "', 'a', 1))\ntime.sleep(1000)");
+    wait_for_marks(started);
+    ::kill(::getpid(), SIGINT);
+    CHECK(error_of_python([&] { hanging.get(); }).exception_type() == "KeyboardInterrupt");
+    CHECK_THROWS_AS(knee::InterruptOnSigint(py), Error);
+  });
+}
+
+TEST_CASE("a session whose process dies fails with what is known of that") {
+  with_python([](const Python& py, SlaveProcess&) {
+    auto endless = py.async_execute("import time; time.sleep(1000)");
+    const auto error = error_of_python([&] { py.execute("import os; os.kill(os.getpid(), 9)"); });
+    (void)error;
+    CHECK(error_of_python([&] { endless.get(); }).kind() != Error::Kind::exception);
+  });
+}
+
+#ifdef KNEE_PYTHON_BUILT
+TEST_CASE("a slave without Python says so in one clear error") {
+  SlaveProcess gandalf;
+  ::setenv("KNEE_PYTHON", KNEE_NO_PYTHON, 1);
+  knee::ClusterOptions options;
+  options.slaves = {gandalf.address()};
+  {
+    knee::Cluster cluster(options);
+    const auto py = cluster.slave("gandalf").python();
+    const auto error = error_of_python([&] { py.execute("n=2"); });
+    CHECK(error.kind() == Error::Kind::setup);
+    CHECK(error.slave() == "gandalf");
+    CHECK_THAT(error.what(), Contains("no Python session on slave gandalf") &&
+                                 Contains("libpython3.99.so is missing") &&
+                                 Contains("apt install libpython3.99"));
+  }
+  ::setenv("KNEE_PYTHON", KNEE_PYTHON_BUILT, 1);
+}
+
+TEST_CASE("a knee-python that is not there is an error at once") {
+  SlaveProcess gandalf;
+  ::setenv("KNEE_PYTHON", "/nonexistent/knee-python", 1);
+  {
+    knee::ClusterOptions options;
+    options.slaves = {gandalf.address()};
+    knee::Cluster cluster(options);
+    const auto error = error_of_python([&] { (void)cluster.slave("gandalf").python(); });
+    CHECK(error.kind() == Error::Kind::setup);
+    CHECK_THAT(error.what(), Contains("/nonexistent/knee-python"));
+  }
+  ::setenv("KNEE_PYTHON", KNEE_PYTHON_BUILT, 1);
+}
+#else
+TEST_CASE("a Knee that was built without Python says so") {
+  SlaveProcess gandalf;
+  knee::ClusterOptions options;
+  options.slaves = {gandalf.address()};
+  knee::Cluster cluster(options);
+  const auto error = error_of_python([&] { (void)cluster.slave("gandalf").python(); });
+  CHECK(error.kind() == Error::Kind::setup);
+  CHECK_THAT(error.what(), Contains("-DKNEE_PYTHON=ON"));
+}
+#endif
+
+TEST_CASE("a Python object called as a C++ one, and the reverse, say what they are") {
+  with_python([](const Python& py, SlaveProcess&) {
+    const auto nothing = knee::Object();
+    CHECK_THROWS_AS(nothing.attr("x"), Error);
+    CHECK_THROWS_AS(knee::Python().eval("1"), Error);
+    (void)py;
+  });
+}
