@@ -300,7 +300,7 @@ TEST_CASE("a slave with a lifetime gets no task known to outlast it, and ends by
 }
 
 TEST_CASE("a slave whose lifetime is over finishes what runs there") {
-  SlaveProcess slave({.flags = {"--lifetime", "2"}});
+  SlaveProcess slave({.flags = {"--lifetime", std::to_string(2 * kTimeSlack)}});
   const TemporaryFolder folder;
   knee::Cluster cluster(reaching(slave));
   auto task = cluster.call<hold>(7, folder / "started", folder / "go");
