@@ -86,11 +86,16 @@ class NeverMade final : public Object {
  public:
   explicit NeverMade(std::exception_ptr error) : error_(std::move(error)) {}
   TaskRef call(const Method&, Bytes, std::vector<ObjectRef>, ObjectRef* returned) override {
+    return fail(returned);
+  }
+  TaskRef use(Use, ObjectRef* returned) override { return fail(returned); }
+
+ private:
+  TaskRef fail(ObjectRef* returned) const {
     if (returned != nullptr) *returned = std::make_shared<NeverMade>(error_);
     return ended_task({}, error_);
   }
 
- private:
   std::exception_ptr error_;
 };
 
