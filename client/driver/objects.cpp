@@ -111,6 +111,7 @@ bool Objects::start(detail::TaskRef task) {
   if (!is_made) {
     Root& root = roots_[place];
     if (!root.waiting.empty() || !has_session(place.first)) {
+      if (call.target.object != Target::kRoot) ++waited_for_[call.target.object];
       root.waiting.push_back(std::move(task));
       return true;
     }
@@ -136,8 +137,21 @@ void Objects::move(std::uint32_t from, std::uint32_t to) {
 }
 
 void Objects::link_up(std::uint32_t slave) {
-  for (const auto& place : places_on(slave))
-    for (auto& task : std::exchange(roots_.at(place).waiting, {})) send(std::move(task));
+  for (const auto& place : places_on(slave)) {
+    for (auto& task : std::exchange(roots_.at(place).waiting, {})) {
+      const auto object = object_call(*task).target.object;
+      send(std::move(task));
+      waits_no_more(object);
+    }
+  }
+}
+
+/// A call on that object was kept until now.
+void Objects::waits_no_more(std::uint64_t object) {
+  const auto found = waited_for_.find(object);
+  if (found == waited_for_.end() || --found->second != 0) return;
+  waited_for_.erase(found);
+  if (dropped_early_.erase(object) != 0) drop({object});
 }
 
 void Objects::link_down(std::uint32_t slave) {
@@ -180,16 +194,13 @@ void Objects::send(detail::TaskRef task) {
     target = root.object;
     open_call.home = root.home;
   } else {
-    // A reference may have been let go of while its calls waited for the slave.
-    const auto found = entries_.find(call.target.object);
-    if (found != entries_.end()) {
-      Entry& entry = found->second;
-      target = entry.client;
-      open_call.home = entry.home;
-      open_call.object_problem = entry.problem;
-      open_call.slave = surroundings_.settled(entry.place.first);
-    }
+    Entry& entry = entries_.at(call.target.object);
+    target = entry.client;
+    open_call.home = entry.home;
+    open_call.object_problem = entry.problem;
+    open_call.slave = surroundings_.settled(entry.place.first);
   }
+  // What it returns may have been let go of while it waited for the slave.
   if (const auto made = entries_.find(call.returned); made != entries_.end())
     open_call.returned_problem = made->second.problem;
   auto& kept = open_.emplace_back(std::move(open_call));
@@ -347,6 +358,7 @@ void Objects::give_up(std::optional<std::uint32_t> slave,
     for (auto& task : std::exchange(root.waiting, {})) {
       const auto why = error(*task);
       break_promise(*task, why);
+      waits_no_more(object_call(*task).target.object);
       Access::set_error(*task, why);
       surroundings_.complete(std::move(task));
     }
@@ -374,6 +386,10 @@ bool Objects::waits_for(std::uint32_t slave) const {
 
 void Objects::drop(const std::vector<std::uint64_t>& ids) {
   for (const auto id : ids) {
+    if (waited_for_.contains(id)) {
+      dropped_early_.insert(id);
+      continue;
+    }
     const auto found = entries_.find(id);
     if (found == entries_.end()) continue;
     const Entry gone = std::move(found->second);

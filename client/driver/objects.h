@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include <knee/detail/object.h>
@@ -152,6 +153,7 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   /// The roots of one slave.
   std::vector<Place> places_on(std::uint32_t slave) const;
   void send(detail::TaskRef task);
+  void waits_no_more(std::uint64_t object);
   /// The object that a call was to return will not be.
   void break_promise(const detail::TaskState& task, const std::exception_ptr& error);
   void send_call(Open& call, proto::Object::Client object, const ObjectCall& what);
@@ -175,6 +177,10 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   OfferedObject::Surroundings offering_;
   std::unordered_map<std::uint64_t, Entry> entries_;
   std::map<Place, Root> roots_;
+  /// Objects on which calls wait for their slave, with how many those are; and those of them to
+  /// which nobody refers any more.
+  std::unordered_map<std::uint64_t, std::size_t> waited_for_;
+  std::unordered_set<std::uint64_t> dropped_early_;
   std::unordered_map<const detail::Method*, Shipment::Place> functions_;
   std::list<Open> open_;  ///< calls that were sent and have no answer
   kj::Own<kj::TaskSet> calls_;
