@@ -154,7 +154,10 @@ T whole_from(const Value& value) {
   }
   if (value.kind() == Value::Kind::big_integer) out_of_range(value, "a number of this type");
   const auto number = value.as_integer();
-  if (!std::in_range<T>(number)) out_of_range(value, "a number of this type");
+  // What std::in_range takes: char and the like are no integers to it.
+  using Integer =
+      std::conditional_t<std::is_signed_v<T>, std::make_signed_t<T>, std::make_unsigned_t<T>>;
+  if (!std::in_range<Integer>(number)) out_of_range(value, "a number of this type");
   return static_cast<T>(number);
 }
 
