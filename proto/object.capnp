@@ -108,7 +108,7 @@ struct Use {
     # Itself.
   }
 
-  arguments @11 :List(Value);
+  arguments @11 :List(Value);  # by position; of `setAttribute`, `item` and `setItem` as said there
   named @12 :List(NamedValue);  # by parameter
 
   wanted @13 :Wanted;

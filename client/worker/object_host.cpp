@@ -373,6 +373,25 @@ void ObjectHost::carry_out(const ObjectRef& object, UseContext& context) {
   detail::UseAnswer answer;
   auto wanted = detail::Use::Wanted::copy;
   try {
+    // Calls on different objects may overtake each other: what this one refers to may be what
+    // another gives that came later.
+    kj::Vector<kj::Promise<void>> known;
+    for (auto given : wire.getObjects())
+      known.add(given.whenResolved().catch_([](kj::Exception&&) {}));
+    bool ready = false;
+    const auto resolved = kj::joinPromises(known.releaseAsArray())
+                              .then([this, &ready] {
+                                ready = true;
+                                wake();
+                              })
+                              .eagerlyEvaluate(nullptr);
+    io_.waitScope.poll();
+    while (!ready) {
+      if (has_calls())
+        carry_out_one();
+      else
+        something().wait(io_.waitScope);
+    }
     const auto use = detail::read_use(wire, doors_).wait(io_.waitScope);
     wanted = use->wanted;
     if (!object)
