@@ -33,6 +33,8 @@ std::array<std::uint64_t, 2> objects_of(const ObjectCall& call) {
   return {call.target.object, call.returned};
 }
 
+}  // namespace
+
 std::exception_ptr thrown_error(const detail::TaskState& task, proto::Failure::Reader thrown,
                                 const std::string& slave) {
   capnp::MallocMessageBuilder message;
@@ -40,8 +42,6 @@ std::exception_ptr thrown_error(const detail::TaskState& task, proto::Failure::R
   outcome.setException(thrown);
   return error_of(task, outcome, slave, {});
 }
-
-}  // namespace
 
 std::uint64_t chain_of(const detail::TaskState& task) {
   if (const auto* call = function_call(task)) return call->chain;

@@ -51,6 +51,10 @@ struct ObjectCall {
 /// The chain that a task belongs to; 0: none.
 std::uint64_t chain_of(const detail::TaskState& task);
 
+/// What the task fails with when its function has thrown that.
+std::exception_ptr thrown_error(const detail::TaskState& task, proto::Failure::Reader thrown,
+                                const std::string& slave);
+
 /// The objects of this driver's references, and the calls on them. Lives on the RPC loop.
 class Objects final : public kj::TaskSet::ErrorHandler {
  public:
