@@ -185,16 +185,16 @@ void Driver::objects_dropped() {
   });
 }
 
-void Driver::interrupt_home(std::uint64_t object) {
-  loop_.post([this, object](kj::AsyncIoContext&) {
+void Driver::interrupt_home(std::uint64_t object, detail::ObjectRef reference) {
+  loop_.post([this, object, reference](kj::AsyncIoContext&) {
     if (dispatcher_ == nullptr) return;
     dispatcher_->submissions();  // what is to be interrupted may not have been sent yet
     dispatcher_->objects().interrupt(object);
   });
 }
 
-void Driver::end_home(std::uint64_t object) {
-  loop_.post([this, object](kj::AsyncIoContext&) {
+void Driver::end_home(std::uint64_t object, detail::ObjectRef reference) {
+  loop_.post([this, object, reference](kj::AsyncIoContext&) {
     if (dispatcher_ == nullptr) return;
     dispatcher_->submissions();
     dispatcher_->objects().end(object);

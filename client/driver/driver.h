@@ -48,8 +48,8 @@ class Driver {
   /// There are objects to be dropped. Any thread.
   void objects_dropped();
   /// The process that an object lives in: interrupts it, or ends it. Any thread; does not wait.
-  void interrupt_home(std::uint64_t object);
-  void end_home(std::uint64_t object);
+  void interrupt_home(std::uint64_t object, detail::ObjectRef reference);
+  void end_home(std::uint64_t object, detail::ObjectRef reference);
   /// How many objects this driver has on the slave with that index.
   std::uint64_t count_objects(std::uint32_t slave);
 

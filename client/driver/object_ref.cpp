@@ -137,12 +137,12 @@ void ObjectOwner::with_driver(Act act) {
   if (driver_ != nullptr) act(*driver_);
 }
 
-void ObjectOwner::interrupt(std::uint64_t object) {
-  with_driver([object](Driver& driver) { driver.interrupt_home(object); });
+void ObjectOwner::interrupt(std::uint64_t object, const detail::ObjectRef& reference) {
+  with_driver([&](Driver& driver) { driver.interrupt_home(object, reference); });
 }
 
-void ObjectOwner::end(std::uint64_t object) {
-  with_driver([object](Driver& driver) { driver.end_home(object); });
+void ObjectOwner::end(std::uint64_t object, const detail::ObjectRef& reference) {
+  with_driver([&](Driver& driver) { driver.end_home(object, reference); });
 }
 
 void ObjectOwner::drop(std::uint64_t object) {
@@ -162,13 +162,14 @@ void ObjectOwner::leave() {
   driver_ = nullptr;
 }
 
-void interrupt_home_of(const detail::Object& object) {
-  if (const auto* held = dynamic_cast<const HeldObject*>(&object))
-    held->owner()->interrupt(held->id());
+void interrupt_home_of(const detail::ObjectRef& object) {
+  if (const auto* held = dynamic_cast<const HeldObject*>(object.get()))
+    held->owner()->interrupt(held->id(), object);
 }
 
-void end_home_of(const detail::Object& object) {
-  if (const auto* held = dynamic_cast<const HeldObject*>(&object)) held->owner()->end(held->id());
+void end_home_of(const detail::ObjectRef& object) {
+  if (const auto* held = dynamic_cast<const HeldObject*>(object.get()))
+    held->owner()->end(held->id(), object);
 }
 
 }  // namespace knee::driver

@@ -21,8 +21,8 @@ class ObjectOwner : public std::enable_shared_from_this<ObjectOwner> {
   /// By names. Throws as `call`.
   detail::TaskRef use(detail::Use use, const Target& target, detail::ObjectRef* returned);
   /// The process that an object lives in: interrupts it, or ends it.
-  void interrupt(std::uint64_t object);
-  void end(std::uint64_t object);
+  void interrupt(std::uint64_t object, const detail::ObjectRef& reference);
+  void end(std::uint64_t object, const detail::ObjectRef& reference);
 
   /// The root of a process on the slave with that index.
   detail::ObjectRef root(std::uint32_t slave, const Placement& placement);
@@ -56,8 +56,9 @@ class ObjectOwner : public std::enable_shared_from_this<ObjectOwner> {
 /// The id of an object elsewhere that a driver refers to; none: it is an object of this process.
 std::optional<std::uint64_t> held_id(const detail::Object& object);
 
-/// The process that an object elsewhere lives in; nothing for one of this process.
-void interrupt_home_of(const detail::Object& object);
-void end_home_of(const detail::Object& object);
+/// The process that an object elsewhere lives in; nothing for one of this process. The reference is
+/// kept until that has been said.
+void interrupt_home_of(const detail::ObjectRef& object);
+void end_home_of(const detail::ObjectRef& object);
 
 }  // namespace knee::driver

@@ -33,8 +33,6 @@ std::array<std::uint64_t, 2> objects_of(const ObjectCall& call) {
   return {call.target.object, call.returned};
 }
 
-}  // namespace
-
 std::exception_ptr thrown_error(const detail::TaskState& task, proto::Failure::Reader thrown,
                                 const std::string& slave) {
   capnp::MallocMessageBuilder message;
@@ -42,6 +40,8 @@ std::exception_ptr thrown_error(const detail::TaskState& task, proto::Failure::R
   outcome.setException(thrown);
   return error_of(task, outcome, slave, {});
 }
+
+}  // namespace
 
 std::uint64_t chain_of(const detail::TaskState& task) {
   if (const auto* call = function_call(task)) return call->chain;
@@ -256,6 +256,8 @@ void Objects::send(detail::TaskRef task) {
   }
   if (const auto made = entries_.find(call.returned); made != entries_.end())
     open_call.returned_problem = made->second.problem;
+  open_call.object = call.target.object;
+  open_call.returned = call.returned;
   auto& kept = open_.emplace_back(std::move(open_call));
   kept.self = std::prev(open_.end());
   kept.task->attempt = 1;
@@ -356,6 +358,13 @@ kj::Promise<void> Objects::broken(Open& call, const kj::Exception& error) {
     fail(call, *call.object_problem);
     return kj::READY_NOW;
   }
+  // If what was to make its object has not been heard to fail yet, that will say why.
+  for (auto& maker : open_) {
+    if (maker.returned == 0 || maker.returned != call.object) continue;
+    auto heard = kj::newPromiseAndFulfiller<void>();
+    maker.followers.push_back(kj::mv(heard.fulfiller));
+    return heard.promise.then([this, &call, error] { return broken(call, error); });
+  }
   const std::string why = rpc::text_of(error);
   const std::string slave = call.slave_name();
   if (error.getType() != kj::Exception::Type::DISCONNECTED) {
@@ -391,8 +400,10 @@ void Objects::fail(Open& call, std::exception_ptr error) {
 
 void Objects::finish(Open& call) {
   auto task = std::move(call.task);
+  auto followers = std::move(call.followers);
   open_.erase(call.self);
   surroundings_.complete(std::move(task));
+  for (auto& follower : followers) follower->fulfill();
 }
 
 void Objects::give_up(std::optional<std::uint32_t> slave,

@@ -51,10 +51,6 @@ struct ObjectCall {
 /// The chain that a task belongs to; 0: none.
 std::uint64_t chain_of(const detail::TaskState& task);
 
-/// What the task fails with when its function has thrown that.
-std::exception_ptr thrown_error(const detail::TaskState& task, proto::Failure::Reader thrown,
-                                const std::string& slave);
-
 /// The objects of this driver's references, and the calls on them. Lives on the RPC loop.
 class Objects final : public kj::TaskSet::ErrorHandler {
  public:
@@ -155,6 +151,10 @@ class Objects final : public kj::TaskSet::ErrorHandler {
     std::shared_ptr<std::exception_ptr> returned_problem;
     kj::Own<kj::Canceler> canceler = kj::heap<kj::Canceler>();
     bool cancelled = false;
+    std::uint64_t object = Target::kRoot;  ///< id of what it is on
+    std::uint64_t returned = 0;            ///< id of what it returns
+    /// Of calls on what it returns that have failed before it.
+    std::vector<kj::Own<kj::PromiseFulfiller<void>>> followers;
     std::list<Open>::iterator self{};
 
     /// For messages; empty: not known.

@@ -33,12 +33,7 @@ void Objects::send_use(Open& kept, proto::Object::Client object, const ObjectCal
       .offer = doors_.offer};
   auto answer = kept.canceler->wrap<capnp::Response<proto::Object::UseResults>>(kj::mv(sent));
   calls_->add(answer
-                  .then([&kept, doors](capnp::Response<proto::Object::UseResults> answer) {
-                    // What was called on its result fails now, and asks why.
-                    const auto result = answer.getResult();
-                    if (result.isException() && kept.returned_problem)
-                      *kept.returned_problem =
-                          thrown_error(*kept.task, result.getException(), kept.slave_name());
+                  .then([doors](capnp::Response<proto::Object::UseResults> answer) {
                     return detail::read_answer(kj::mv(answer), doors);
                   })
                   .then(

@@ -42,11 +42,11 @@ Object Python::operator[](const std::string& name) const {
 }
 
 void Python::interrupt() const {
-  if (session_) driver::interrupt_home_of(*session_.as_value().object());
+  if (session_) driver::interrupt_home_of(session_.as_value().object());
 }
 
 void Python::close() {
-  if (session_) driver::end_home_of(*session_.as_value().object());
+  if (session_) driver::end_home_of(session_.as_value().object());
   session_ = Object();
 }
 

@@ -46,6 +46,7 @@ TEST_CASE("what is called on something that failed fails for the same reason") {
   with_python([](const Python& py, SlaveProcess&) {
     const auto error =
         error_of_python([&] { (void)py.eval("1/0").attr("x").call("f", 1).get<int>(); });
+    INFO(error.what());
     CHECK(error.exception_type() == "ZeroDivisionError");
     const auto failed = py.eval("1/0");
     CHECK(error_of_python([&] { (void)failed.attr("x").str(); }).exception_type() ==
@@ -118,10 +119,11 @@ TEST_CASE("Ctrl-C in the driver interrupts the session while somebody wants that
 
 TEST_CASE("a session whose process dies fails with what is known of that") {
   with_python([](const Python& py, SlaveProcess&) {
+    const auto pid = py.module("os").call("getpid").get<int>();
     auto endless = py.async_execute("import time; time.sleep(1000)");
-    const auto error = error_of_python([&] { py.execute("import os; os.kill(os.getpid(), 9)"); });
-    (void)error;
-    CHECK(error_of_python([&] { endless.get(); }).kind() != Error::Kind::exception);
+    ::kill(pid, SIGKILL);
+    CHECK(error_of_python([&] { endless.get(); }).kind() == Error::Kind::crashed);
+    CHECK(error_of_python([&] { py.execute("1"); }).kind() == Error::Kind::crashed);
   });
 }
 
