@@ -33,5 +33,5 @@ TEST_CASE("each file of a copy has a line of its own, also an empty one") {
     line.show({"b", 0, 10, 0, 1}, start + 1ms);
     line.show({"b", 10, 10, 0, 1}, start + 2ms);
   }
-  CHECK_THAT(out.str(), Contains("a    0 B\n") && Contains("b  100%  10.0 B"));
+  CHECK_THAT(out.str(), Contains("a    0.00 B\n") && Contains("b  100%  10.0 B"));
 }

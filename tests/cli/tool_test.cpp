@@ -367,7 +367,7 @@ TEST_CASE("knee doctor says that a slave was told to end") {
 }
 
 TEST_CASE("each verb's help has an example, and wrong use ends with 2") {
-  for (const char* verb : {"slaves", "run", "bag", "cp", "ls", "bench", "doctor"}) {
+  for (const char* verb : {"slaves", "run", "bag", "cp", "ls", "python", "bench", "doctor"}) {
     Tool tool({verb, "--help"});
     CHECK(tool.wait() == 0);
     CHECK_THAT(tool.out(), Contains("Example") && Contains(std::string("knee ") + verb));
@@ -375,7 +375,7 @@ TEST_CASE("each verb's help has an example, and wrong use ends with 2") {
   Tool lost({"walk"});
   CHECK(lost.wait() == 2);
   CHECK_THAT(lost.err(),
-             Contains("no verb 'walk'") && Contains("slaves run bag cp ls bench doctor"));
+             Contains("no verb 'walk'") && Contains("slaves run bag cp ls python bench doctor"));
   for (const std::vector<std::string>& words : {std::vector<std::string>{},
                                                 {"walk"},
                                                 {"run"},
