@@ -19,19 +19,8 @@ using detail::Access;
 
 /// One message holds the arguments of a call, and is to stay below what a slave takes.
 constexpr std::size_t kMostArguments = std::size_t{16} << 20;
-/// Number of the Placement of objects for which nothing was said.
-constexpr std::uint64_t kCommonPlace = 0;
 /// The news of a process's death follow the end of its calls within this time.
 constexpr auto kNewsOfDeath = 5 * kj::SECONDS;
-
-ObjectCall& object_call(detail::TaskState& task) {
-  return *static_cast<ObjectCall*>(Access::extra(task).get());
-}
-
-/// The objects that a call needs before it can be sent: what it is on, and what it returns.
-std::array<std::uint64_t, 2> objects_of(const ObjectCall& call) {
-  return {call.target.object, call.returned};
-}
 
 std::exception_ptr thrown_error(const detail::TaskState& task, proto::Failure::Reader thrown,
                                 const std::string& slave) {
@@ -42,6 +31,10 @@ std::exception_ptr thrown_error(const detail::TaskState& task, proto::Failure::R
 }
 
 }  // namespace
+
+ObjectCall& object_call(detail::TaskState& task) {
+  return *static_cast<ObjectCall*>(Access::extra(task).get());
+}
 
 std::uint64_t chain_of(const detail::TaskState& task) {
   if (const auto* call = function_call(task)) return call->chain;
@@ -96,11 +89,6 @@ Objects::~Objects() {
   give_up(std::nullopt, [](const detail::TaskState& task) { return cancelled_error(task); });
 }
 
-bool Objects::has_session(std::uint32_t slave) const {
-  auto* link = surroundings_.link(slave);
-  return link != nullptr && link->session() != nullptr;
-}
-
 bool Objects::start(detail::TaskRef task) {
   const auto& call = object_call(*task);
   Place place{call.target.slave, call.target.place};
@@ -124,75 +112,12 @@ bool Objects::start(detail::TaskRef task) {
   if (!is_made) {
     Root& root = roots_[place];
     if (!root.waiting.empty() || !has_session(place.first)) {
-      for (const auto id : objects_of(call))
-        if (const auto one = entries_.find(id); one != entries_.end()) ++one->second.awaited;
-      root.waiting.push_back(std::move(task));
+      wait(root, std::move(task));
       return true;
     }
   }
   send(std::move(task));
   return false;
-}
-
-std::vector<Objects::Place> Objects::places_on(std::uint32_t slave) const {
-  std::vector<Place> places;
-  for (auto i = roots_.lower_bound({slave, 0}); i != roots_.end() && i->first.first == slave; ++i)
-    places.push_back(i->first);
-  return places;
-}
-
-void Objects::move(std::uint32_t from, std::uint32_t to) {
-  for (const auto& place : places_on(from)) {
-    auto waiting = std::move(roots_.at(place).waiting);
-    roots_.erase(place);
-    auto& longer = roots_[{to, place.second}].waiting;
-    std::move(waiting.begin(), waiting.end(), std::back_inserter(longer));
-  }
-}
-
-void Objects::link_up(std::uint32_t slave) {
-  for (const auto& place : places_on(slave))
-    for (auto& task : std::exchange(roots_.at(place).waiting, {})) {
-      const auto objects = objects_of(object_call(*task));
-      send(std::move(task));
-      waited_for(objects);
-    }
-}
-
-void Objects::link_down(std::uint32_t slave) {
-  for (const auto& place : places_on(slave)) close(place);
-}
-
-void Objects::close(const Place& place) {
-  Root& root = roots_.at(place);
-  for (auto& [id, entry] : entries_) {
-    if (!entry.maker || entry.home != root.home) continue;
-    entry.client = nullptr;
-    entry.home = nullptr;
-    entry.problem = std::make_shared<std::exception_ptr>();
-  }
-  root.home = nullptr;
-  root.object = nullptr;
-  // There are as many places as users make up.
-  if (root.waiting.empty()) roots_.erase(place);
-}
-
-Objects::Root& Objects::open_root(const Place& place) {
-  Root& root = roots_[place];
-  if (root.object != nullptr) return root;
-  auto* link = surroundings_.link(place.first);
-  if (link == nullptr) return root;
-  KJ_IF_MAYBE (session, link->session()) {
-    auto opened = session->openHomeRequest().send();
-    root.home = std::make_shared<Home>(opened.getHome(), link->name(), false);
-    root.object = opened.getRoot();
-    // What has died is not called again: the next object is made in a new process.
-    calls_->add(root.home->ended.addBranch().then([this, place, home = root.home] {
-      const auto found = roots_.find(place);
-      if (found != roots_.end() && found->second.home == home) close(place);
-    }));
-  }
-  return root;
 }
 
 capnp::RemotePromise<proto::Object::CallResults> Objects::request(
@@ -406,32 +331,6 @@ void Objects::finish(Open& call) {
   for (auto& follower : followers) follower->fulfill();
 }
 
-void Objects::give_up(std::optional<std::uint32_t> slave,
-                      const std::function<std::exception_ptr(const detail::TaskState&)>& error) {
-  for (auto& [place, root] : roots_) {
-    if (slave && place.first != *slave) continue;
-    for (auto& task : std::exchange(root.waiting, {})) {
-      const auto why = error(*task);
-      drop_waiting(std::move(task), why);
-    }
-  }
-}
-
-void Objects::drop_waiting(detail::TaskRef task, const std::exception_ptr& why) {
-  break_promise(*task, why);
-  waited_for(objects_of(object_call(*task)));
-  Access::set_error(*task, why);
-  surroundings_.complete(std::move(task));
-}
-
-void Objects::waited_for(const std::array<std::uint64_t, 2>& objects) {
-  for (const auto id : objects) {
-    const auto found = entries_.find(id);
-    if (found == entries_.end()) continue;
-    if (--found->second.awaited == 0 && found->second.dropped) forget(id);
-  }
-}
-
 void Objects::break_promise(const detail::TaskState& task, const std::exception_ptr& error) {
   const auto found = entries_.find(object_call(const_cast<detail::TaskState&>(task)).returned);
   if (found == entries_.end()) return;
@@ -461,49 +360,6 @@ void Objects::cancel(const detail::TaskState& task) {
     const auto error = cancelled_error(*kept);
     return drop_waiting(std::move(kept), error);
   }
-}
-
-bool Objects::waits_for(std::uint32_t slave) const {
-  const auto places = places_on(slave);
-  return std::any_of(places.begin(), places.end(),
-                     [this](const Place& place) { return !roots_.at(place).waiting.empty(); });
-}
-
-void Objects::drop(const std::vector<std::uint64_t>& ids) {
-  for (const auto id : ids) {
-    const auto found = entries_.find(id);
-    if (found == entries_.end()) continue;
-    if (found->second.awaited != 0)
-      found->second.dropped = true;
-    else
-      forget(id);
-  }
-}
-
-void Objects::forget(std::uint64_t id) {
-  const auto found = entries_.find(id);
-  const Entry gone = std::move(found->second);
-  entries_.erase(found);
-  if (!gone.home || --gone.home->objects != 0) return;
-  // The root, too, keeps a process. Who made up a place may never come back to it.
-  const Place place{surroundings_.settled(gone.place.first), gone.place.second};
-  const auto root = roots_.find(place);
-  if (root != roots_.end() && root->second.home == gone.home && place.second != kCommonPlace)
-    close(place);
-}
-
-kj::Promise<std::uint64_t> Objects::count(std::uint32_t slave) {
-  auto sum = std::make_shared<std::uint64_t>(0);
-  kj::Vector<kj::Promise<void>> counts;
-  for (const auto& place : places_on(surroundings_.settled(slave))) {
-    const auto& home = roots_.at(place).home;
-    if (!home) continue;
-    // One that is just ending has none.
-    counts.add(home->client.countRequest().send().then(
-        [sum](capnp::Response<proto::Home::CountResults> answer) { *sum += answer.getObjects(); },
-        [](kj::Exception&&) {}));
-  }
-  return kj::joinPromises(counts.releaseAsArray()).then([sum] { return *sum; });
 }
 
 void Objects::taskFailed(kj::Exception&&) {}

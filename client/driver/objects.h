@@ -48,6 +48,8 @@ struct ObjectCall {
   std::string label() const;
 };
 
+/// Of a task of the kind `method`.
+ObjectCall& object_call(detail::TaskState& task);
 /// The chain that a task belongs to; 0: none.
 std::uint64_t chain_of(const detail::TaskState& task);
 
@@ -178,9 +180,13 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   Root& open_root(const Place& place);
   /// The object is gone with its process, and `task` calls it.
   void make_again(Entry& entry, const Place& place, const detail::TaskRef& task);
-  /// A call does not wait for its slave any more: these objects, or the call itself.
+  /// Keeps a call until its slave is there, and with it the objects that it needs ...
+  void wait(Root& root, detail::TaskRef task);
+  /// ... which it does not any more: it has been sent,
   void waited_for(const std::array<std::uint64_t, 2>& objects);
+  /// or never will be.
   void drop_waiting(detail::TaskRef task, const std::exception_ptr& why);
+  /// Nobody refers to the object any more.
   void forget(std::uint64_t id);
   /// The object that a call was to return will not be.
   void break_promise(const detail::TaskState& task, const std::exception_ptr& error);
