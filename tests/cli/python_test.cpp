@@ -1,12 +1,10 @@
-#include <fcntl.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <unistd.h>
 #include <catch2/catch.hpp>
 
 #include <string>
 
-#include "common/base/unique_fd.h"
+#include "tests/cli/keyboard.h"
 #include "tests/system/harness/child_process.h"
 #include "tests/system/harness/slave_process.h"
 
@@ -38,31 +36,25 @@ TEST_CASE("knee python runs a script that comes on standard input") {
 }
 
 TEST_CASE("knee python on a terminal is a prompt") {
-  const knee::UniqueFd keyboard(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
-  if (!keyboard || ::grantpt(keyboard.get()) != 0 || ::unlockpt(keyboard.get()) != 0) {
-    WARN("skipped: there are no pseudo-terminals here");
-    return;
-  }
-  const auto type = [&](const std::string& text) {
-    CHECK(::write(keyboard.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()));
-  };
+  const Keyboard keyboard;
+  if (!keyboard.is_there()) return;
   SlaveProcess slave;
-  PythonTool tool(slave, std::string("< ") + ::ptsname(keyboard.get()));
+  PythonTool tool(slave, std::string("< ") + keyboard.name());
   tool.wait_for_out(">>> ");
-  type("n = 20\nn + 1\n");
+  keyboard.type("n = 20\nn + 1\n");
   tool.wait_for_out("21\n");
-  type("def f(x):\n");
+  keyboard.type("def f(x):\n");
   tool.wait_for_out("... ");
-  type("    return 2 * x\n\nf(n)\n");
+  keyboard.type("    return 2 * x\n\nf(n)\n");
   tool.wait_for_out("40\n");
-  type("1 / 0\n");
+  keyboard.type("1 / 0\n");
   tool.wait_for_err("ZeroDivisionError");
-  type("import time; print('asleep'); time.sleep(1000)\n");
+  keyboard.type("import time; print('asleep'); time.sleep(1000)\n");
   tool.wait_for_out("asleep\n");
   tool.signal(SIGINT);
   tool.wait_for_err("KeyboardInterrupt");
-  type("print('goes', 'on')\n");
+  keyboard.type("print('goes', 'on')\n");
   tool.wait_for_out("goes on\n");
-  type("exit(4)\n");
+  keyboard.type("exit(4)\n");
   CHECK(tool.wait() == 4);
 }

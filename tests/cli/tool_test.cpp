@@ -11,6 +11,7 @@
 #include <fstream>
 
 #include "common/base/unique_fd.h"
+#include "tests/cli/keyboard.h"
 #include "tests/cli/tool_process.h"
 #include "tests/system/harness/marks.h"
 #include "tests/system/harness/screen.h"
@@ -109,21 +110,15 @@ TEST_CASE("knee run passes Ctrl-C on while it waits for input") {
 }
 
 TEST_CASE("knee run reads a terminal line by line, and ends while it waits for one") {
-  const knee::UniqueFd keyboard(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
-  if (!keyboard || ::grantpt(keyboard.get()) != 0 || ::unlockpt(keyboard.get()) != 0) {
-    WARN("skipped: there are no pseudo-terminals here");
-    return;
-  }
-  const auto type = [&](const std::string& text) {
-    CHECK(::write(keyboard.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()));
-  };
+  const Keyboard keyboard;
+  if (!keyboard.is_there()) return;
   SlaveProcess slave;
   Script script(slave, std::string("exec $knee run -- sh -c 'read a; echo got $a; read b; exit 3' "
                                    "< ") +
-                           ::ptsname(keyboard.get()));
-  type("line\n");
+                           keyboard.name());
+  keyboard.type("line\n");
   script.wait_for_out("got line\n");
-  type("\n");
+  keyboard.type("\n");
   CHECK(script.wait() == 3);
 }
 

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/sample_files.h"
 #include "tests/system/harness/leak_check.h"
 #include "tests/system/harness/marks.h"
 #include "tests/system/harness/process_view.h"
@@ -28,23 +29,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::uint64_t kMega = 1 << 20;
-
-void put(const std::string& path, const std::string& content) {
-  std::ofstream(path, std::ios::binary) << content;
-}
-
-/// Bytes of which no part is like another.
-std::string noise(std::size_t size) {
-  std::string bytes(size, '\0');
-  std::uint64_t state = 88172645463325252U;
-  for (char& byte : bytes) {
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    byte = static_cast<char>(state);
-  }
-  return bytes;
-}
 
 /// Calls `round(slave, folder)` and looks for what it has left.
 template <class Round>

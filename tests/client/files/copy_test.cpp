@@ -17,11 +17,14 @@
 #include "client/files/copy.h"
 #include "client/files/partial_file.h"
 #include "common/base/unique_fd.h"
+#include "tests/sample_files.h"
 
 using Catch::Contains;
 using knee::Error;
 using knee::Files;
 using knee::FileStatus;
+using knee::test::noise;
+using knee::test::put;
 namespace fs = std::filesystem;
 
 namespace {
@@ -38,26 +41,9 @@ struct Folder {
   fs::path path;
 };
 
-void put(const std::string& path, const std::string& content) {
-  std::ofstream(path, std::ios::binary) << content;
-}
-
 std::string content_of(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
-}
-
-/// Bytes of which no part is like another.
-std::string noise(std::size_t size) {
-  std::string bytes(size, '\0');
-  std::uint64_t state = 88172645463325252U;
-  for (char& byte : bytes) {
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    byte = static_cast<char>(state);
-  }
-  return bytes;
 }
 
 std::string failure_of(const std::string& from, const std::string& to,
