@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <future>
 #include <string>
 #include <thread>
 
@@ -85,17 +86,19 @@ TEST_CASE("an interrupt ends what Python does with KeyboardInterrupt, and nothin
 
 TEST_CASE("an interrupt ends the wait for a callback too") {
   with_python([](const Python& py, SlaveProcess&) {
-    const TemporaryFolder folder;
-    const auto go = folder / "go";
+    std::promise<void> go;
+    std::promise<void> ended;
     const auto wait = knee::callback([&](int) {
       py.interrupt();
-      wait_for_marks(go);
+      go.get_future().wait();
+      ended.set_value();
       return 1;
     });
     const auto error = error_of_python([&] {
       auto waiting = py.eval("lambda f: f(1)").async(wait);
       CHECK(wait_until([&] { return waiting.ready(); }));
-      leave_mark(go, "go");
+      go.set_value();
+      ended.get_future().wait();
       waiting.get();
     });
     CHECK(error.exception_type() == "KeyboardInterrupt");
