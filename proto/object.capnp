@@ -51,15 +51,21 @@ struct Call {
   chain @4 :UInt64;
   # The call chain it belongs to: a process that waits for the result of a call carries out calls of the
   # same chain meanwhile, and no others. 0: a chain of its own.
+
+  large @5 :Large;
+  # In place of `arguments`, if they are more than 256 KiB.
 }
 
 struct CallResult {
   union {
     value @0 :Data;
-    # It returned; the encoded result.
+    # It returned; the encoded result, up to 256 KiB.
 
     exception @1 :Failure;
     # It threw.
+
+    large @2 :Large;
+    # It returned that. Who reads it keeps the object that was called until it has been read.
   }
 }
 

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include "common/base/check.h"
+#include "common/rpc/byte_stream.h"
 
 namespace knee::slave {
 namespace {
@@ -21,7 +22,9 @@ WorkerLine::WorkerLine(kj::UnixEventPort& port, std::pair<UniqueFd, UniqueFd> so
     : worker_socket_(std::move(sockets.first)),
       stream_(port, std::move(sockets.second)),
       network_(stream_, capnp::rpc::twoparty::Side::CLIENT),
-      rpc_(capnp::makeRpcClient(network_)) {}
+      rpc_(capnp::makeRpcClient(network_)) {
+  rpc::keep_freed_chunks();  // pieces of large values pass through
+}
 
 WorkerLine::~WorkerLine() = default;
 

@@ -6,11 +6,13 @@
 #include <algorithm>
 #include <cstring>
 
+#include "common/rpc/byte_stream.h"
+
 namespace knee::detail {
 namespace {
 
 /// So many bytes are asked for at once, so many times. More in flight would only lie in buffers.
-constexpr std::size_t kPiece = std::size_t{1} << 20;
+constexpr std::size_t kPiece = rpc::kChunk;
 constexpr unsigned kInFlight = 6;
 constexpr std::size_t kMostRead = std::size_t{4} << 20;
 
@@ -55,24 +57,26 @@ kj::Promise<void> fetch_pieces(const std::shared_ptr<Fetch>& fetch) {
       });
 }
 
-kj::Promise<Content> fetch_block(proto::Block::Client block, std::size_t size) {
-  auto fetch = std::make_shared<Fetch>(Fetch{kj::mv(block), std::make_shared<Bytes>(), size});
+}  // namespace
+
+kj::Promise<std::shared_ptr<Bytes>> fetch_block(proto::Large::Reader block) {
+  rpc::keep_freed_chunks();
+  const std::size_t size = block.getSize();
+  auto fetch = std::make_shared<Fetch>(Fetch{block.getBlock(), std::make_shared<Bytes>(), size});
   fetch->bytes->extend(size);
   kj::Vector<kj::Promise<void>> lanes;
   for (unsigned i = 0; i < kInFlight && fetch->asked < size; ++i) lanes.add(fetch_pieces(fetch));
-  return kj::joinPromises(lanes.releaseAsArray()).then([fetch] {
-    const auto* data = fetch->bytes->data();
-    return Content{std::move(fetch->bytes), data, fetch->size};
-  });
+  return kj::joinPromises(lanes.releaseAsArray()).then([fetch] { return fetch->bytes; });
 }
 
-}  // namespace
+void offer_block(proto::Large::Builder to, const Content& content) {
+  rpc::keep_freed_chunks();
+  to.setSize(content.size);
+  to.setBlock(kj::heap<BlockServer>(content));
+}
 
 void offer_blocks(capnp::List<proto::Large>::Builder to, const std::vector<Content>& blocks) {
-  for (unsigned i = 0; i < to.size(); ++i) {
-    to[i].setSize(blocks[i].size);
-    to[i].setBlock(kj::heap<BlockServer>(blocks[i]));
-  }
+  for (unsigned i = 0; i < to.size(); ++i) offer_block(to[i], blocks[i]);
 }
 
 kj::Promise<Contents> fetch_blocks(capnp::List<proto::Large>::Reader blocks) {
@@ -80,12 +84,13 @@ kj::Promise<Contents> fetch_blocks(capnp::List<proto::Large>::Reader blocks) {
   kj::Promise<void> fetched = kj::READY_NOW;
   for (unsigned i = 0; i < blocks.size(); ++i) {
     // One after the other: their pieces share one connection.
-    fetched = fetched.then(
-        [contents, i, block = blocks[i].getBlock(), size = blocks[i].getSize()]() mutable {
-          return fetch_block(kj::mv(block), size).then([contents, i](Content content) {
-            (*contents)[i] = std::move(content);
-          });
-        });
+    fetched = fetched.then([contents, i, block = blocks[i]] {
+      return fetch_block(block).then([contents, i](std::shared_ptr<Bytes> bytes) {
+        const auto* data = bytes->data();
+        const auto size = bytes->size();
+        (*contents)[i] = Content{std::move(bytes), data, size};
+      });
+    });
   }
   return fetched.then([contents] { return contents; });
 }

@@ -5,6 +5,8 @@
 
 #include <cstring>
 
+#include "client/call/block.h"
+
 namespace knee::detail {
 namespace {
 
@@ -14,7 +16,7 @@ constexpr std::uint32_t kNoObject = UINT32_MAX;
 constexpr std::uint64_t kWordsOfValue = 4;
 
 std::uint64_t words_of_bytes(std::size_t bytes) {
-  return bytes <= kMostInline ? bytes / sizeof(capnp::word) + 1 : 1;
+  return is_inline(bytes) ? bytes / sizeof(capnp::word) + 1 : 1;
 }
 
 capnp::Data::Reader data_of(const Content& content) {
@@ -23,7 +25,7 @@ capnp::Data::Reader data_of(const Content& content) {
 
 Content content_of_text(const std::string& text) {
   // A block may be read when the text is gone.
-  if (text.size() <= kMostInline)
+  if (is_inline(text.size()))
     return {nullptr, reinterpret_cast<const std::byte*>(text.data()), text.size()};
   return Value::bytes(std::string_view(text)).content();
 }
@@ -135,7 +137,7 @@ void ValueWriter::write(capnp::List<proto::Value>::Builder to, const std::vector
 }
 
 void ValueWriter::write(proto::Content::Builder to, const Content& content) {
-  if (content.size <= kMostInline) {
+  if (is_inline(content.size)) {
     to.setInline(data_of(content));
     return;
   }

@@ -11,9 +11,7 @@
 /// is numbered here, and put there by whoever sends it.
 namespace knee::detail {
 
-/// Content of more bytes travels as a Block.
-constexpr std::size_t kMostInline = std::size_t{256} * 1024;
-/// One message holds the rest, and is to stay below what its reader takes.
+/// One message holds all but what travels as a Block, and is to stay below what its reader takes.
 constexpr std::size_t kMostMessage = std::size_t{16} << 20;
 
 /// Writes the values of one message. Throws Error::usage for what is nested too deep or too much

@@ -17,8 +17,6 @@ namespace {
 
 using detail::Access;
 
-/// One message holds the arguments of a call, and is to stay below what a slave takes.
-constexpr std::size_t kMostArguments = std::size_t{16} << 20;
 /// The news of a process's death follow the end of its calls within this time.
 constexpr auto kNewsOfDeath = 5 * kj::SECONDS;
 
@@ -47,6 +45,21 @@ std::string ObjectCall::label() const {
   return use ? use->label() : "start of a Python session";
 }
 
+/// What a call was answered.
+struct Objects::Answer {
+  capnp::Response<proto::Object::CallResults> response;
+  detail::Bytes value;  ///< the encoded result, if it is no exception
+};
+
+kj::Promise<Objects::Answer> Objects::read_answer(
+    capnp::Response<proto::Object::CallResults> response) {
+  if (response.getResult().isException()) return Answer{kj::mv(response), {}};
+  return detail::read_result(response.getResult())
+      .then([response = kj::mv(response)](detail::Bytes value) mutable {
+        return Answer{kj::mv(response), std::move(value)};
+      });
+}
+
 Objects::Home::Home(proto::Home::Client given, std::string slave_name, bool is_python)
     : client(kj::mv(given)),
       slave(std::move(slave_name)),
@@ -68,9 +81,7 @@ Objects::Objects(kj::Timer& timer, Shipment& shipment, Shipment& python, Surroun
       shipment_(shipment),
       python_(python),
       surroundings_(std::move(surroundings)),
-      doors_{.hold = [this](proto::Object::Client object) -> kj::Promise<detail::ObjectRef> {
-               return hold(kj::mv(object));
-             },
+      doors_{.hold = [this](proto::Object::Client object) { return hold(kj::mv(object), nullptr); },
              .offer = [this](const detail::ObjectRef& object) { return client_of(object); }},
       offering_{.find =
                     [this](proto::Call::Reader call) {
@@ -78,8 +89,6 @@ Objects::Objects(kj::Timer& timer, Shipment& shipment, Shipment& python, Surroun
                           const_cast<void*>(shipment_.find({call.getFile(), call.getOffset()})));
                     },
                 .run = surroundings_.run,
-                .hold = [this](proto::Object::Client object) { return hold(kj::mv(object)); },
-                .offer = doors_.offer,
                 .doors = doors_},
       calls_(kj::heap<kj::TaskSet>(*this)) {}
 
@@ -121,25 +130,15 @@ bool Objects::start(detail::TaskRef task) {
 }
 
 capnp::RemotePromise<proto::Object::CallResults> Objects::request(
-    proto::Object::Client& object, const detail::Method& method, const detail::Bytes& arguments,
+    proto::Object::Client& object, const detail::Method& method, const detail::Arguments& arguments,
     const std::vector<detail::ObjectRef>& objects, std::uint64_t chain) {
   const auto known = functions_.find(&method);
   const auto function = known != functions_.end()
                             ? known->second
                             : shipment_.locate(reinterpret_cast<const void*>(method.thunk));
   functions_.emplace(&method, function);
-  auto request = object.callRequest(
-      capnp::MessageSize{arguments.size() / sizeof(capnp::word) + 32 + objects.size(),
-                         static_cast<unsigned>(objects.size())});
-  auto wire = request.initCall();
-  wire.setFile(function.file);
-  wire.setOffset(function.offset);
-  wire.setArguments(
-      kj::arrayPtr(reinterpret_cast<const kj::byte*>(arguments.data()), arguments.size()));
-  wire.setChain(chain);
-  auto list = wire.initObjects(static_cast<unsigned>(objects.size()));
-  for (unsigned i = 0; i < list.size(); ++i) list.set(i, client_of(objects[i]));
-  return request.send();
+  return detail::send_call(object, {function.file, function.offset}, arguments, objects, chain,
+                           doors_.offer);
 }
 
 void Objects::make_again(Entry& entry, const Place& place, const detail::TaskRef& task) {
@@ -204,21 +203,23 @@ void Objects::send(detail::TaskRef task) {
 }
 
 void Objects::send_call(Open& kept, proto::Object::Client object, const ObjectCall& call) {
-  auto& arguments = Access::payload(*kept.task);
-  if (arguments.size() > kMostArguments)
-    throw Error(Error::Kind::usage, "the arguments of a call on an object may take 16 MiB");
+  const auto arguments =
+      std::make_shared<const detail::Bytes>(std::move(Access::payload(*kept.task)));
   auto sent = request(object, *call.method, arguments, call.objects, call.chain);
   made(call.returned, sent.getObject(), kept.home);
   const auto returned = entries_.find(call.returned);
   if (call.target.restartable && returned != entries_.end())
-    returned->second.maker =
-        std::make_shared<Maker>(Maker{call.method, std::move(arguments), call.objects});
-  arguments.clear();
-  // With the promise of its answer the call itself is dropped, on all its way.
-  auto answer = kept.canceler->wrap<capnp::Response<proto::Object::CallResults>>(kj::mv(sent));
+    returned->second.maker = std::make_shared<Maker>(Maker{call.method, arguments, call.objects});
+  // The object is kept: what is large of its answer is read from there. With the promise of its
+  // answer the call itself is dropped, on all its way.
+  auto answer = kept.canceler->wrap<Answer>(
+      sent.then([](capnp::Response<proto::Object::CallResults> response) {
+            return read_answer(kj::mv(response));
+          })
+          .attach(kj::mv(object)));
   calls_->add(answer.then(
-      [this, &kept](capnp::Response<proto::Object::CallResults> response) {
-        answered(kept, response.getResult());
+      [this, &kept](Answer came) {
+        answered(kept, std::move(came));
         return kj::Promise<void>(kj::READY_NOW);
       },
       [this, &kept](kj::Exception&& error) { return broken(kept, error); }));
@@ -248,25 +249,33 @@ proto::Object::Client Objects::client_of(const detail::ObjectRef& object) {
     entry.promised = Promised{kj::mv(paf.fulfiller), client};
     return client;
   }
-  return kj::heap<OfferedObject>(offering_, object);
+  return offered_.add(kj::heap<OfferedObject>(offering_, object));
 }
 
-detail::ObjectRef Objects::hold(proto::Object::Client object, std::shared_ptr<Home> home) {
-  auto [reference, id] = surroundings_.new_reference(0);
-  Entry& entry = entries_[id];
-  entry.client = kj::mv(object);
-  entry.problem = std::make_shared<std::exception_ptr>();
-  entry.home = std::move(home);
-  if (entry.home) ++entry.home->objects;
-  return reference;
+kj::Promise<detail::ObjectRef> Objects::hold(proto::Object::Client object,
+                                             std::shared_ptr<Home> home) {
+  using Server = kj::Maybe<proto::Object::Server&>;
+  // Of an object that is still to come it is not known, and it may take long.
+  auto own = offered_.getLocalServer(object)
+                 .catch_([](kj::Exception&&) -> Server { return nullptr; })
+                 .exclusiveJoin(kj::evalLast([]() -> Server { return nullptr; }));
+  return own.then([this, object = kj::mv(object),
+                   home = std::move(home)](Server server) mutable -> detail::ObjectRef {
+    KJ_IF_MAYBE (offered, server) return static_cast<OfferedObject&>(*offered).object();
+    auto [reference, id] = surroundings_.new_reference(0);
+    Entry& entry = entries_[id];
+    entry.client = kj::mv(object);
+    entry.problem = std::make_shared<std::exception_ptr>();
+    entry.home = std::move(home);
+    if (entry.home) ++entry.home->objects;
+    return reference;
+  });
 }
 
-void Objects::answered(Open& call, proto::CallResult::Reader result) {
+void Objects::answered(Open& call, Answer answer) {
+  const auto result = answer.response.getResult();
   if (result.isException()) return fail_by_failure(call, result.getException());
-  const auto bytes = result.getValue();
-  auto& payload = Access::payload(*call.task);
-  payload.clear();
-  payload.append(bytes.begin(), bytes.size());
+  Access::payload(*call.task) = std::move(answer.value);
   finish(call);
 }
 

@@ -1,4 +1,5 @@
 #pragma once
+#include <capnp/capability.h>
 #include <kj/async-io.h>
 
 #include <array>
@@ -15,6 +16,7 @@
 
 #include <knee/detail/object.h>
 
+#include "client/call/call_wire.h"
 #include "client/call/use_wire.h"
 #include "client/driver/offered_object.h"
 #include "client/driver/shipment.h"
@@ -122,7 +124,7 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   /// How an object is made again.
   struct Maker {
     const detail::Method* method;
-    detail::Bytes arguments;
+    detail::Arguments arguments;
     std::vector<detail::ObjectRef> objects;
   };
   /// An object that a reference refers to.
@@ -163,8 +165,11 @@ class Objects final : public kj::TaskSet::ErrorHandler {
     std::string slave_name() const;
   };
 
+  struct Answer;
+
   void taskFailed(kj::Exception&& error) override;
-  detail::ObjectRef hold(proto::Object::Client object, std::shared_ptr<Home> home = nullptr);
+  /// The object itself, if it is of this driver; else a new reference. `home`: may be null.
+  kj::Promise<detail::ObjectRef> hold(proto::Object::Client object, std::shared_ptr<Home> home);
   Home* home_of(std::uint64_t object);
   bool has_session(std::uint32_t slave) const;
   /// Its process is gone.
@@ -174,8 +179,9 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   void send(detail::TaskRef task);
   /// Sends a call.
   capnp::RemotePromise<proto::Object::CallResults> request(
-      proto::Object::Client& object, const detail::Method& method, const detail::Bytes& arguments,
-      const std::vector<detail::ObjectRef>& objects, std::uint64_t chain);
+      proto::Object::Client& object, const detail::Method& method,
+      const detail::Arguments& arguments, const std::vector<detail::ObjectRef>& objects,
+      std::uint64_t chain);
   /// Opens the process of a place if there is none.
   Root& open_root(const Place& place);
   /// The object is gone with its process, and `task` calls it.
@@ -191,7 +197,8 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   /// The object that a call was to return will not be.
   void break_promise(const detail::TaskState& task, const std::exception_ptr& error);
   void send_call(Open& call, proto::Object::Client object, const ObjectCall& what);
-  void answered(Open& call, proto::CallResult::Reader result);
+  static kj::Promise<Answer> read_answer(capnp::Response<proto::Object::CallResults> response);
+  void answered(Open& call, Answer answer);
   void send_use(Open& call, proto::Object::Client object, const ObjectCall& what);
   void answered(Open& call, detail::UseAnswer answer);
   void open_python(Open& call, const ObjectCall& what);
@@ -209,6 +216,7 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   Surroundings surroundings_;
   detail::ObjectDoors doors_;
   OfferedObject::Surroundings offering_;
+  capnp::CapabilityServerSet<proto::Object> offered_;
   std::unordered_map<std::uint64_t, Entry> entries_;
   std::map<Place, Root> roots_;
   std::unordered_map<const detail::Method*, Shipment::Place> functions_;

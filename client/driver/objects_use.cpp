@@ -28,8 +28,8 @@ void Objects::send_use(Open& kept, proto::Object::Client object, const ObjectCal
   auto sent = request.send();
   made(call.returned, sent.getObject(), kept.home);
   const detail::ObjectDoors doors{
-      .hold = [this, home = kept.home](proto::Object::Client given)
-          -> kj::Promise<detail::ObjectRef> { return hold(kj::mv(given), home); },
+      .hold = [this,
+               home = kept.home](proto::Object::Client given) { return hold(kj::mv(given), home); },
       .offer = doors_.offer};
   auto answer = kept.canceler->wrap<capnp::Response<proto::Object::UseResults>>(kj::mv(sent));
   calls_->add(answer

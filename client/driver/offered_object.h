@@ -21,10 +21,8 @@ class OfferedObject final : public proto::Object::Server {
     std::function<detail::Method::Thunk(proto::Call::Reader)> find;
     /// Runs that on the callback thread, as part of the chain.
     std::function<void(std::uint64_t chain, std::function<void()>)> run;
-    /// References to objects that arrive with a call, and the way back.
-    std::function<detail::ObjectRef(proto::Object::Client)> hold;
-    std::function<proto::Object::Client(const detail::ObjectRef&)> offer;
-    detail::ObjectDoors doors;  ///< the same for uses by names
+    /// For the objects that arrive with a call, and those that leave.
+    detail::ObjectDoors doors;
   };
   /// `surroundings` lives as long as the loop's objects.
   OfferedObject(const Surroundings& surroundings, detail::ObjectRef object)
@@ -32,10 +30,14 @@ class OfferedObject final : public proto::Object::Server {
 
   kj::Promise<void> call(CallContext context) override;
   kj::Promise<void> use(UseContext context) override;
+  const detail::ObjectRef& object() const { return object_; }
 
  private:
+  kj::Promise<void> in_turn(kj::Promise<void> ready);
+
   const Surroundings& surroundings_;
   detail::ObjectRef object_;
+  kj::Promise<void> before_ = kj::READY_NOW;  ///< all calls that have come are here as a whole
 };
 
 }  // namespace knee::driver

@@ -83,7 +83,8 @@ py::object array_to_python(const Buffer& buffer) {
       throw std::runtime_error(
           "an array of this kind needs numpy, which is not there (Debian: python3-numpy)");
     auto array = py::module_::import("array").attr("array")(std::string(1, name.array));
-    array.attr("frombytes")(bytes_from(buffer.content));
+    array.attr("frombytes")(py::memoryview::from_memory(
+        buffer.content.data, static_cast<py::ssize_t>(buffer.content.size)));
     return array;
   }
   auto* kept = new std::shared_ptr<const void>(buffer.content.owner);

@@ -120,17 +120,17 @@ void ObjectHost::collect_dropped() {
   dropped_.clear();
 }
 
-detail::Method::Thunk ObjectHost::find(const Place& place) {
+detail::Method::Thunk ObjectHost::find(const detail::CallPlace& place) {
   auto& thunk = thunks_[place];
   if (thunk == nullptr) {
-    if (place.first >= files_.size()) throw std::runtime_error("a call of a file that is not here");
+    if (place.file >= files_.size()) throw std::runtime_error("a call of a file that is not here");
     thunk = reinterpret_cast<detail::Method::Thunk>(
-        const_cast<void*>(program::resolve({files_[place.first], place.second})));
+        const_cast<void*>(program::resolve({files_[place.file], place.offset})));
   }
   return thunk;
 }
 
-ObjectHost::Place ObjectHost::locate(const detail::Method& method) {
+detail::CallPlace ObjectHost::locate(const detail::Method& method) {
   const auto known = places_.find(&method);
   if (known != places_.end()) return known->second;
   const auto address = program::locate(reinterpret_cast<const void*>(method.thunk));
@@ -138,7 +138,7 @@ ObjectHost::Place ObjectHost::locate(const detail::Method& method) {
   if (file == files_.end())
     throw std::runtime_error("a function of '" + address.module +
                              "', which does not travel with the program");
-  const Place place{static_cast<std::uint32_t>(file - files_.begin()), address.offset};
+  const detail::CallPlace place{static_cast<std::uint32_t>(file - files_.begin()), address.offset};
   places_.emplace(&method, place);
   return place;
 }
@@ -173,37 +173,30 @@ detail::TaskRef ObjectHost::call(proto::Object::Client& object, const detail::Me
                                  detail::Bytes arguments, const std::vector<ObjectRef>& objects,
                                  ObjectRef* returned) {
   check_thread();
-  const auto place = locate(method);
-  auto request = object.callRequest(
-      capnp::MessageSize{arguments.size() / sizeof(capnp::word) + 32 + objects.size(),
-                         static_cast<unsigned>(objects.size())});
-  auto wire = request.initCall();
-  wire.setFile(place.first);
-  wire.setOffset(place.second);
-  wire.setArguments(
-      kj::arrayPtr(reinterpret_cast<const kj::byte*>(arguments.data()), arguments.size()));
-  wire.setChain(detail::current_chain());
-  auto list = wire.initObjects(static_cast<unsigned>(objects.size()));
-  for (unsigned i = 0; i < list.size(); ++i) list.set(i, client_of(objects[i]));
-  auto sent = request.send();
+  auto sent = detail::send_call(object, locate(method),
+                                std::make_shared<const detail::Bytes>(std::move(arguments)),
+                                objects, detail::current_chain(), doors_.offer);
   if (returned != nullptr) *returned = std::make_shared<GivenObject>(*this, sent.getObject());
   detail::TaskRef task(new detail::TaskState);
   ++open_calls_;
-  sent_.add(sent.then(
-      [this, task](capnp::Response<proto::Object::CallResults> answer) {
-        const auto result = answer.getResult();
-        auto& payload = Access::payload(*task);
-        if (result.isException()) {
-          const std::string type = result.getException().getType().cStr();
-          const std::string what = result.getException().getWhat().cStr();
-          Access::set_error(
-              *task, std::make_exception_ptr(Error(Error::Kind::exception, what, {}, type, what)));
-        } else {
-          payload.append(result.getValue().begin(), result.getValue().size());
-        }
-        ended(*task);
-      },
-      [this, task](kj::Exception&& error) { fail(*task, error); }));
+  // The object is kept: what is large of its answer is read from there.
+  sent_.add(
+      sent.then([task, object](capnp::Response<proto::Object::CallResults> answer) mutable
+                -> kj::Promise<void> {
+            const auto result = answer.getResult();
+            if (result.isException()) {
+              const std::string type = result.getException().getType().cStr();
+              const std::string what = result.getException().getWhat().cStr();
+              Access::set_error(*task, std::make_exception_ptr(
+                                           Error(Error::Kind::exception, what, {}, type, what)));
+              return kj::READY_NOW;
+            }
+            return detail::read_result(result)
+                .then([task](detail::Bytes value) { Access::payload(*task) = std::move(value); })
+                .attach(kj::mv(answer), kj::mv(object));
+          })
+          .then([this, task] { ended(*task); },
+                [this, task](kj::Exception&& error) { fail(*task, error); }));
   return task;
 }
 
@@ -336,10 +329,10 @@ void ObjectHost::carry_out(const ObjectRef& object, ObjectCallContext& context) 
     std::vector<ObjectRef> objects;
     for (auto object : wire.getObjects()) objects.push_back(take(object));
     const detail::ArrivingObjects arriving(objects);
-    const auto bytes = wire.getArguments();
+    detail::Arguments fetched;
+    if (wire.hasLarge()) fetched = detail::fetch_arguments(wire).wait(io_.waitScope);
     detail::MethodCall method{object ? object->local() : nullptr,
-                              {reinterpret_cast<const std::byte*>(bytes.begin()), bytes.size()},
-                              result};
+                              detail::arguments_in(wire, fetched), result};
     const auto thunk = find({wire.getFile(), wire.getOffset()});
     // What takes no object can be called on any: it makes others in the same process.
     if (!detail::is_method(thunk, nullptr) && !(object && detail::is_method(thunk, object->type())))
@@ -353,15 +346,13 @@ void ObjectHost::carry_out(const ObjectRef& object, ObjectCallContext& context) 
   chain = before;
   output_.flush();
   context.releaseParams();
-  auto results = context.getResults(
-      capnp::MessageSize{result.size() / sizeof(capnp::word) + 32, returned ? 1U : 0U});
+  auto results = context.getResults(detail::size_of_result(result));
   if (failed) {
     auto exception = results.initResult().initException();
     exception.setType(failed->type);
     exception.setWhat(failed->what);
   } else {
-    results.initResult().setValue(
-        kj::arrayPtr(reinterpret_cast<const kj::byte*>(result.data()), result.size()));
+    detail::write_result(results.initResult(), std::move(result));
     if (returned) results.setObject(client_of(returned));
   }
 }

@@ -14,6 +14,7 @@
 
 #include <knee/detail/object.h>
 
+#include "client/call/call_wire.h"
 #include "client/call/use_wire.h"
 #include "client/worker/output.h"
 #include "proto/object.capnp.h"
@@ -72,7 +73,7 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   void let_go(bool is_root) {
     --held_;
     if (is_root) --roots_;
-    if (held_ == 0) wake();
+    wake();
   }
 
   // To others:
@@ -115,8 +116,6 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   void drop(proto::Object::Client client);
 
  private:
-  using Place = std::pair<std::uint32_t, std::uint64_t>;
-
   /// What has arrived.
   struct Arrived {
     std::uint64_t chain;
@@ -148,14 +147,14 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   void carry_out(std::deque<Arrived>::iterator place);
   void ended(detail::TaskState& task);
   void taskFailed(kj::Exception&&) override {}
-  detail::Method::Thunk find(const Place& place);
-  Place locate(const detail::Method& method);
+  detail::Method::Thunk find(const detail::CallPlace& place);
+  detail::CallPlace locate(const detail::Method& method);
 
   kj::AsyncIoContext& io_;
   const std::thread::id thread_ = std::this_thread::get_id();
   std::vector<std::string> files_;
-  std::map<Place, detail::Method::Thunk> thunks_;
-  std::map<const detail::Method*, Place> places_;
+  std::map<detail::CallPlace, detail::Method::Thunk> thunks_;
+  std::map<const detail::Method*, detail::CallPlace> places_;
   capnp::CapabilityServerSet<proto::Object> held_servers_;
   std::deque<Arrived> waiting_;
   kj::Own<kj::PromiseFulfiller<void>> wake_;

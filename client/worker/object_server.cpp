@@ -4,12 +4,16 @@
 #include <kj/async-io.h>
 #include <kj/async-unix.h>
 
+#include "client/worker/freed_memory.h"
 #include "client/worker/object_host.h"
 #include "common/rpc/socket_stream.h"
 #include "proto/worker.capnp.h"
 
 namespace knee::worker {
 namespace {
+
+/// After so long without a call, what the objects have freed goes back to the kernel.
+constexpr auto kIdle = 1 * kj::SECONDS;
 
 /// What the slave bootstraps.
 class HostServer final : public proto::ObjectHost::Server {
@@ -48,13 +52,23 @@ void serve_objects(UniqueFd socket, std::vector<std::string> files) {
   }
   auto system = capnp::makeRpcServer(network, kj::heap<HostServer>(host, std::move(root)));
   bool gone = false;
+  bool idle = false;
   auto end = network.onDisconnect().then([&gone] { gone = true; }).fork();
+  const auto until_something = [&] {
+    auto wake = host.something().then([&idle] { idle = false; }).exclusiveJoin(end.addBranch());
+    if (idle) return wake;
+    return wake.exclusiveJoin(io.provider->getTimer().afterDelay(kIdle).then([&idle] {
+      give_back_freed_memory();
+      idle = true;
+    }));
+  };
+  keep_freed_memory();
   while (!gone && !host.is_abandoned()) {
     // Outside of all events, so that what is called may wait for others itself.
     if (host.has_calls())
       host.carry_out_one();
     else
-      host.something().exclusiveJoin(end.addBranch()).wait(io.waitScope);
+      until_something().wait(io.waitScope);
     io.waitScope.poll();
   }
 }

@@ -10,17 +10,6 @@ namespace {
 
 constexpr std::size_t kOnTheirWay = 8;
 
-/// glibc gives blocks of a chunk's size back to the kernel at once, and takes a page fault for each
-/// page of the next, until the program has freed a larger one (mallopt(3), M_MMAP_THRESHOLD).
-void keep_freed_chunks() {
-  static const bool once = [] {
-    void* volatile block = std::malloc(2 * kOnTheirWay * kChunk);
-    std::free(block);
-    return true;
-  }();
-  (void)once;
-}
-
 /// A sink and the writes that it has not answered.
 class Window {
  public:
@@ -77,6 +66,15 @@ kj::Promise<void> send_rest(Window& window, std::uint64_t size, std::uint64_t of
 }
 
 }  // namespace
+
+void keep_freed_chunks() {
+  static const bool once = [] {
+    void* volatile block = std::malloc(2 * kOnTheirWay * kChunk);
+    std::free(block);
+    return true;
+  }();
+  (void)once;
+}
 
 kj::Promise<void> send_bytes(proto::ByteSink::Client sink, std::span<const std::byte> bytes,
                              Heard heard) {

@@ -20,6 +20,11 @@ namespace knee::rpc {
 /// What travels in one message.
 inline constexpr std::size_t kChunk = std::size_t{512} * 1024;
 
+/// For a process in which messages of such a size come and go: glibc gives blocks of a chunk's size
+/// back to the kernel at once, and takes a page fault for each page of the next, until the program
+/// has freed a larger one (mallopt(3), M_MMAP_THRESHOLD). Any thread.
+void keep_freed_chunks();
+
 /// Called for each write that the sink has answered: a sign of life long before the last of them.
 using Heard = std::function<void()>;
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <functional>
 #include <memory>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -103,9 +104,27 @@ struct Caller {
   int descend(int depth, const std::function<int(int)>& function) {
     return depth == 0 ? 0 : 1 + function(depth - 1);
   }
+  void pass_on(const knee::Ref<Counter>& counter,
+               const knee::Function<void(knee::Ref<Counter>)>& function) {
+    function(counter);
+  }
   void keep(knee::Function<int(int)> function) { kept = std::move(function); }
   int use_kept(int number) { return kept(number); }
   knee::Function<int(int)> kept;
+};
+
+struct Store {
+  explicit Store(std::vector<int> its_numbers) : numbers(std::move(its_numbers)) {}
+  const std::vector<int>& content() const { return numbers; }
+  void set(std::vector<int> others) { numbers = std::move(others); }
+  /// Asks for others, given these.
+  std::size_t replace_by(
+      const knee::Function<std::vector<int>(const std::vector<int>&)>& function) {
+    numbers = function(numbers);
+    return numbers.size();
+  }
+  long long total() const { return std::accumulate(numbers.begin(), numbers.end(), 0LL); }
+  std::vector<int> numbers;
 };
 
 /// Calls `round(cluster, slave)` and looks for what it has left.
@@ -509,13 +528,47 @@ TEST_CASE("a reference that comes with a callback is called as any other, and ma
   });
 }
 
-TEST_CASE("what cannot even be sent fails, and so does all that is called on its result") {
+TEST_CASE("arguments and results may be larger than any message, also those of callbacks") {
   with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
-    gandalf.make<Counter>(1).wait();
-    const auto file = gandalf.make<Folder>(std::string(std::size_t{17} << 20, 'x'));
-    CHECK_THAT(error_out_of([&] { file.wait(); }).what(), Contains("16 MiB"));
-    CHECK_THAT(error_of(file.call<&Folder::open>("notes").call<&File::read>()).what(),
-               Contains("16 MiB"));
+    std::vector<int> numbers(std::size_t{5} << 20);
+    for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<int>(i);
+    const auto store = gandalf.make<Store>(numbers);
+    CHECK((store.call<&Store::content>().get() == numbers));
+    numbers.front() = -1;
+    CHECK(store
+              .call<&Store::replace_by>([&](const std::vector<int>& old) {
+                CHECK(old.front() == 0);
+                CHECK(old.size() == numbers.size());
+                return numbers;
+              })
+              .get() == numbers.size());
+    CHECK(store.call<&Store::total>().get() ==
+          std::accumulate(numbers.begin(), numbers.end(), 0LL));
+    CHECK((gandalf.make<Store>(numbers).call<&Store::content>().get() == numbers));
+  });
+}
+
+TEST_CASE("large values come in the order of their calls") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    const auto store = gandalf.make<Store>(std::vector<int>());
+    auto large = store.call<&Store::set>(std::vector<int>(std::size_t{1} << 20, 1));
+    auto small = store.call<&Store::set>(std::vector<int>(10, 1));
+    large.get();
+    small.get();
+    CHECK(store.call<&Store::total>().get() == 10);
+  });
+}
+
+TEST_CASE("what the driver offered comes back to it as itself") {
+  with_a_slave([](knee::Cluster& cluster, const knee::Slave& gandalf) {
+    Counter counter(1);
+    const auto offered = cluster.offer(counter);
+    Counter* seen = nullptr;
+    gandalf.make<Caller>()
+        .call<&Caller::pass_on>(offered,
+                                [&](const knee::Ref<Counter>& back) { seen = back.local(); })
+        .get();
+    CHECK(seen == &counter);
   });
 }
 

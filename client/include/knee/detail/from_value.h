@@ -2,6 +2,7 @@
 #include <cstring>
 #include <limits>
 
+#include <knee/detail/large_block.h>
 #include <knee/value.h>
 
 /// How a Value becomes C++ values. Not part of the promise.
@@ -126,7 +127,10 @@ T number_from(const Value& value, From from) {
 template <class T>
 std::vector<T> numbers_from(const Value& value) {
   const auto& buffer = value.as_buffer();
-  std::vector<T> numbers(buffer.elements());
+  std::vector<T> numbers;
+  numbers.reserve(buffer.elements());
+  LargeBlock::prefer_large_pages(numbers.data(), buffer.elements() * sizeof(T));
+  numbers.resize(buffer.elements());
   if (buffer.element == element_of<T>()) {
     if (!numbers.empty())
       std::memcpy(static_cast<void*>(numbers.data()), buffer.content.data, buffer.content.size);

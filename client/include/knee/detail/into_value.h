@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include <knee/detail/bytes.h>
 #include <knee/detail/call_context.h>
 
 /// How C++ values become a Value. Not part of the promise.
@@ -127,14 +128,16 @@ consteval bool makes_value() {
 template <class Run>
 Content content_of(Run&& from) {
   using T = typename std::remove_cvref_t<Run>::value_type;
-  std::shared_ptr<const std::vector<std::remove_cv_t<T>>> kept;
-  if constexpr (kIsVector<std::remove_cvref_t<Run>>)
-    kept = std::make_shared<std::vector<T>>(std::forward<Run>(from));
-  else
-    kept = std::make_shared<std::vector<std::remove_cv_t<T>>>(from.begin(), from.end());
-  const auto* data = reinterpret_cast<const std::byte*>(kept->data());
-  const auto size = kept->size() * sizeof(T);
-  return {std::move(kept), data, size};
+  const auto size = from.size() * sizeof(T);
+  if constexpr (kIsVector<std::remove_cvref_t<Run>> && std::is_rvalue_reference_v<Run&&>) {
+    auto kept = std::make_shared<const std::vector<T>>(std::forward<Run>(from));
+    const auto* data = reinterpret_cast<const std::byte*>(kept->data());
+    return {std::move(kept), data, size};
+  } else {
+    const auto kept =
+        std::make_shared<const Bytes>(std::as_bytes(std::span(from.data(), from.size())));
+    return {kept, kept->data(), size};
+  }
 }
 
 // V is Value: a parameter, because it is not complete here.

@@ -1,0 +1,78 @@
+#include "call_wire.h"
+
+#include "client/call/block.h"
+
+namespace knee::detail {
+namespace {
+
+/// What a message with a call or its result has beside what is encoded.
+constexpr std::uint64_t kWordsBeside = 32;
+
+std::uint64_t words_of(const Bytes& encoded) {
+  return is_inline(encoded.size()) ? encoded.size() / sizeof(capnp::word) + kWordsBeside
+                                   : kWordsBeside;
+}
+
+capnp::Data::Reader data_of(const Bytes& encoded) {
+  return {reinterpret_cast<const kj::byte*>(encoded.data()), encoded.size()};
+}
+
+std::span<const std::byte> bytes_of(capnp::Data::Reader data) {
+  return {reinterpret_cast<const std::byte*>(data.begin()), data.size()};
+}
+
+Content shown(const Arguments& encoded) {
+  return {encoded, encoded->data(), encoded->size()};
+}
+
+}  // namespace
+
+capnp::RemotePromise<proto::Object::CallResults> send_call(
+    proto::Object::Client& object, const CallPlace& place, const Arguments& arguments,
+    const std::vector<ObjectRef>& objects, std::uint64_t chain,
+    const std::function<proto::Object::Client(const ObjectRef&)>& offer) {
+  auto request = object.callRequest(capnp::MessageSize{words_of(*arguments) + objects.size(),
+                                                       static_cast<unsigned>(objects.size() + 1)});
+  auto call = request.initCall();
+  call.setFile(place.file);
+  call.setOffset(place.offset);
+  if (is_inline(arguments->size()))
+    call.setArguments(data_of(*arguments));
+  else
+    offer_block(call.initLarge(), shown(arguments));
+  call.setChain(chain);
+  auto list = call.initObjects(static_cast<unsigned>(objects.size()));
+  for (unsigned i = 0; i < list.size(); ++i) list.set(i, offer(objects[i]));
+  return request.send();
+}
+
+kj::Promise<Arguments> fetch_arguments(proto::Call::Reader call) {
+  if (!call.hasLarge()) return Arguments();
+  return fetch_block(call.getLarge()).then([](std::shared_ptr<Bytes> bytes) -> Arguments {
+    return bytes;
+  });
+}
+
+std::span<const std::byte> arguments_in(proto::Call::Reader call, const Arguments& fetched) {
+  return fetched ? fetched->view() : bytes_of(call.getArguments());
+}
+
+void write_result(proto::CallResult::Builder to, Bytes result) {
+  if (is_inline(result.size()))
+    to.setValue(data_of(result));
+  else
+    offer_block(to.initLarge(), shown(std::make_shared<const Bytes>(std::move(result))));
+}
+
+capnp::MessageSize size_of_result(const Bytes& result) {
+  return {words_of(result), 2};
+}
+
+kj::Promise<Bytes> read_result(proto::CallResult::Reader result) {
+  if (result.isValue()) return Bytes(bytes_of(result.getValue()));
+  return fetch_block(result.getLarge()).then([](std::shared_ptr<Bytes> bytes) {
+    return std::move(*bytes);
+  });
+}
+
+}  // namespace knee::detail

@@ -1,0 +1,48 @@
+#pragma once
+#include <capnp/capability.h>
+#include <kj/async.h>
+#include <knee/detail/bytes.h>
+#include <knee/detail/object.h>
+
+#include <cstdint>
+#include <compare>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "proto/object.capnp.h"
+
+/// Calls of functions on objects on their way between processes, with the objects that they refer
+/// to. What is too large for a message travels beside it, either way. On a KJ loop.
+namespace knee::detail {
+
+/// A function as Call has it.
+struct CallPlace {
+  std::uint32_t file = 0;
+  std::uint64_t offset = 0;
+  auto operator<=>(const CallPlace&) const = default;
+};
+
+/// Encoded arguments that can be read as long as anybody holds them.
+using Arguments = std::shared_ptr<const Bytes>;
+
+/// Sends a call. `offer`: objects as others see them.
+capnp::RemotePromise<proto::Object::CallResults> send_call(
+    proto::Object::Client& object, const CallPlace& place, const Arguments& arguments,
+    const std::vector<ObjectRef>& objects, std::uint64_t chain,
+    const std::function<proto::Object::Client(const ObjectRef&)>& offer);
+
+/// The arguments of a call, none if they are in the message.
+kj::Promise<Arguments> fetch_arguments(proto::Call::Reader call);
+/// Where they are: of what was fetched, or of the message.
+std::span<const std::byte> arguments_in(proto::Call::Reader call, const Arguments& fetched);
+
+/// Answers that the function has returned.
+void write_result(proto::CallResult::Builder to, Bytes result);
+/// About its size in a message.
+capnp::MessageSize size_of_result(const Bytes& result);
+/// What it returned. Of a result that is no exception; `result` lives as long as the promise.
+kj::Promise<Bytes> read_result(proto::CallResult::Reader result);
+
+}  // namespace knee::detail
