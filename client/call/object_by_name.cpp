@@ -92,8 +92,7 @@ namespace {
 
 class CallbackObject final : public LocalObject {
  public:
-  explicit CallbackObject(std::function<Value(const std::vector<Value>&)> function)
-      : function_(std::move(function)) {}
+  explicit CallbackObject(ValueFunction function) : function_(std::move(function)) {}
   UseResult use_here(Use& use) override {
     if (use.what == Use::What::text || use.what == Use::What::representation)
       return {Value("<a function of the driver>")};
@@ -106,12 +105,12 @@ class CallbackObject final : public LocalObject {
   }
 
  private:
-  std::function<Value(const std::vector<Value>&)> function_;
+  ValueFunction function_;
 };
 
 }  // namespace
 
-ObjectRef callback_object(std::function<Value(const std::vector<Value>&)> function) {
+ObjectRef callback_object(ValueFunction function) {
   return std::make_shared<CallbackObject>(std::move(function));
 }
 
@@ -119,6 +118,10 @@ ObjectRef callback_object(std::function<Value(const std::vector<Value>&)> functi
 
 const detail::ObjectRef& Object::target() const {
   if (!object_) throw Error(Error::Kind::usage, "a use of a knee::Object that refers to nothing");
+  return object();
+}
+
+const detail::ObjectRef& Object::object() const {
   if (made_) made_->look_at();
   return object_;
 }
@@ -131,7 +134,11 @@ Object Object::use(Use use) const {
 
 Promise<Value> Object::async_use(Use use) const {
   use.wanted = Use::Wanted::copy;
-  return Promise<Value>(target()->use(std::move(use), nullptr));
+  return Promise<Value>(send(std::move(use)));
+}
+
+detail::TaskRef Object::send(Use use) const {
+  return target()->use(std::move(use), nullptr);
 }
 
 Object Object::attr(std::string name) const {

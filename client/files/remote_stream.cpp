@@ -1,14 +1,22 @@
 #include <knee/remote_stream.h>
 
 #include "client/files/remote_file_bytes.h"
+#include "client/files/remote_object_bytes.h"
 #include "client/files/stream_buffer.h"
 
 namespace knee {
 
 RemoteBytes::~RemoteBytes() = default;
 
+Promise<void> RemoteBytes::flush() {
+  return Promise<void>(detail::ended_task({}, nullptr));
+}
+
 RemoteStream::RemoteStream(const RemoteFile& file)
     : RemoteStream(std::make_shared<detail::RemoteFileBytes>(file)) {}
+
+RemoteStream::RemoteStream(const Object& file)
+    : RemoteStream(std::make_shared<detail::RemoteObjectBytes>(file)) {}
 
 RemoteStream::RemoteStream(std::shared_ptr<RemoteBytes> bytes)
     : std::iostream(nullptr), buffer_(std::make_unique<detail::StreamBuffer>(std::move(bytes))) {

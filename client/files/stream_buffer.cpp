@@ -129,7 +129,9 @@ void StreamBuffer::flush_written() {
 int StreamBuffer::sync() {
   return remembering([&] {
     check();
+    if (pbase() == nullptr) return 0;
     flush_written();
+    bytes_->flush().get();
     return 0;
   });
 }

@@ -40,6 +40,7 @@ class Remote {
 
 /// `knee.Error` with the text of what was thrown elsewhere.
 [[noreturn]] void raise(const Error& error) {
+  if (error.exception_type() == "AttributeError") throw py::attribute_error(error.exception_text());
   std::string text = error.what();
   if (!error.exception_type().empty() && error.exception_type() != "knee::Error")
     text = error.exception_type() + ": " + text;

@@ -5,6 +5,7 @@
 #include <knee/codec.h>
 #include <knee/command.h>
 #include <knee/error.h>
+#include <knee/exposed.h>
 #include <knee/files.h>
 #include <knee/function.h>
 #include <knee/object.h>

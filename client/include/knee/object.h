@@ -16,6 +16,7 @@
 namespace knee {
 
 namespace detail {
+class ExposedObject;
 class PendingUse;
 class ValueStream;
 template <>
@@ -94,10 +95,12 @@ class KNEE_EXPORT Object {
 
   /// For the library.
   explicit Object(detail::ObjectRef object) : object_(std::move(object)) {}
+  const detail::ObjectRef& object() const;
   Value as_value() const;
   static Object from_value(const Value& value);
   Object use(detail::Use use) const;
   Promise<Value> async_use(detail::Use use) const;
+  detail::TaskRef send(detail::Use use) const;
 
  private:
   Object(detail::ObjectRef object, std::shared_ptr<detail::PendingUse> made)
@@ -143,27 +146,37 @@ class KNEE_EXPORT Object::Iterator {
 
 namespace detail {
 
+using ValueFunction = std::function<Value(const std::vector<Value>&)>;
+
 /// A function of this process that may be called by names.
-KNEE_EXPORT ObjectRef callback_object(std::function<Value(const std::vector<Value>&)> function);
+KNEE_EXPORT ObjectRef callback_object(ValueFunction function);
 
 template <class R, class... P, class F>
-knee::Object callback_of(Signature<R, P...>*, F function) {
-  return knee::Object(callback_object(
-      [function = std::move(function)](const std::vector<Value>& arguments) mutable -> Value {
-        if (arguments.size() != sizeof...(P))
-          throw Error(Error::Kind::usage, "a callback takes " + std::to_string(sizeof...(P)) +
-                                              " arguments and was called with " +
-                                              std::to_string(arguments.size()));
-        return [&]<std::size_t... i>(std::index_sequence<i...>)->Value {
-          if constexpr (std::is_void_v<R>) {
-            function(arguments[i].get<std::decay_t<P>>()...);
-            return {};
-          } else {
-            return Value(function(arguments[i].get<std::decay_t<P>>()...));
-          }
-        }
-        (std::index_sequence_for<P...>());
-      }));
+ValueFunction by_values(Signature<R, P...>*, F function) {
+  return [function = std::move(function)](const std::vector<Value>& arguments) mutable -> Value {
+    if (arguments.size() != sizeof...(P))
+      throw Error(Error::Kind::usage, "a callback takes " + std::to_string(sizeof...(P)) +
+                                          " arguments and was called with " +
+                                          std::to_string(arguments.size()));
+    return [&]<std::size_t... i>(std::index_sequence<i...>)->Value {
+      if constexpr (std::is_void_v<R>) {
+        function(arguments[i].get<std::decay_t<P>>()...);
+        return {};
+      } else {
+        return Value(function(arguments[i].get<std::decay_t<P>>()...));
+      }
+    }
+    (std::index_sequence_for<P...>());
+  };
+}
+/// Any function as one of Values.
+template <class F>
+ValueFunction by_values(F function) {
+  if constexpr (std::is_pointer_v<F>)
+    return by_values(static_cast<SignatureOf<F>*>(nullptr), function);
+  else
+    return by_values(static_cast<SignatureOf<decltype(&F::operator())>*>(nullptr),
+                     std::move(function));
 }
 
 }  // namespace detail
@@ -173,11 +186,19 @@ knee::Object callback_of(Signature<R, P...>*, F function) {
 /// is thrown there. Its parameters are types that a Value can be turned into.
 template <class F>
 Object callback(F function) {
-  if constexpr (std::is_pointer_v<F>)
-    return detail::callback_of(static_cast<detail::SignatureOf<F>*>(nullptr), function);
-  else
-    return detail::callback_of(static_cast<detail::SignatureOf<decltype(&F::operator())>*>(nullptr),
-                               std::move(function));
+  return Object(detail::callback_object(detail::by_values(std::move(function))));
 }
+
+/// As an argument of tasks and of calls on a Ref, and as what those return.
+template <>
+struct detail::ContextCodec<Object> {
+  static constexpr bool kDefined = true;
+  static void write(ByteSink& sink, const knee::Object& object) {
+    write_object(sink, object.object());
+  }
+  static void read(ByteSource& source, knee::Object& object) {
+    object = knee::Object(read_object(source));
+  }
+};
 
 }  // namespace knee

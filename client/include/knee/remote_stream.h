@@ -5,6 +5,7 @@
 #include <string>
 
 #include <knee/files.h>
+#include <knee/object.h>
 #include <knee/promise.h>
 
 namespace knee {
@@ -24,6 +25,8 @@ class KNEE_EXPORT RemoteBytes {
   /// Some bytes from there on, up to `most`; none: the end.
   virtual Promise<std::string> read(std::uint64_t offset, std::size_t most) = 0;
   virtual Promise<void> write(std::uint64_t offset, std::string bytes) = 0;
+  /// What was written is where others see it.
+  virtual Promise<void> flush();
   /// Of all there are. Called only if `seekable`.
   virtual Promise<std::uint64_t> size() = 0;
   virtual Promise<void> close() = 0;
@@ -32,7 +35,8 @@ class KNEE_EXPORT RemoteBytes {
   virtual bool seekable() const { return true; }
 };
 
-/// A std::iostream over a file on a slave: goes wherever an istream or an ostream goes.
+/// A std::iostream over a file on a slave, or over an open file of a Python session: goes wherever
+/// an istream or an ostream goes.
 ///
 /// What is read comes ahead, in chunks that grow to 1 MiB, several at a time; what is written goes
 /// in chunks of up to 1 MiB, and nobody waits for them before `flush` or `close`. So a `getline` or
@@ -44,6 +48,9 @@ class KNEE_EXPORT RemoteBytes {
 class KNEE_EXPORT RemoteStream : public std::iostream {
  public:
   explicit RemoteStream(const RemoteFile& file);
+  /// Reads with the object's `read`, 64 KiB (or characters) a time and nothing ahead, writes with
+  /// its `write`. Text is UTF-8 here, whatever it is in the file. No seeking: use the object's.
+  explicit RemoteStream(const Object& file);
   explicit RemoteStream(std::shared_ptr<RemoteBytes> bytes);
   RemoteStream(const RemoteStream&) = delete;
   ~RemoteStream() override;

@@ -35,6 +35,11 @@ TEST_CASE("the transcript of a classic session works from its beginning to its e
     const Object file = py.builtins("open")(folder / "mymodule.py");
     CHECK(file.call("read").get<std::string>().starts_with("import time\nclass MyClass"));
     file.call("close").wait();
+    // for line in conn.builtins.open(...)
+    knee::RemoteStream in(py.builtins("open")(folder / "mymodule.py"));
+    std::string line;
+    REQUIRE(std::getline(in, line));
+    CHECK(line == "import time");
     // conn.modules.sys.path.append, conn.modules["mymodule"].MyClass(0)
     py.module("sys").attr("path").call("append", folder.path().string()).wait();
     const Object o = py.module("mymodule").attr("MyClass")(0);

@@ -20,6 +20,7 @@
 
 /// Live objects: what Ref<T> and the library share. Not part of the promise.
 namespace knee {
+class Object;
 template <class T>
 class Ref;
 class Placement;
@@ -121,6 +122,8 @@ template <class T>
 inline constexpr bool kIsRef = false;
 template <class T>
 inline constexpr bool kIsRef<Ref<T>> = true;
+template <>
+inline constexpr bool kIsRef<knee::Object> = true;
 
 // --- what a function on an object is like
 
