@@ -265,22 +265,23 @@ kj::Promise<void> ObjectHost::watch_for_interrupt() {
 
 // --- calls of others
 
-kj::Promise<void> ObjectHost::arrive(std::uint64_t chain, kj::Function<void()> carry_out) {
+kj::Promise<void> ObjectHost::arrive(const detail::Object* object, std::uint64_t chain,
+                                     kj::Function<void()> carry_out) {
   auto paf = kj::newPromiseAndFulfiller<void>();
-  waiting_.push_back({chain, kj::mv(carry_out), kj::mv(paf.fulfiller)});
+  waiting_.push_back({object, chain, kj::mv(carry_out), kj::mv(paf.fulfiller)});
   wake();
   return kj::mv(paf.promise);
 }
 
 kj::Promise<void> ObjectHost::arrive(ObjectRef object, ObjectCallContext context) {
   return arrive(
-      context.getParams().getCall().getChain(),
+      object.get(), context.getParams().getCall().getChain(),
       [this, object = std::move(object), context]() mutable { carry_out(object, context); });
 }
 
 kj::Promise<void> ObjectHost::arrive(ObjectRef object, UseContext context) {
   return arrive(
-      context.getParams().getUse().getChain(),
+      object.get(), context.getParams().getUse().getChain(),
       [this, object = std::move(object), context]() mutable { carry_out(object, context); });
 }
 
@@ -309,6 +310,34 @@ bool ObjectHost::carry_out_own() {
   return true;
 }
 
+/// Until it is known what a call on `object` refers to. That may be what a call on another object
+/// gives that has come later, so those are carried out meanwhile.
+void ObjectHost::await_objects(capnp::List<proto::Object>::Reader objects,
+                               const ObjectRef& object) {
+  if (objects.size() == 0) return;
+  kj::Vector<kj::Promise<void>> known;
+  for (auto given : objects) known.add(given.whenResolved().catch_([](kj::Exception&&) {}));
+  bool ready = false;
+  const auto resolved = kj::joinPromises(known.releaseAsArray())
+                            .then([this, &ready] {
+                              ready = true;
+                              wake();
+                            })
+                            .eagerlyEvaluate(nullptr);
+  io_.waitScope.poll();
+  held_up_.push_back(object.get());
+  while (!ready) {
+    const auto other = std::find_if(waiting_.begin(), waiting_.end(), [this](auto& call) {
+      return std::find(held_up_.begin(), held_up_.end(), call.object) == held_up_.end();
+    });
+    if (other != waiting_.end())
+      carry_out(other);
+    else
+      something().wait(io_.waitScope);
+  }
+  held_up_.pop_back();
+}
+
 void ObjectHost::carry_out(std::deque<Arrived>::iterator place) {
   collect_dropped();
   Arrived call = kj::mv(*place);
@@ -326,8 +355,9 @@ void ObjectHost::carry_out(const ObjectRef& object, ObjectCallContext& context) 
   auto& chain = detail::current_chain();
   const auto before = std::exchange(chain, wire.getChain());
   try {
+    await_objects(wire.getObjects(), object);
     std::vector<ObjectRef> objects;
-    for (auto object : wire.getObjects()) objects.push_back(take(object));
+    for (auto given : wire.getObjects()) objects.push_back(take(given));
     const detail::ArrivingObjects arriving(objects);
     detail::Arguments fetched;
     if (wire.hasLarge()) fetched = detail::fetch_arguments(wire).wait(io_.waitScope);
@@ -364,25 +394,7 @@ void ObjectHost::carry_out(const ObjectRef& object, UseContext& context) {
   detail::UseAnswer answer;
   auto wanted = detail::Use::Wanted::copy;
   try {
-    // Calls on different objects may overtake each other: what this one refers to may be what
-    // another gives that came later.
-    kj::Vector<kj::Promise<void>> known;
-    for (auto given : wire.getObjects())
-      known.add(given.whenResolved().catch_([](kj::Exception&&) {}));
-    bool ready = false;
-    const auto resolved = kj::joinPromises(known.releaseAsArray())
-                              .then([this, &ready] {
-                                ready = true;
-                                wake();
-                              })
-                              .eagerlyEvaluate(nullptr);
-    io_.waitScope.poll();
-    while (!ready) {
-      if (has_calls())
-        carry_out_one();
-      else
-        something().wait(io_.waitScope);
-    }
+    await_objects(wire.getObjects(), object);
     const auto use = detail::read_use(wire, doors_).wait(io_.waitScope);
     wanted = use->wanted;
     if (!object)

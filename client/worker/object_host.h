@@ -118,6 +118,7 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
  private:
   /// What has arrived.
   struct Arrived {
+    const detail::Object* object;  ///< null: the root that is nothing
     std::uint64_t chain;
     kj::Function<void()> carry_out;  ///< throws nothing
     kj::Own<kj::PromiseFulfiller<void>> done;
@@ -133,7 +134,9 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
     ObjectHost& host_;
   };
 
-  kj::Promise<void> arrive(std::uint64_t chain, kj::Function<void()> carry_out);
+  kj::Promise<void> arrive(const detail::Object* object, std::uint64_t chain,
+                           kj::Function<void()> carry_out);
+  void await_objects(capnp::List<proto::Object>::Reader objects, const detail::ObjectRef& object);
   void carry_out(const detail::ObjectRef& object, ObjectCallContext& context);
   void carry_out(const detail::ObjectRef& object, UseContext& context);
   kj::Promise<void> watch_for_interrupt();
@@ -157,6 +160,7 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   std::map<const detail::Method*, detail::CallPlace> places_;
   capnp::CapabilityServerSet<proto::Object> held_servers_;
   std::deque<Arrived> waiting_;
+  std::vector<const detail::Object*> held_up_;  ///< those whose call waits for what it refers to
   kj::Own<kj::PromiseFulfiller<void>> wake_;
   std::uint64_t held_ = 0;
   std::uint64_t roots_ = 0;

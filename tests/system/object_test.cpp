@@ -528,6 +528,22 @@ TEST_CASE("a reference that comes with a callback is called as any other, and ma
   });
 }
 
+TEST_CASE("a call that waits for its argument holds up its own object and no other") {
+  SlaveProcess gandalf({.name = "gandalf"});
+  SlaveProcess frodo({.name = "frodo", .start = false});
+  knee::Cluster cluster(reaching({&gandalf, &frodo}));
+  const auto folder = cluster.slave("gandalf").make<Folder>("home");
+  const auto counter = cluster.slave("gandalf").make<Counter>(1);
+  auto read = folder.call<&Folder::read>(cluster.slave("frodo").make<File>("notes"));
+  auto behind = folder.get<&Folder::name>();
+  CHECK(counter.call<kAddNumber>(1).get() == 2);
+  CHECK(counter.call<kAddNumber>(1).get() == 3);
+  CHECK_FALSE(behind.ready());
+  frodo.start();
+  CHECK(read.get() == "what notes says");
+  CHECK(behind.get() == "home");
+}
+
 TEST_CASE("arguments and results may be larger than any message, also those of callbacks") {
   with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
     std::vector<int> numbers(std::size_t{5} << 20);
