@@ -149,7 +149,7 @@ struct UseResult {
   }
 
   objects @3 :List(Object);  # what the value refers to, by index
-  blocks @4 :List(Large);  # as `objects`
+  blocks @4 :List(Large);  # as `objects`; as with CallResult.large, the object that was used is kept meanwhile
 }
 
 struct Value {

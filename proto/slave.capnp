@@ -161,7 +161,8 @@ interface Session {
   exchange @0 (work :Work) -> (update :Update);
   # Hand over tasks, get what has accumulated. The call stays pending until there is something to
   # say; the slave answers pending calls oldest first, and holds results back while none
-  # is pending: that is the flow control. A caller keeps one or two pending while it has tasks here.
+  # is pending: that is the flow control. A caller keeps one or two pending while it has tasks or
+  # objects here.
   # More than four pending: the oldest is answered empty.
 
   putValue @1 (id :UInt64, size :UInt64) -> (sink :ByteSink);

@@ -79,20 +79,25 @@ void offer_blocks(capnp::List<proto::Large>::Builder to, const std::vector<Conte
   for (unsigned i = 0; i < to.size(); ++i) offer_block(to[i], blocks[i]);
 }
 
+namespace {
+
+/// One after the other: their pieces share one connection.
+kj::Promise<void> fetch_rest(capnp::List<proto::Large>::Reader blocks, const Contents& contents,
+                             unsigned place) {
+  if (place == blocks.size()) return kj::READY_NOW;
+  return fetch_block(blocks[place]).then([blocks, contents, place](std::shared_ptr<Bytes> bytes) {
+    const auto* data = bytes->data();
+    const auto size = bytes->size();
+    (*contents)[place] = Content{std::move(bytes), data, size};
+    return fetch_rest(blocks, contents, place + 1);
+  });
+}
+
+}  // namespace
+
 kj::Promise<Contents> fetch_blocks(capnp::List<proto::Large>::Reader blocks) {
   auto contents = std::make_shared<std::vector<Content>>(blocks.size());
-  kj::Promise<void> fetched = kj::READY_NOW;
-  for (unsigned i = 0; i < blocks.size(); ++i) {
-    // One after the other: their pieces share one connection.
-    fetched = fetched.then([contents, i, block = blocks[i]] {
-      return fetch_block(block).then([contents, i](std::shared_ptr<Bytes> bytes) {
-        const auto* data = bytes->data();
-        const auto size = bytes->size();
-        (*contents)[i] = Content{std::move(bytes), data, size};
-      });
-    });
-  }
-  return fetched.then([contents] { return contents; });
+  return fetch_rest(blocks, contents, 0).then([contents] { return contents; });
 }
 
 }  // namespace knee::detail

@@ -1,5 +1,7 @@
 #include "call_wire.h"
 
+#include <span>
+
 #include "client/call/block.h"
 
 namespace knee::detail {
@@ -46,15 +48,11 @@ capnp::RemotePromise<proto::Object::CallResults> send_call(
   return request.send();
 }
 
-kj::Promise<Arguments> fetch_arguments(proto::Call::Reader call) {
-  if (!call.hasLarge()) return Arguments();
+kj::Promise<Arguments> take_arguments(proto::Call::Reader call) {
+  if (!call.hasLarge()) return Arguments(std::make_shared<Bytes>(bytes_of(call.getArguments())));
   return fetch_block(call.getLarge()).then([](std::shared_ptr<Bytes> bytes) -> Arguments {
     return bytes;
   });
-}
-
-std::span<const std::byte> arguments_in(proto::Call::Reader call, const Arguments& fetched) {
-  return fetched ? fetched->view() : bytes_of(call.getArguments());
 }
 
 void write_result(proto::CallResult::Builder to, Bytes result) {

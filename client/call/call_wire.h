@@ -8,7 +8,6 @@
 #include <compare>
 #include <functional>
 #include <memory>
-#include <span>
 #include <vector>
 
 #include "proto/object.capnp.h"
@@ -33,10 +32,8 @@ capnp::RemotePromise<proto::Object::CallResults> send_call(
     const std::vector<ObjectRef>& objects, std::uint64_t chain,
     const std::function<proto::Object::Client(const ObjectRef&)>& offer);
 
-/// The arguments of a call, none if they are in the message.
-kj::Promise<Arguments> fetch_arguments(proto::Call::Reader call);
-/// Where they are: of what was fetched, or of the message.
-std::span<const std::byte> arguments_in(proto::Call::Reader call, const Arguments& fetched);
+/// The arguments of a call. Nothing of the message is needed after this.
+kj::Promise<Arguments> take_arguments(proto::Call::Reader call);
 
 /// Answers that the function has returned.
 void write_result(proto::CallResult::Builder to, Bytes result);

@@ -49,6 +49,12 @@ const std::vector<ObjectRef>*& arriving_objects() noexcept {
   return objects;
 }
 
+ObjectRef made(ObjectRef object) {
+  if (object)
+    if (const auto failure = object->failure()) std::rethrow_exception(failure);
+  return object;
+}
+
 void write_object(ByteSink& sink, const ObjectRef& object) {
   auto* context = static_cast<CallContext*>(sink.context);
   if (context == nullptr)
@@ -58,7 +64,7 @@ void write_object(ByteSink& sink, const ObjectRef& object) {
   std::uint32_t place = kNull;
   if (object) {
     place = static_cast<std::uint32_t>(context->objects.size());
-    context->objects.push_back(object);
+    context->objects.push_back(made(object));
   }
   sink.bytes.append(&place, sizeof place);
 }
@@ -89,6 +95,7 @@ class NeverMade final : public Object {
     return fail(returned);
   }
   TaskRef use(Use, ObjectRef* returned) override { return fail(returned); }
+  std::exception_ptr failure() const noexcept override { return error_; }
 
  private:
   TaskRef fail(ObjectRef* returned) const {

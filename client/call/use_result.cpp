@@ -53,7 +53,8 @@ std::string Use::label() const {
 
 ObjectRef object_of(const UseResult& result) {
   if (result.object) return result.object;
-  if (result.value.kind() == Value::Kind::object) return result.value.object();
+  if (result.value.kind() == Value::Kind::object && result.value.object())
+    return result.value.object();
   return std::make_shared<PlainObject>(result.value);
 }
 

@@ -5,6 +5,7 @@
 #include "client/call/block.h"
 #include "client/call/use_result.h"
 #include "client/call/value_wire.h"
+#include "common/rpc/rpc_loop.h"
 
 namespace knee::detail {
 namespace {
@@ -30,14 +31,14 @@ kj::Promise<std::shared_ptr<Table>> read_table(Message from, const ObjectDoors& 
   auto table = std::make_shared<Table>();
   auto list = from.getObjects();
   table->objects.resize(list.size());
-  auto read = fetch_blocks(from.getBlocks()).then([table](Contents blocks) {
+  kj::Vector<kj::Promise<void>> all;
+  all.add(fetch_blocks(from.getBlocks()).then([table](Contents blocks) {
     table->blocks = std::move(blocks);
-  });
-  for (unsigned i = 0; i < list.size(); ++i) {
-    read = read.then([held = doors.hold(list[i])]() mutable { return kj::mv(held); })
-               .then([table, i](ObjectRef object) { table->objects[i] = std::move(object); });
-  }
-  return read.then([table] { return table; });
+  }));
+  for (unsigned i = 0; i < list.size(); ++i)
+    all.add(doors.hold(list[i]).then(
+        [table, i](ObjectRef object) { table->objects[i] = std::move(object); }));
+  return kj::joinPromises(all.releaseAsArray()).then([table] { return table; });
 }
 
 void write_failure(proto::Failure::Builder to, const ExceptionText& failed) {
@@ -98,6 +99,8 @@ void write_answer(UseContext& context, UseAnswer answer, Use::Wanted wanted,
     }
   }
   write_failure(results.initResult().initException(), *answer.failed);
+  // For uses that were given what this was to give.
+  if (wanted == Use::Wanted::object) results.setObject(rpc::failure(answer.failed->what));
 }
 
 kj::Promise<std::shared_ptr<UseAnswer>> read_answer(capnp::Response<proto::Object::UseResults> from,

@@ -3,6 +3,7 @@
 #include <knee/codec.h>
 #include <knee/error.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "client/call/block.h"
@@ -262,7 +263,8 @@ Use ValueReader::read(proto::Use::Reader from) const {
 
 std::vector<Value> ValueReader::read(capnp::List<proto::Value>::Reader from) const {
   std::vector<Value> values;
-  values.reserve(from.size());
+  // Nothings take no room in a message.
+  values.reserve(std::min<std::size_t>(from.size(), 4096));
   for (const auto value : from) values.push_back(read(value));
   return values;
 }

@@ -1,5 +1,6 @@
 #include "callback_thread.h"
 
+#include <knee/error.h>
 #include <pthread.h>
 
 #include <algorithm>
@@ -67,6 +68,7 @@ void CallbackThread::post(detail::TaskRef task) {
 
 void CallbackThread::run() {
   std::vector<detail::TaskRef> batch;
+  bool called = false;  // last: neither kind is to wait for all of the other
   for (;;) {
     {
       std::unique_lock lock(mutex_);
@@ -74,12 +76,14 @@ void CallbackThread::run() {
       wake_.wait(lock,
                  [this] { return ending_ || (!paused_ && !(waiting_.empty() && calls_.empty())); });
       sleeping_ = false;
-      if (!calls_.empty()) {
+      if (!calls_.empty() && !(called && !waiting_.empty())) {
         run_call(lock, 0);
+        called = true;
         continue;
       }
       if (waiting_.empty()) return;
       batch.swap(waiting_);
+      called = false;
     }
     run(batch);
     batch.clear();
@@ -130,10 +134,12 @@ void CallbackThread::post_call(std::uint64_t chain, std::function<void()> run) {
 }
 
 void CallbackThread::run_call(std::unique_lock<std::mutex>& lock, std::size_t place) {
-  const auto call = std::move(calls_[place].run);
-  calls_.erase(calls_.begin() + static_cast<std::ptrdiff_t>(place));
-  lock.unlock();
-  call();
+  {
+    const auto call = std::move(calls_[place].run);
+    calls_.erase(calls_.begin() + static_cast<std::ptrdiff_t>(place));
+    lock.unlock();
+    call();
+  }  // and so ends, perhaps waiting, without the lock
   lock.lock();
 }
 
@@ -147,11 +153,20 @@ void CallbackThread::wait_until(const std::function<bool()>& done, std::uint64_t
     const auto found = std::find_if(calls_.begin(), calls_.end(), belongs);
     return static_cast<std::size_t>(found - calls_.begin());
   };
+  if (waits_ == kDeepest)
+    throw Error(Error::Kind::usage, "callbacks are nested too deep: each waits for the next");
+  ++waits_;
   for (;;) {
     wake_.wait(lock, [&] { return done() || (may_run() && next() < calls_.size()); });
-    if (done()) return;
+    if (done()) break;
     run_call(lock, next());
   }
+  --waits_;
+}
+
+std::size_t CallbackThread::held_up() {
+  const std::lock_guard lock(mutex_);
+  return waits_ != 0 && !paused_ ? calls_.size() : 0;
 }
 
 void CallbackThread::wake() {

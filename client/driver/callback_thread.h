@@ -40,6 +40,11 @@ class CallbackThread {
   /// Nothing more is begun until `resume`, or the end. Any thread.
   void pause();
   void resume();
+  bool is_paused() const { return paused_; }
+
+  /// How many calls of others wait while this thread waits in a continuation or a call: what it
+  /// waits for may be one of those. Any thread.
+  std::size_t held_up();
 
   /// Whether the caller is in a continuation.
   bool is_here() const { return std::this_thread::get_id() == thread_.get_id(); }
@@ -51,6 +56,9 @@ class CallbackThread {
  private:
   /// Of waiting results, in bytes: what a driver may spend so that slaves need not wait for it.
   static constexpr std::size_t kMostWaiting = std::size_t{64} * 1024 * 1024;
+
+  /// Of calls that wait, on its stack.
+  static constexpr unsigned kDeepest = 200;
 
   struct Call {
     std::uint64_t chain;
@@ -72,6 +80,7 @@ class CallbackThread {
   bool ending_ = false;
   std::atomic<bool> paused_{false};
   bool sleeping_ = false;
+  unsigned waits_ = 0;  ///< in `wait_until`, on the stack
   std::atomic<std::size_t> waiting_bytes_{0};
   std::atomic<bool> held_back_{false};  ///< `relieved_` is owed
   std::function<void()> relieved_;

@@ -109,6 +109,7 @@ Bag::~Bag() {
       std::abort();
     }
     cancel();
+    driver_->resume_callbacks();  // else it would wait for ever
     while (!state_->wait_for(std::chrono::hours(1))) {
     }
   }

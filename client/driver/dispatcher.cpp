@@ -51,6 +51,10 @@ Dispatcher::Dispatcher(Driver& driver, kj::AsyncIoContext& io)
               },
           .run = [this](std::uint64_t chain,
                         std::function<void()> run) { driver_.post_call(chain, std::move(run)); },
+          .check =
+              [this](const detail::ObjectRef& object) {
+                driver_.object_owner().check(std::vector{object});
+              },
           .new_reference =
               [this](std::uint32_t slave) { return driver_.object_owner().add(slave); }});
   const auto& options = driver.options();
@@ -251,7 +255,8 @@ kj::Vector<proto::Object::Client> Dispatcher::lend(detail::TaskState& task) {
   call.lending = kj::refcounted<Lending>();
   kj::Vector<proto::Object::Client> lent;
   for (const auto& object : call.objects)
-    lent.add(capnp::membrane(objects_->client_of(object), call.lending->addRef()));
+    lent.add(capnp::membrane(objects_->client_of(object, call.lending->holds()),
+                             call.lending->addRef()));
   return lent;
 }
 

@@ -96,6 +96,8 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   kj::Promise<void> watch_for_trouble();
   void warn_without_slaves();
   void warn_of_absent();
+  void warn_of_absent(SlaveId slave, const std::string& what_waits);
+  void warn_of_waiting_callback();
   void warn_of_outlasting();
 
   void settle(SlaveLink& link, detail::TaskState& task, proto::Outcome::Reader outcome,
@@ -141,6 +143,8 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   unsigned quiet_looks_ = 0;
   unsigned quiet_of_absent_ = 0;
   bool said_unschedulable_ = false;
+  std::size_t held_up_before_ = 0;  ///< CallbackThread::held_up at the last look
+  bool said_held_up_ = false;
   bool said_outlasting_ = false;
   bool waits_for_name_ = false;  ///< perhaps there is a task for a slave that is not there
   std::optional<Time> alarm_at_;

@@ -23,6 +23,7 @@ kj::Promise<void> Dispatcher::watch_for_trouble() {
     warn_of_unschedulable();
     warn_of_absent();
     warn_of_outlasting();
+    warn_of_waiting_callback();
     detail::LargeBlock::age();
     return watch_for_trouble();
   });
@@ -30,14 +31,18 @@ kj::Promise<void> Dispatcher::watch_for_trouble() {
 
 void Dispatcher::warn_without_slaves() {
   const auto totals = scheduler_.totals();
-  if (totals.queued + totals.sent == 0 || slots() != 0) return;
+  std::uint64_t calls = 0;
+  for (const auto& [slave, count] : objects_->waiting()) calls += count;
+  if (totals.queued + totals.sent + calls == 0 || slots() != 0) return;
   if (quiet_looks_ != 0) {
     --quiet_looks_;
     return;
   }
   const auto waiting = totals.queued + totals.sent;
-  std::string text =
-      "no slave yet, " + counted(waiting, "task waits", "tasks wait") + "; still trying";
+  std::string text = "no slave yet, " +
+                     (waiting != 0 || calls == 0 ? counted(waiting, "task waits", "tasks wait")
+                                                 : counted(calls, "call waits", "calls wait")) +
+                     "; still trying";
   for (const auto& link : links_)
     if (link)
       text += "\n  " +
@@ -58,7 +63,8 @@ void Dispatcher::warn_of_unschedulable() {
 
 void Dispatcher::warn_of_absent() {
   const auto absent = scheduler_.waiting_for_absent();
-  if (absent.empty() || slots() == 0) {
+  const auto calls = objects_->waiting();
+  if ((absent.empty() && calls.empty()) || slots() == 0) {
     quiet_of_absent_ = 0;
     return;
   }
@@ -67,13 +73,36 @@ void Dispatcher::warn_of_absent() {
     return;
   }
   quiet_of_absent_ = kQuietLooks;
-  for (const auto& [slave, tasks] : absent) {
-    std::string text = counted(tasks, "task waits", "tasks wait") + " for slave '" +
-                       name_of(slave) + "', which is not here; here are:";
-    for (const auto& name : slave_names()) text += " " + name;
-    if (const auto* link = link_of(slave); link != nullptr && !link->last_error().empty())
-      text += "\n  " + link->last_error();
-    console_.say(text);
+  for (const auto& [slave, tasks] : absent)
+    warn_of_absent(slave, counted(tasks, "task waits", "tasks wait"));
+  for (const auto& [slave, count] : calls)
+    warn_of_absent(id_of_[slave],
+                   counted(count, "call on an object waits", "calls on objects wait"));
+}
+
+void Dispatcher::warn_of_absent(SlaveId slave, const std::string& what_waits) {
+  std::string text =
+      what_waits + " for slave '" + name_of(slave) + "', which is not here; here are:";
+  for (const auto& name : slave_names()) text += " " + name;
+  if (const auto* link = link_of(slave); link != nullptr && !link->last_error().empty())
+    text += "\n  " + link->last_error();
+  console_.say(text);
+}
+
+/// Of what may never end: calls on an object whose process waits for the callback that waits for
+/// them.
+void Dispatcher::warn_of_waiting_callback() {
+  const auto calls = driver_.callbacks().held_up();
+  const bool still = calls != 0 && std::exchange(held_up_before_, calls) != 0;
+  if (calls == 0) {
+    held_up_before_ = 0;
+    said_held_up_ = false;
+  } else if (still && !std::exchange(said_held_up_, true)) {
+    console_.say(
+        "a callback has been waiting for a result for seconds, and " +
+        counted(calls, "call of a task or an object waits", "calls of tasks or objects wait") +
+        " for that callback; if the result comes after those in its process, they wait for "
+        "each other for ever: use then() in callbacks in place of get()");
   }
 }
 

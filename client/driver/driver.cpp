@@ -247,9 +247,14 @@ Standing Driver::standing() {
   return standing;
 }
 
-void Driver::set_callback_blocked(bool blocked) {
-  callback_blocked_.store(blocked, std::memory_order_release);
-  if (blocked) resume();
+void Driver::callback_blocks() {
+  ++callbacks_blocked_;
+  resume();
+}
+
+void Driver::pause_callbacks() {
+  callbacks_.pause();
+  resume();
 }
 
 void Driver::resume() {

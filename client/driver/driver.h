@@ -79,7 +79,7 @@ class Driver {
 
   /// Whether the caller is in a callback.
   bool in_callback() const { return callbacks_.is_here(); }
-  void pause_callbacks() { callbacks_.pause(); }
+  void pause_callbacks();
   void resume_callbacks() { callbacks_.resume(); }
   void post_callback(detail::TaskRef task) { callbacks_.post(std::move(task)); }
 
@@ -93,10 +93,10 @@ class Driver {
   class Blocking {
    public:
     explicit Blocking(Driver& driver) : driver_(driver.callbacks_.is_here() ? &driver : nullptr) {
-      if (driver_ != nullptr) driver_->set_callback_blocked(true);
+      if (driver_ != nullptr) driver_->callback_blocks();
     }
     ~Blocking() {
-      if (driver_ != nullptr) driver_->set_callback_blocked(false);
+      if (driver_ != nullptr) --driver_->callbacks_blocked_;
     }
     Blocking(const Blocking&) = delete;
 
@@ -120,7 +120,8 @@ class Driver {
   Console& console() { return console_; }
   /// Whether results should stay at the slaves because callbacks do not keep up.
   bool congested() {
-    return !callback_blocked_.load(std::memory_order_acquire) && callbacks_.congested();
+    return callbacks_blocked_.load(std::memory_order_acquire) == 0 && !callbacks_.is_paused() &&
+           callbacks_.congested();
   }
   void set_wants_tasks(bool wants) { wants_tasks_.store(wants, std::memory_order_relaxed); }
 
@@ -129,7 +130,7 @@ class Driver {
   void listen();
   /// Results may be fetched again.
   void resume();
-  void set_callback_blocked(bool blocked);
+  void callback_blocks();
   /// Asks the dispatcher on the loop and waits. Nothing happens in a callback that runs while the
   /// cluster ends: then there is none any more.
   template <class Question>
@@ -146,8 +147,8 @@ class Driver {
   std::uint64_t submitted_ = 0;
   int attendants_ = 0;  ///< to be waited for
   std::condition_variable attendants_left_;
-  std::atomic<std::uint64_t> ended_{0};  ///< written on the loop only
-  std::atomic<bool> callback_blocked_{false};
+  std::atomic<std::uint64_t> ended_{0};    ///< written on the loop only
+  std::atomic<int> callbacks_blocked_{0};  ///< on the callback thread's stack
   std::atomic<bool> wants_tasks_{false};
   rpc::RpcLoop loop_;
   CallbackThread callbacks_{[this] { resume(); }};  ///< ends before the loop it posts to

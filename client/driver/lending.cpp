@@ -1,6 +1,6 @@
 #include "lending.h"
 
-#include <kj/debug.h>
+#include "common/rpc/rpc_loop.h"
 
 namespace knee::driver {
 
@@ -10,7 +10,8 @@ Lending::Lending(kj::PromiseFulfillerPair<void> revoked)
     : revoke_(kj::mv(revoked.fulfiller)), revoked_(revoked.promise.fork()) {}
 
 void Lending::revoke(kj::StringPtr why) {
-  revoke_->reject(KJ_EXCEPTION(FAILED, why));
+  *holds_ = false;
+  revoke_->reject(rpc::failure(why.cStr()));
 }
 
 }  // namespace knee::driver

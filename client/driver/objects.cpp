@@ -1,5 +1,6 @@
 #include "objects.h"
 
+#include <kj/debug.h>
 #include <knee/error.h>
 
 #include <algorithm>
@@ -83,13 +84,14 @@ Objects::Objects(kj::Timer& timer, Shipment& shipment, Shipment& python, Surroun
       surroundings_(std::move(surroundings)),
       doors_{.hold = [this](proto::Object::Client object) { return hold(kj::mv(object), nullptr); },
              .offer = [this](const detail::ObjectRef& object) { return client_of(object); }},
-      offering_{.find =
-                    [this](proto::Call::Reader call) {
-                      return reinterpret_cast<detail::Method::Thunk>(
-                          const_cast<void*>(shipment_.find({call.getFile(), call.getOffset()})));
-                    },
-                .run = surroundings_.run,
-                .doors = doors_},
+      offering_(std::make_shared<OfferedObject::Surroundings>(OfferedObject::Surroundings{
+          .find =
+              [this](proto::Call::Reader call) {
+                return reinterpret_cast<detail::Method::Thunk>(
+                    const_cast<void*>(shipment_.find({call.getFile(), call.getOffset()})));
+              },
+          .run = surroundings_.run,
+          .doors = doors_})),
       calls_(kj::heap<kj::TaskSet>(*this)) {}
 
 Objects::~Objects() {
@@ -184,6 +186,7 @@ void Objects::send(detail::TaskRef task) {
   open_call.returned = call.returned;
   auto& kept = open_.emplace_back(std::move(open_call));
   kept.self = std::prev(open_.end());
+  if (call.returned != 0) makers_[call.returned] = &kept;
   kept.task->attempt = 1;
   try {
     if (call.opens_python) return open_python(kept, call);
@@ -239,7 +242,10 @@ void Objects::made(std::uint64_t returned, proto::Object::Client object,
   entry.client = kj::mv(object);
 }
 
-proto::Object::Client Objects::client_of(const detail::ObjectRef& object) {
+proto::Object::Client Objects::client_of(const detail::ObjectRef& object, Holds holds) {
+  KJ_REQUIRE(object != nullptr, "a reference to nothing");
+  detail::made(object);
+  surroundings_.check(object);
   if (const auto id = held_id(*object)) {
     Entry& entry = entries_.at(*id);  // its reference is here
     KJ_IF_MAYBE (client, entry.client) return *client;
@@ -249,7 +255,7 @@ proto::Object::Client Objects::client_of(const detail::ObjectRef& object) {
     entry.promised = Promised{kj::mv(paf.fulfiller), client};
     return client;
   }
-  return offered_.add(kj::heap<OfferedObject>(offering_, object));
+  return offered_.add(kj::heap<OfferedObject>(offering_, object, std::move(holds)));
 }
 
 kj::Promise<detail::ObjectRef> Objects::hold(proto::Object::Client object,
@@ -293,10 +299,9 @@ kj::Promise<void> Objects::broken(Open& call, const kj::Exception& error) {
     return kj::READY_NOW;
   }
   // If what was to make its object has not been heard to fail yet, that will say why.
-  for (auto& maker : open_) {
-    if (maker.returned == 0 || maker.returned != call.object) continue;
+  if (const auto maker = makers_.find(call.object); maker != makers_.end()) {
     auto heard = kj::newPromiseAndFulfiller<void>();
-    maker.followers.push_back(kj::mv(heard.fulfiller));
+    maker->second->followers.push_back(kj::mv(heard.fulfiller));
     return heard.promise.then([this, &call, error] { return broken(call, error); });
   }
   const std::string why = rpc::text_of(error);
@@ -335,6 +340,7 @@ void Objects::fail(Open& call, std::exception_ptr error) {
 void Objects::finish(Open& call) {
   auto task = std::move(call.task);
   auto followers = std::move(call.followers);
+  makers_.erase(call.returned);
   open_.erase(call.self);
   surroundings_.complete(std::move(task));
   for (auto& follower : followers) follower->fulfill();
@@ -347,7 +353,7 @@ void Objects::break_promise(const detail::TaskState& task, const std::exception_
     try {
       std::rethrow_exception(error);
     } catch (const std::exception& why) {
-      promised->fulfiller->reject(KJ_EXCEPTION(FAILED, why.what()));
+      promised->fulfiller->reject(rpc::failure(why.what()));
     }
     found->second.promised = nullptr;
   }

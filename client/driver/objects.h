@@ -67,6 +67,8 @@ class Objects final : public kj::TaskSet::ErrorHandler {
     std::function<void(detail::TaskRef)> complete;
     /// Runs that on the callback thread, as part of the chain.
     std::function<void(std::uint64_t chain, std::function<void()>)> run;
+    /// Throws, in words, if that is a reference of another driver in this process.
+    std::function<void(const detail::ObjectRef&)> check;
     /// A new reference to an object on a slave, and its id.
     std::function<std::pair<detail::ObjectRef, std::uint64_t>(std::uint32_t slave)> new_reference;
   };
@@ -80,7 +82,9 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   void cancel(const detail::TaskState& task);
   void drop(const std::vector<std::uint64_t>& ids);
   /// As others see objects: those of this driver, or those that references refer to.
-  proto::Object::Client client_of(const detail::ObjectRef& object);
+  /// `holds`: of the loan that one of this driver is a part of; null: it is none. Throws why the
+  /// object could not be made.
+  proto::Object::Client client_of(const detail::ObjectRef& object, Holds holds = nullptr);
   /// How many live on that slave.
   kj::Promise<std::uint64_t> count(std::uint32_t slave);
   /// The process that an object lives in: interrupts it, or ends it.
@@ -92,6 +96,8 @@ class Objects final : public kj::TaskSet::ErrorHandler {
                const std::function<std::exception_ptr(const detail::TaskState&)>& error);
   /// Whether calls wait for that slave.
   bool waits_for(std::uint32_t slave) const;
+  /// How many, by the slave's index; those for which none wait are not there.
+  std::map<std::uint32_t, std::uint64_t> waiting() const;
 
   /// The slave of index `from` has turned out to be that of index `to`.
   void move(std::uint32_t from, std::uint32_t to);
@@ -215,12 +221,13 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   Shipment& python_;
   Surroundings surroundings_;
   detail::ObjectDoors doors_;
-  OfferedObject::Surroundings offering_;
+  std::shared_ptr<const OfferedObject::Surroundings> offering_;
   capnp::CapabilityServerSet<proto::Object> offered_;
   std::unordered_map<std::uint64_t, Entry> entries_;
   std::map<Place, Root> roots_;
   std::unordered_map<const detail::Method*, Shipment::Place> functions_;
-  std::list<Open> open_;  ///< calls that were sent and have no answer
+  std::list<Open> open_;                             ///< calls that were sent and have no answer
+  std::unordered_map<std::uint64_t, Open*> makers_;  ///< those of `open_` by what they return
   kj::Own<kj::TaskSet> calls_;
 };
 

@@ -75,14 +75,17 @@ Objects::Root& Objects::open_root(const Place& place) {
   auto* link = surroundings_.link(place.first);
   if (link == nullptr) return root;
   KJ_IF_MAYBE (session, link->session()) {
+    link->listen();
     auto opened = session->openHomeRequest().send();
     root.home = std::make_shared<Home>(opened.getHome(), link->name(), false);
     root.object = opened.getRoot();
     // What has died is not called again: the next object is made in a new process.
-    calls_->add(root.home->ended.addBranch().then([this, place, home = root.home] {
+    const auto gone = [this, place, home = root.home] {
       const auto found = roots_.find(place);
       if (found != roots_.end() && found->second.home == home) close(place);
-    }));
+    };
+    calls_->add(
+        root.home->ended.addBranch().then([gone] { gone(); }, [gone](kj::Exception&&) { gone(); }));
   }
   return root;
 }
@@ -123,6 +126,13 @@ bool Objects::waits_for(std::uint32_t slave) const {
   const auto places = places_on(slave);
   return std::any_of(places.begin(), places.end(),
                      [this](const Place& place) { return !roots_.at(place).waiting.empty(); });
+}
+
+std::map<std::uint32_t, std::uint64_t> Objects::waiting() const {
+  std::map<std::uint32_t, std::uint64_t> calls;
+  for (const auto& [place, root] : roots_)
+    if (!root.waiting.empty()) calls[place.first] += root.waiting.size();
+  return calls;
 }
 
 void Objects::drop(const std::vector<std::uint64_t>& ids) {

@@ -31,17 +31,18 @@ void Objects::send_use(Open& kept, proto::Object::Client object, const ObjectCal
       .hold = [this,
                home = kept.home](proto::Object::Client given) { return hold(kj::mv(given), home); },
       .offer = doors_.offer};
-  auto answer = kept.canceler->wrap<capnp::Response<proto::Object::UseResults>>(kj::mv(sent));
-  calls_->add(answer
-                  .then([doors](capnp::Response<proto::Object::UseResults> answer) {
-                    return detail::read_answer(kj::mv(answer), doors);
-                  })
-                  .then(
-                      [this, &kept](std::shared_ptr<detail::UseAnswer> answer) {
-                        answered(kept, std::move(*answer));
-                        return kj::Promise<void>(kj::READY_NOW);
-                      },
-                      [this, &kept](kj::Exception&& error) { return broken(kept, error); }));
+  // As in send_call.
+  auto answer = kept.canceler->wrap<std::shared_ptr<detail::UseAnswer>>(
+      sent.then([doors](capnp::Response<proto::Object::UseResults> response) {
+            return detail::read_answer(kj::mv(response), doors);
+          })
+          .attach(kj::mv(object)));
+  calls_->add(answer.then(
+      [this, &kept](std::shared_ptr<detail::UseAnswer> come) {
+        answered(kept, std::move(*come));
+        return kj::Promise<void>(kj::READY_NOW);
+      },
+      [this, &kept](kj::Exception&& error) { return broken(kept, error); }));
 }
 
 void Objects::answered(Open& call, detail::UseAnswer answer) {
@@ -61,6 +62,7 @@ void Objects::open_python(Open& kept, const ObjectCall& call) {
   auto* link = surroundings_.link(kept.slave);
   if (link == nullptr || link->session() == nullptr)
     return fail(kept, lost_slave_error(*kept.task, "", "it has no session any more"));
+  link->listen();
   proto::Session::Client session = KJ_ASSERT_NONNULL(link->session());
   auto store = KJ_ASSERT_NONNULL(link->slave()).storeRequest().send().getStore();
   auto opened = python_.send(kj::mv(store), link->heard())

@@ -2,7 +2,9 @@
 
 #include <kj/debug.h>
 
+#include <atomic>
 #include <optional>
+#include <type_traits>
 
 #include "client/call/call_chain.h"
 #include "client/call/call_wire.h"
@@ -51,7 +53,7 @@ detail::UseAnswer carry_out(const detail::ObjectRef& object, detail::Use& use,
   auto& chain = detail::current_chain();
   const auto before = std::exchange(chain, its_chain);
   try {
-    answer.result = static_cast<detail::LocalObject&>(*object).use_here(use);
+    answer.result = dynamic_cast<detail::LocalObject&>(*object).use_here(use);
   } catch (...) {
     answer.failed = detail::describe_current_exception();
   }
@@ -63,12 +65,8 @@ detail::UseAnswer carry_out(const detail::ObjectRef& object, detail::Use& use,
 kj::Promise<void> take_in(Asked& asked, proto::Call::Reader call,
                           const detail::ObjectDoors& doors) {
   kj::Vector<kj::Promise<void>> all;
-  if (call.hasLarge()) {
-    all.add(detail::fetch_arguments(call).then(
-        [&asked](detail::Arguments fetched) { asked.arguments = std::move(fetched); }));
-  } else {
-    asked.arguments = std::make_shared<const detail::Bytes>(detail::arguments_in(call, nullptr));
-  }
+  all.add(detail::take_arguments(call).then(
+      [&asked](detail::Arguments arguments) { asked.arguments = std::move(arguments); }));
   const auto objects = call.getObjects();
   asked.objects.resize(objects.size());
   for (unsigned i = 0; i < objects.size(); ++i) {
@@ -81,33 +79,60 @@ kj::Promise<void> take_in(Asked& asked, proto::Call::Reader call,
 
 }  // namespace
 
+OfferedObject::~OfferedObject() noexcept(false) {
+  // What the user's functions hold ends where they run, since its destructors may wait.
+  if (object_.use_count() == 1)
+    surroundings_->run(0, [object = std::move(object_)]() mutable { object = nullptr; });
+}
+
+void OfferedObject::next() {
+  if (!turns_.empty() && turns_.front().is_here) turns_.front().go->fulfill();
+}
+
 /// Calls are carried out in the order in which they came, though some of them take time to come.
 kj::Promise<void> OfferedObject::in_turn(kj::Promise<void> ready) {
-  auto before = before_.fork();
-  auto here = kj::newPromiseAndFulfiller<void>();
-  before_ = here.promise.then([branch = before.addBranch()]() mutable { return kj::mv(branch); });
-  // Also one that fails or is given up is not waited for any more.
-  auto end = kj::defer([fulfiller = kj::mv(here.fulfiller)]() mutable { fulfiller->fulfill(); });
-  return ready.then([branch = before.addBranch()]() mutable { return kj::mv(branch); })
-      .attach(kj::mv(end));
+  auto go = kj::newPromiseAndFulfiller<void>();
+  const auto turn = turns_.insert(turns_.end(), Turn{false, kj::mv(go.fulfiller)});
+  return ready
+      .then([this, turn, its_turn = kj::mv(go.promise)]() mutable {
+        turn->is_here = true;
+        next();
+        return kj::mv(its_turn);
+      })
+      .attach(kj::defer([this, turn] {  // also if it has failed or is given up
+        turns_.erase(turn);
+        next();
+      }));
+}
+
+/// Carries it out on the callback thread, if it is still wanted then.
+template <class Work>
+auto OfferedObject::run(std::uint64_t chain, Work work) {
+  const auto wanted = std::make_shared<std::atomic<bool>>(true);
+  return rpc::offload([this, chain](auto job) { surroundings_->run(chain, std::move(job)); },
+                      [wanted, holds = holds_, work = std::move(work)]() mutable {
+                        using Answer = std::invoke_result_t<Work&>;
+                        return *wanted && (holds == nullptr || *holds) ? work() : Answer();
+                      })
+      .attach(kj::defer([wanted] { *wanted = false; }));
 }
 
 kj::Promise<void> OfferedObject::call(CallContext context) {
   const auto wire = context.getParams().getCall();
   auto asked = std::make_shared<Asked>();
   asked->object = object_;
-  asked->thunk = surroundings_.find(wire);
+  asked->thunk = surroundings_->find(wire);
   // A slave may ask for what it likes; what runs here is a function of this object or nothing.
-  KJ_REQUIRE(detail::is_method(asked->thunk, object_->type()),
+  // Those that take no object would make others here.
+  KJ_REQUIRE(object_->type() != nullptr ? detail::is_method(asked->thunk, object_->type())
+                                        : asked->thunk == detail::kWaiter.thunk,
              "what was called is no function of such an object");
   asked->chain = wire.getChain();
   context.allowCancellation();
-  return in_turn(take_in(*asked, wire, surroundings_.doors))
+  return in_turn(take_in(*asked, wire, surroundings_->doors))
       .then([this, context, asked]() mutable {
         context.releaseParams();
-        return rpc::offload(
-            [this, chain = asked->chain](auto job) { surroundings_.run(chain, std::move(job)); },
-            [asked] { return carry_out(*asked); });
+        return run(asked->chain, [asked] { return carry_out(*asked); });
       })
       .then([this, context](Answer answer) mutable {
         auto results = context.getResults(detail::size_of_result(answer.result));
@@ -115,10 +140,12 @@ kj::Promise<void> OfferedObject::call(CallContext context) {
           auto exception = results.initResult().initException();
           exception.setType(answer.failed->type);
           exception.setWhat(answer.failed->what);
+          // For calls that were given what this was to return.
+          results.setObject(rpc::failure(answer.failed->what));
           return;
         }
         detail::write_result(results.initResult(), std::move(answer.result));
-        if (answer.returned) results.setObject(surroundings_.doors.offer(answer.returned));
+        if (answer.returned) results.setObject(surroundings_->doors.offer(answer.returned));
       });
 }
 
@@ -127,16 +154,15 @@ kj::Promise<void> OfferedObject::use(UseContext context) {
   const auto wire = context.getParams().getUse();
   const auto use = std::make_shared<detail::Use>();
   const auto chain = wire.getChain();
-  return in_turn(detail::read_use(wire, surroundings_.doors)
+  return in_turn(detail::read_use(wire, surroundings_->doors)
                      .then([use](std::shared_ptr<detail::Use> read) { *use = std::move(*read); }))
       .then([this, context, use, chain]() mutable {
         context.releaseParams();
-        return rpc::offload(
-            [this, chain](auto job) { surroundings_.run(chain, std::move(job)); },
-            [object = object_, use, chain] { return carry_out(object, *use, chain); });
+        return run(chain,
+                   [object = object_, use, chain] { return carry_out(object, *use, chain); });
       })
       .then([this, context, use](detail::UseAnswer answer) mutable {
-        detail::write_answer(context, std::move(answer), use->wanted, surroundings_.doors);
+        detail::write_answer(context, std::move(answer), use->wanted, surroundings_->doors);
       });
 }
 

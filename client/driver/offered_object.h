@@ -3,41 +3,59 @@
 
 #include <cstdint>
 #include <functional>
+#include <list>
+#include <memory>
 #include <vector>
 
 #include <knee/detail/object.h>
 
 #include "client/call/use_wire.h"
+#include "client/driver/lending.h"
 #include "proto/object.capnp.h"
 
 namespace knee::driver {
 
 /// An object of this driver that others were given: what they call is carried out on the callback
-/// thread. Lives on the RPC loop.
+/// thread, unless it is not wanted any more before it has begun: it was cancelled, whoever called
+/// is gone, or the loan has ended. Lives on the RPC loop.
 class OfferedObject final : public proto::Object::Server {
  public:
   struct Surroundings {
     /// The function that a call names. Throws, in words, if there is none.
     std::function<detail::Method::Thunk(proto::Call::Reader)> find;
-    /// Runs that on the callback thread, as part of the chain.
+    /// Runs that on the callback thread, as part of the chain. May be called while the driver ends.
     std::function<void(std::uint64_t chain, std::function<void()>)> run;
     /// For the objects that arrive with a call, and those that leave.
     detail::ObjectDoors doors;
   };
-  /// `surroundings` lives as long as the loop's objects.
-  OfferedObject(const Surroundings& surroundings, detail::ObjectRef object)
-      : surroundings_(surroundings), object_(std::move(object)) {}
+  /// `holds`: of the loan; null: it is none.
+  OfferedObject(std::shared_ptr<const Surroundings> surroundings, detail::ObjectRef object,
+                Holds holds)
+      : surroundings_(std::move(surroundings)),
+        object_(std::move(object)),
+        holds_(std::move(holds)) {}
+  ~OfferedObject() noexcept(false);
 
   kj::Promise<void> call(CallContext context) override;
   kj::Promise<void> use(UseContext context) override;
   const detail::ObjectRef& object() const { return object_; }
 
  private:
-  kj::Promise<void> in_turn(kj::Promise<void> ready);
+  /// A call that has come, perhaps not as a whole yet.
+  struct Turn {
+    bool is_here;
+    kj::Own<kj::PromiseFulfiller<void>> go;
+  };
 
-  const Surroundings& surroundings_;
+  kj::Promise<void> in_turn(kj::Promise<void> ready);
+  void next();
+  template <class Work>
+  auto run(std::uint64_t chain, Work work);
+
+  std::shared_ptr<const Surroundings> surroundings_;
   detail::ObjectRef object_;
-  kj::Promise<void> before_ = kj::READY_NOW;  ///< all calls that have come are here as a whole
+  Holds holds_;
+  std::list<Turn> turns_;  ///< of those that were not begun, in order
 };
 
 }  // namespace knee::driver

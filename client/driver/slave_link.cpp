@@ -245,6 +245,7 @@ void SlaveLink::lost(const std::string& why) {
   told_full_ = false;
   take_back_ = 0;
   take_back_asked_ = false;
+  listens_ = false;
   cancel_.clear();
   drop_values_.clear();
   const bool was_up = std::exchange(up_, false);
@@ -443,7 +444,13 @@ void SlaveLink::keep(kj::Promise<void> promise) {
 void SlaveLink::pump() {
   if (session_ == nullptr) return;
   const bool something = !cancel_.empty() || !drop_values_.empty();
-  if (something || (pending_ == 0 && tasks_here_ != 0 && owner_.may_receive(*this))) exchange({});
+  const bool expects_news = tasks_here_ != 0 || listens_;
+  if (something || (pending_ == 0 && expects_news && owner_.may_receive(*this))) exchange({});
+}
+
+void SlaveLink::listen() {
+  listens_ = true;
+  pump();
 }
 
 // --- outcomes in

@@ -119,6 +119,8 @@ class SlaveLink {
 
   /// Keeps an exchange pending as long as tasks are there; called at the end of each turn.
   void pump();
+  /// From now on until the end of the session also without tasks: objects there may print.
+  void listen();
 
  private:
   struct CallErrors;
@@ -182,6 +184,7 @@ class SlaveLink {
   std::size_t pending_ = 0;
   std::vector<capnp::Response<proto::Session::ExchangeResults>> answered_;  ///< see exchange
   std::uint32_t take_back_ = 0;
+  bool listens_ = false;  ///< see `listen`
   bool take_back_asked_ = false;
   std::uint32_t given_back_ = 0;
   std::uint64_t cancel_grace_ = 0;

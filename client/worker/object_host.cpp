@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <optional>
 #include <stdexcept>
 
@@ -54,7 +55,7 @@ class HeldByOthers final : public proto::Object::Server {
       : host_(host), object_(std::move(object)), is_root_(is_root) {
     host_.held(is_root_);
   }
-  ~HeldByOthers() noexcept(false) { host_.let_go(is_root_); }
+  ~HeldByOthers() noexcept(false) { host_.let_go(std::move(object_), is_root_); }
   kj::Promise<void> call(ObjectCallContext context) override {
     context.allowCancellation();
     return host_.arrive(object_, context);
@@ -70,6 +71,13 @@ class HeldByOthers final : public proto::Object::Server {
   ObjectRef object_;  ///< null: the root that is nothing
   bool is_root_;
 };
+
+/// `broken`: why an object among the arguments could not be made; empty: they are all there.
+void check_arguments(const std::string& broken) {
+  if (!broken.empty())
+    throw Error(Error::Kind::exception,
+                "an argument refers to an object that could not be made: " + broken);
+}
 
 /// An eventfd that `interrupt_waiting` writes to; -1 where nobody watches it.
 std::atomic<int> interrupt_bell = -1;
@@ -115,9 +123,32 @@ void ObjectHost::drop(proto::Object::Client client) {
   dropped_.push_back(kj::mv(client));
 }
 
+void ObjectHost::let_go(ObjectRef object, bool is_root) {
+  // Its destructor may wait, which nothing can in an event.
+  if (object) released_.push_back(std::move(object));
+  --held_;
+  if (is_root) --roots_;
+  wake();
+}
+
 void ObjectHost::collect_dropped() {
-  const std::lock_guard lock(mutex_);
-  dropped_.clear();
+  std::vector<proto::Object::Client> dropped;
+  {
+    const std::lock_guard lock(mutex_);
+    dropped.swap(dropped_);
+  }
+  dropped.clear();
+  while (!released_.empty()) {
+    const auto released = std::exchange(released_, {});
+  }
+  for (auto& counting : std::exchange(counting_, {})) counting->fulfill(held_ - roots_);
+}
+
+kj::Promise<std::uint64_t> ObjectHost::count() {
+  auto paf = kj::newPromiseAndFulfiller<std::uint64_t>();
+  counting_.add(kj::mv(paf.fulfiller));
+  wake();
+  return kj::mv(paf.promise);
 }
 
 detail::Method::Thunk ObjectHost::find(const detail::CallPlace& place) {
@@ -144,6 +175,7 @@ detail::CallPlace ObjectHost::locate(const detail::Method& method) {
 }
 
 proto::Object::Client ObjectHost::client_of(const ObjectRef& object) {
+  detail::made(object);
   if (auto* given = dynamic_cast<GivenObject*>(object.get())) return given->client();
   return held_servers_.add(kj::heap<HeldByOthers>(*this, object, object == nullptr));
 }
@@ -209,8 +241,9 @@ detail::TaskRef ObjectHost::use(proto::Object::Client& object, const detail::Use
   if (returned != nullptr) *returned = std::make_shared<GivenObject>(*this, sent.getObject());
   detail::TaskRef task(new detail::TaskState);
   ++open_calls_;
-  sent_.add(sent.then([this](capnp::Response<proto::Object::UseResults> answer) {
-                  return detail::read_answer(kj::mv(answer), doors_);
+  // As in `call`.
+  sent_.add(sent.then([this, object](capnp::Response<proto::Object::UseResults> answer) mutable {
+                  return detail::read_answer(kj::mv(answer), doors_).attach(kj::mv(object));
                 })
                 .then(
                     [this, task](std::shared_ptr<detail::UseAnswer> answer) {
@@ -242,7 +275,9 @@ void ObjectHost::fail(detail::TaskState& task, const kj::Exception& error) {
 
 ObjectHost::Waiting::Waiting(ObjectHost& host) : host_(host) {
   ++host_.waits_;
-  forget_interrupts();  // they were of what ran before
+  // They were of what ran before.
+  forget_interrupts();
+  host_.interrupted_ = false;
 }
 
 void ObjectHost::watch_interrupts() {
@@ -266,23 +301,45 @@ kj::Promise<void> ObjectHost::watch_for_interrupt() {
 // --- calls of others
 
 kj::Promise<void> ObjectHost::arrive(const detail::Object* object, std::uint64_t chain,
-                                     kj::Function<void()> carry_out) {
+                                     capnp::List<proto::Object>::Reader arguments,
+                                     kj::Function<void(Arrived&)> carry_out) {
   auto paf = kj::newPromiseAndFulfiller<void>();
-  waiting_.push_back({object, chain, kj::mv(carry_out), kj::mv(paf.fulfiller)});
+  auto given_up = std::make_shared<kj::Canceler>();
+  auto& call = waiting_.emplace_back(Arrived{
+      object, chain, kj::mv(carry_out), kj::mv(paf.fulfiller), given_up, arguments.size() == 0});
+  if (!call.ready) {
+    kj::Vector<kj::Promise<void>> known;
+    for (auto given : arguments)
+      known.add(given.whenResolved().catch_(
+          [&call](kj::Exception&& error) { call.broken = rpc::text_of(error); }));
+    call.awaited = kj::joinPromises(known.releaseAsArray())
+                       .then([this, &call] {
+                         call.ready = true;
+                         wake();
+                       })
+                       .eagerlyEvaluate(nullptr);
+  }
   wake();
-  return kj::mv(paf.promise);
+  return paf.promise.attach(
+      kj::defer([given_up = std::move(given_up)] { given_up->cancel("the call was given up"); }));
 }
 
 kj::Promise<void> ObjectHost::arrive(ObjectRef object, ObjectCallContext context) {
-  return arrive(
-      object.get(), context.getParams().getCall().getChain(),
-      [this, object = std::move(object), context]() mutable { carry_out(object, context); });
+  const auto call = context.getParams().getCall();
+  const auto* target = object.get();
+  return arrive(target, call.getChain(), call.getObjects(),
+                [this, object = std::move(object), context](Arrived& call) mutable {
+                  carry_out(object, context, call);
+                });
 }
 
 kj::Promise<void> ObjectHost::arrive(ObjectRef object, UseContext context) {
-  return arrive(
-      object.get(), context.getParams().getUse().getChain(),
-      [this, object = std::move(object), context]() mutable { carry_out(object, context); });
+  const auto use = context.getParams().getUse();
+  const auto* target = object.get();
+  return arrive(target, use.getChain(), use.getObjects(),
+                [this, object = std::move(object), context](Arrived& call) mutable {
+                  carry_out(object, context, call);
+                });
 }
 
 void ObjectHost::ended(detail::TaskState& task) {
@@ -303,110 +360,127 @@ void ObjectHost::run_continuations() {
 bool ObjectHost::carry_out_own() {
   const auto chain = detail::current_chain();
   if (chain == 0) return false;
-  const auto own = std::find_if(waiting_.begin(), waiting_.end(),
-                                [chain](auto& call) { return call.chain == chain; });
+  const auto own = next([chain](const Arrived& call) { return call.chain == chain; });
   if (own == waiting_.end()) return false;
   carry_out(own);
   return true;
 }
 
-/// Until it is known what a call on `object` refers to. That may be what a call on another object
-/// gives that has come later, so those are carried out meanwhile.
-void ObjectHost::await_objects(capnp::List<proto::Object>::Reader objects,
-                               const ObjectRef& object) {
-  if (objects.size() == 0) return;
-  kj::Vector<kj::Promise<void>> known;
-  for (auto given : objects) known.add(given.whenResolved().catch_([](kj::Exception&&) {}));
-  bool ready = false;
-  const auto resolved = kj::joinPromises(known.releaseAsArray())
-                            .then([this, &ready] {
-                              ready = true;
-                              wake();
-                            })
-                            .eagerlyEvaluate(nullptr);
-  io_.waitScope.poll();
-  held_up_.push_back(object.get());
-  while (!ready) {
-    const auto other = std::find_if(waiting_.begin(), waiting_.end(), [this](auto& call) {
-      return std::find(held_up_.begin(), held_up_.end(), call.object) == held_up_.end();
-    });
-    if (other != waiting_.end())
-      carry_out(other);
-    else
-      something().wait(io_.waitScope);
+/// The oldest call of those that can be carried out: it is known what it refers to, and no older
+/// one of those on the same object waits for that.
+template <class Of>
+std::list<ObjectHost::Arrived>::iterator ObjectHost::next(Of of_those) {
+  std::vector<const detail::Object*> held_up;
+  for (auto call = waiting_.begin(); call != waiting_.end();) {
+    if (!call->done->isWaiting()) {  // whoever wanted it is gone
+      call = waiting_.erase(call);
+      continue;
+    }
+    if (of_those(*call)) {
+      const bool behind = std::find(held_up.begin(), held_up.end(), call->object) != held_up.end();
+      if (call->ready && !behind) return call;
+      if (!behind) held_up.push_back(call->object);
+    }
+    ++call;
   }
-  held_up_.pop_back();
+  return waiting_.end();
 }
 
-void ObjectHost::carry_out(std::deque<Arrived>::iterator place) {
+bool ObjectHost::carry_out_one() {
+  const auto call = next([](const Arrived&) { return true; });
+  if (call == waiting_.end()) return false;
+  carry_out(call);
+  return true;
+}
+
+void ObjectHost::carry_out(std::list<Arrived>::iterator place) {
   collect_dropped();
   Arrived call = kj::mv(*place);
   waiting_.erase(place);
-  if (!call.done->isWaiting()) return;  // whoever wanted it is gone
-  call.carry_out();
+  call.carry_out(call);
   call.done->fulfill();
 }
 
-void ObjectHost::carry_out(const ObjectRef& object, ObjectCallContext& context) {
+/// So that what a call printed is at the driver before its answer: it goes another way, by the
+/// slave.
+void ObjectHost::pass_on_output() {
+  constexpr auto kLook = std::chrono::microseconds(20);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(100);
+  while (output_.flush() && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(kLook);
+}
+
+void ObjectHost::carry_out(const ObjectRef& object, ObjectCallContext& context, Arrived& call) {
+  // The message is gone as soon as the loop has run and the call was given up.
   const auto wire = context.getParams().getCall();
+  const detail::CallPlace function{wire.getFile(), wire.getOffset()};
+  kj::Vector<kj::Promise<ObjectRef>> coming;
+  for (auto given : wire.getObjects()) coming.add(hold(given));
+  auto arguments_come = detail::take_arguments(wire);
+  context.releaseParams();
   detail::Bytes result;
   std::optional<detail::ExceptionText> failed;
   ObjectRef returned;
   auto& chain = detail::current_chain();
-  const auto before = std::exchange(chain, wire.getChain());
+  const auto before = std::exchange(chain, call.chain);
   try {
-    await_objects(wire.getObjects(), object);
+    check_arguments(call.broken);
     std::vector<ObjectRef> objects;
-    for (auto given : wire.getObjects()) objects.push_back(take(given));
+    for (auto& one : coming) objects.push_back(one.wait(io_.waitScope));
     const detail::ArrivingObjects arriving(objects);
-    detail::Arguments fetched;
-    if (wire.hasLarge()) fetched = detail::fetch_arguments(wire).wait(io_.waitScope);
-    detail::MethodCall method{object ? object->local() : nullptr,
-                              detail::arguments_in(wire, fetched), result};
-    const auto thunk = find({wire.getFile(), wire.getOffset()});
+    const auto arguments = arguments_come.wait(io_.waitScope);
+    detail::MethodCall method{object ? object->local() : nullptr, *arguments, result};
+    const auto thunk = find(function);
     // What takes no object can be called on any: it makes others in the same process.
     if (!detail::is_method(thunk, nullptr) && !(object && detail::is_method(thunk, object->type())))
       throw std::runtime_error("what was called is no function of such an object");
     thunk(method);
     returned = std::move(method.returned);
     run_continuations();
+  } catch (const kj::Exception& error) {
+    failed = detail::ExceptionText{"knee::Error", rpc::text_of(error)};
   } catch (...) {
     failed = detail::describe_current_exception();
   }
   chain = before;
-  output_.flush();
-  context.releaseParams();
+  pass_on_output();
+  if (!call.done->isWaiting()) return;  // the context went with whoever wanted it
   auto results = context.getResults(detail::size_of_result(result));
   if (failed) {
     auto exception = results.initResult().initException();
     exception.setType(failed->type);
     exception.setWhat(failed->what);
+    // For calls that were given what this was to return.
+    results.setObject(rpc::failure(failed->what));
   } else {
     detail::write_result(results.initResult(), std::move(result));
     if (returned) results.setObject(client_of(returned));
   }
 }
 
-void ObjectHost::carry_out(const ObjectRef& object, UseContext& context) {
-  const auto wire = context.getParams().getUse();
+void ObjectHost::carry_out(const ObjectRef& object, UseContext& context, Arrived& call) {
   auto& chain = detail::current_chain();
-  const auto before = std::exchange(chain, wire.getChain());
+  const auto before = std::exchange(chain, call.chain);
   detail::UseAnswer answer;
   auto wanted = detail::Use::Wanted::copy;
   try {
-    await_objects(wire.getObjects(), object);
-    const auto use = detail::read_use(wire, doors_).wait(io_.waitScope);
+    check_arguments(call.broken);
+    const auto use = call.given_up->wrap(detail::read_use(context.getParams().getUse(), doors_))
+                         .wait(io_.waitScope);
     wanted = use->wanted;
     if (!object)
       throw Error(Error::Kind::usage, use->label() + ": what makes objects has no names");
     // What is here is an object of this process.
-    answer.result = static_cast<detail::LocalObject&>(*object).use_here(*use);
+    answer.result = dynamic_cast<detail::LocalObject&>(*object).use_here(*use);
     run_continuations();
+  } catch (const kj::Exception& error) {
+    answer.failed = detail::ExceptionText{"knee::Error", rpc::text_of(error)};
   } catch (...) {
     answer.failed = detail::describe_current_exception();
   }
   chain = before;
-  output_.flush();
+  pass_on_output();
+  if (!call.done->isWaiting()) return;  // the context went with whoever wanted it
   context.releaseParams();
   detail::write_answer(context, std::move(answer), wanted, doors_);
 }

@@ -5,7 +5,9 @@
 
 #include <deque>
 #include <exception>
+#include <list>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -13,6 +15,7 @@
 #include <vector>
 
 #include <knee/detail/object.h>
+#include <knee/error.h>
 
 #include "client/call/call_wire.h"
 #include "client/call/use_wire.h"
@@ -47,9 +50,8 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   /// turn.
   kj::Promise<void> arrive(detail::ObjectRef object, ObjectCallContext context);
   kj::Promise<void> arrive(detail::ObjectRef object, UseContext context);
-  bool has_calls() const { return !waiting_.empty(); }
-  /// Carries out the oldest call that waits.
-  void carry_out_one() { carry_out(waiting_.begin()); }
+  /// Carries out the oldest call that can be. False: there is none.
+  bool carry_out_one();
   /// Those that wait are not carried out any more.
   void forget_calls() { waiting_.clear(); }
   /// Resolves when there is a call, an answer, or the last holder is gone.
@@ -64,17 +66,16 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
 
   /// Nobody holds anything any more, and somebody has.
   bool is_abandoned() const { return held_ == 0 && was_held_; }
-  std::uint64_t objects() const { return held_ - roots_; }
+  /// How many others hold, when those that nobody holds have ended.
+  kj::Promise<std::uint64_t> count();
   void held(bool is_root) {
     was_held_ = true;
     ++held_;
     if (is_root) ++roots_;
   }
-  void let_go(bool is_root) {
-    --held_;
-    if (is_root) --roots_;
-    wake();
-  }
+  void let_go(detail::ObjectRef object, bool is_root);
+  /// Ends what nobody holds any more. Outside of all events.
+  void collect_dropped();
 
   // To others:
 
@@ -95,6 +96,8 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   void wait_until(Condition condition) {
     check_thread();
     collect_dropped();
+    if (waits_ == kDeepest)
+      throw Error(Error::Kind::usage, "calls are nested too deep: each waits for the next");
     const Waiting waiting(*this);
     while (!condition()) {
       if (std::exchange(interrupted_, false)) throw Interrupted();
@@ -116,12 +119,19 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   void drop(proto::Object::Client client);
 
  private:
+  /// Of calls that wait, on one stack.
+  static constexpr unsigned kDeepest = 200;
+
   /// What has arrived.
   struct Arrived {
     const detail::Object* object;  ///< null: the root that is nothing
     std::uint64_t chain;
-    kj::Function<void()> carry_out;  ///< throws nothing
+    kj::Function<void(Arrived&)> carry_out;  ///< throws nothing
     kj::Own<kj::PromiseFulfiller<void>> done;
+    std::shared_ptr<kj::Canceler> given_up;  ///< cancelled when nobody wants it any more
+    bool ready;            ///< it is known what it refers to, which may be what a later call gives
+    std::string broken{};  ///< why something that it refers to will never be
+    kj::Promise<void> awaited = nullptr;
   };
   /// While it lives, the thread waits.
   class Waiting {
@@ -135,19 +145,21 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   };
 
   kj::Promise<void> arrive(const detail::Object* object, std::uint64_t chain,
-                           kj::Function<void()> carry_out);
-  void await_objects(capnp::List<proto::Object>::Reader objects, const detail::ObjectRef& object);
-  void carry_out(const detail::ObjectRef& object, ObjectCallContext& context);
-  void carry_out(const detail::ObjectRef& object, UseContext& context);
+                           capnp::List<proto::Object>::Reader arguments,
+                           kj::Function<void(Arrived&)> carry_out);
+  template <class Of>
+  std::list<Arrived>::iterator next(Of of_those);
+  void carry_out(const detail::ObjectRef& object, ObjectCallContext& context, Arrived& call);
+  void carry_out(const detail::ObjectRef& object, UseContext& context, Arrived& call);
   kj::Promise<void> watch_for_interrupt();
   kj::Promise<detail::ObjectRef> hold(proto::Object::Client client);
   void fail(detail::TaskState& task, const kj::Exception& error);
 
   void check_thread() const;
-  void collect_dropped();
+  void pass_on_output();
   /// One call of this thread's chain. False: there is none.
   bool carry_out_own();
-  void carry_out(std::deque<Arrived>::iterator place);
+  void carry_out(std::list<Arrived>::iterator place);
   void ended(detail::TaskState& task);
   void taskFailed(kj::Exception&&) override {}
   detail::Method::Thunk find(const detail::CallPlace& place);
@@ -159,8 +171,7 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   std::map<detail::CallPlace, detail::Method::Thunk> thunks_;
   std::map<const detail::Method*, detail::CallPlace> places_;
   capnp::CapabilityServerSet<proto::Object> held_servers_;
-  std::deque<Arrived> waiting_;
-  std::vector<const detail::Object*> held_up_;  ///< those whose call waits for what it refers to
+  std::list<Arrived> waiting_;
   kj::Own<kj::PromiseFulfiller<void>> wake_;
   std::uint64_t held_ = 0;
   std::uint64_t roots_ = 0;
@@ -170,8 +181,10 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   std::uint64_t open_calls_ = 0;
   std::mutex mutex_;
   std::vector<proto::Object::Client> dropped_;  ///< by other threads
-  unsigned waits_ = 0;                          ///< how many, on the stack
-  bool interrupted_ = false;                    ///< the innermost of them is to throw
+  std::vector<detail::ObjectRef> released_;     ///< by others
+  kj::Vector<kj::Own<kj::PromiseFulfiller<std::uint64_t>>> counting_;
+  unsigned waits_ = 0;        ///< how many, on the stack
+  bool interrupted_ = false;  ///< the innermost of them is to throw
   kj::Promise<void> interrupts_ = nullptr;
   detail::ObjectDoors doors_{
       .hold = [this](proto::Object::Client client) { return hold(kj::mv(client)); },

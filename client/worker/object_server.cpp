@@ -24,8 +24,8 @@ class HostServer final : public proto::ObjectHost::Server {
     return kj::READY_NOW;
   }
   kj::Promise<void> count(CountContext context) override {
-    context.getResults().setObjects(host_.objects());
-    return kj::READY_NOW;
+    return host_.count().then(
+        [context](std::uint64_t objects) mutable { context.getResults().setObjects(objects); });
   }
 
  private:
@@ -65,11 +65,12 @@ void serve_objects(UniqueFd socket, std::vector<std::string> files) {
   keep_freed_memory();
   while (!gone && !host.is_abandoned()) {
     // Outside of all events, so that what is called may wait for others itself.
-    if (host.has_calls())
-      host.carry_out_one();
-    else
+    if (host.has_continuations())
+      host.run_continuations();
+    else if (!host.carry_out_one())
       until_something().wait(io.waitScope);
     io.waitScope.poll();
+    host.collect_dropped();
   }
 }
 

@@ -3,6 +3,7 @@
 #include <capnp/rpc-twoparty.h>
 #include <kj/async-io.h>
 #include <kj/async-unix.h>
+#include <kj/debug.h>
 
 #include <optional>
 #include <stdexcept>
@@ -45,6 +46,7 @@ class LoanServer final : public proto::TaskObjects::Server {
   LoanServer(ObjectHost& host, std::vector<detail::ObjectRef>& objects, bool& come)
       : host_(host), objects_(objects), come_(come) {}
   kj::Promise<void> lend(LendContext context) override {
+    KJ_REQUIRE(!come_, "a task is lent objects twice");
     for (auto object : context.getParams().getObjects()) objects_.push_back(host_.given(object));
     come_ = true;
     host_.wake();
@@ -62,9 +64,8 @@ class LoanServer final : public proto::TaskObjects::Server {
 TaskObjects::TaskObjects(TaskObjectHost& host, UniqueFd socket, std::uint64_t chain)
     : host_(host), chain_before_(std::exchange(detail::current_chain(), chain)) {
   auto& objects = host.parts_->host;
-  bool come = false;
   line_ = std::make_unique<Line>(host.parts_->io.unixEventPort, std::move(socket),
-                                 kj::heap<LoanServer>(objects, objects_, come));
+                                 kj::heap<LoanServer>(objects, objects_, come_));
   bool gone = false;
   const auto end = line_->network.onDisconnect()
                        .then([&] {
@@ -72,8 +73,8 @@ TaskObjects::TaskObjects(TaskObjectHost& host, UniqueFd socket, std::uint64_t ch
                          objects.wake();
                        })
                        .eagerlyEvaluate(nullptr);
-  objects.wait_until([&] { return come || gone; });
-  if (come) return;
+  objects.wait_until([&] { return come_ || gone; });
+  if (come_) return;
   detail::current_chain() = chain_before_;
   throw std::runtime_error("the functions and objects among its arguments did not arrive");
 }
@@ -84,6 +85,7 @@ TaskObjects::~TaskObjects() {
   // Calls of other chains: their senders have been told by now.
   host_.parts_->host.forget_calls();
   host_.parts_->io.waitScope.poll();
+  host_.parts_->host.collect_dropped();
   detail::current_chain() = chain_before_;
 }
 

@@ -54,6 +54,7 @@ class TaskObjects {
   struct Line;
   TaskObjectHost& host_;
   std::uint64_t chain_before_;
+  bool come_ = false;  ///< the objects
   std::unique_ptr<Line> line_;
   std::vector<detail::ObjectRef> objects_;
 };

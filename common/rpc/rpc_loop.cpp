@@ -230,4 +230,8 @@ std::string text_of(const kj::Exception& error) {
   return std::string(text);
 }
 
+kj::Exception failure(const std::string& text) {
+  return {kj::Exception::Type::FAILED, "", 0, kj::heapString(text.c_str())};
+}
+
 }  // namespace knee::rpc

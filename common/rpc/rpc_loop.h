@@ -149,4 +149,7 @@ auto offload(Post&& post, Work work) {
 /// puts before it ("remote exception:", "std::exception:", the condition of a KJ_REQUIRE).
 std::string text_of(const kj::Exception& error);
 
+/// The reverse: a failure of which that is to be said.
+kj::Exception failure(const std::string& text);
+
 }  // namespace knee::rpc

@@ -74,8 +74,22 @@ void call_back(Cluster& cluster, const Arguments& arguments) {
       .get();
 }
 
+struct Speaker {
+  void say(const std::string& text) { std::cout << text << '\n'; }
+};
+
+/// `print_by_object`: an object that prints a line.
+void print_by_object(Cluster& cluster, const Arguments&) {
+  cluster.slave("gandalf").make<Speaker>().call<&Speaker::say>("said by an object").get();
+}
+
 int ask(const Function<int(int)>& function) {
   return function(1);
+}
+
+/// `call_absent`: a call on an object of a slave that is not there.
+void call_absent(Cluster& cluster, const Arguments&) {
+  cluster.slave("gandalf").make<Asker>().wait();
 }
 
 /// `lend STARTED`: a task that waits for a callback that never ends.
@@ -149,9 +163,11 @@ const std::map<std::string, std::function<void(Cluster&, const Arguments&)>>& pa
       {"hang", hang_all},
       {"halfway", halfway},
       {"hold", hold_one},
+      {"call_absent", call_absent},
       {"lend", lend},
       {"map", map},
       {"print", print},
+      {"print_by_object", print_by_object},
       {"rest_and_mark", rest_and_mark_all},
       {"share", share},
   };

@@ -54,6 +54,12 @@ void call_for_ever(std::string started, std::string ended,
   }
 }
 
+/// Leaves its process's number and calls.
+void call_once(std::string started, const knee::Function<void(int)>& function) {
+  leave_mark(started, std::to_string(::getpid()));
+  function(1);
+}
+
 knee::Function<int(int)> kept;
 
 void keep(const knee::Function<int(int)>& function) {
@@ -215,6 +221,44 @@ TEST_CASE("when a task is cancelled its functions are not called any more, and i
     CHECK_THAT(marks_in(folder / "ended").front(), Contains("was cancelled"));
     CHECK(cluster.call<twice>(4).get() == 8);
     CHECK(calls == then);
+  });
+}
+
+TEST_CASE("what a task that is gone has asked for and has not begun is not called") {
+  const TemporaryFolder folder;
+  for (const bool killed : {false, true}) {
+    INFO((killed ? "killed" : "cancelled"));
+    const std::string started = folder / (killed ? "killed" : "cancelled");
+    with_a_slave(1, [&](knee::Cluster& cluster) {
+      bool called = false;
+      cluster.pause_callbacks();
+      auto task = cluster.call<call_once>(started, [&](int) { called = true; });
+      wait_for_marks(started);
+      // Time for the call to come; without it the test cannot fail.
+      CHECK(cluster.slave("gandalf").info().connected);
+      if (killed)
+        ::kill(std::stoi(marks_in(started).front()), SIGKILL);
+      else
+        task.cancel();
+      CHECK_THROWS_AS(task.get(), Error);
+      cluster.resume_callbacks();
+      bool passed = false;
+      cluster.call<twice>(1).then([&](int) { passed = true; });
+      CHECK(wait_until([&] { return passed; }));
+      CHECK_FALSE(called);
+    });
+  }
+}
+
+TEST_CASE("a bag may end while callbacks are paused") {
+  with_a_slave(1, [](knee::Cluster& cluster) {
+    int called = 0;
+    cluster.pause_callbacks();
+    {
+      auto bag = cluster.bag();
+      bag.call<twice>(1).then([&](int) { ++called; }, [&](const Error&) { ++called; });
+    }
+    CHECK(called == 1);
   });
 }
 

@@ -2,6 +2,8 @@
 #include <unistd.h>
 #include <catch2/catch.hpp>
 
+#include <algorithm>
+#include <climits>
 #include <cmath>
 #include <functional>
 #include <memory>
@@ -95,7 +97,28 @@ struct Guard {
   std::string file;
 };
 
+/// Passes on what another object of its process opens.
+struct Desk {
+  knee::Ref<File> open(const std::string& name) { return folder.call<&Folder::open>(name); }
+  knee::Ref<Folder> folder = knee::make_ref<Folder>("desk");
+};
+
+struct Follower {
+  /// Returns before the answer is there.
+  void follow(const knee::Ref<Counter>& other, std::string mark) {
+    other.call<kAddNumber>(2).then(
+        [mark = std::move(mark)](int sum) { leave_mark(mark, std::to_string(sum)); });
+  }
+};
+
 struct Caller {
+  std::string read_from(const knee::Function<knee::Ref<File>(const std::string&)>& open) {
+    return open("notes").call<&File::read>().get();
+  }
+  int apply_all(const std::vector<knee::Function<int(int)>>& functions, int number) {
+    for (const auto& function : functions) number = function(number);
+    return number;
+  }
   std::vector<int> map(const std::vector<int>& numbers, const knee::Function<int(int)>& function) {
     std::vector<int> results;
     for (const int number : numbers) results.push_back(function(number));
@@ -201,6 +224,27 @@ TEST_CASE("ten calls on objects that are still being made take hardly more than 
     quick = time < 3 * kOneWay;
   }
   CHECK(quick);
+}
+
+TEST_CASE("to make an object, have it open another and call that is one round trip") {
+  SlaveProcess gandalf;
+  const SlowLine line(gandalf.address(), 20ms);
+  knee::ClusterOptions options = reaching(gandalf);
+  options.slaves = {line.address()};
+  knee::Cluster cluster(options);
+  const auto slave = cluster.slave("gandalf");
+  slave.make<Folder>("home").wait();  // the program is there
+  const auto kept = slave.make<Folder>("home");
+  kept.wait();
+  // Heartbeats and the ends of earlier calls may come in between.
+  unsigned least = UINT_MAX;
+  for (int i = 0; i < 10 && least > 1; ++i) {
+    const auto before = line.turns();
+    CHECK(slave.make<Folder>("home").call<&Folder::open>("notes").call<&File::read>().get() ==
+          "what home/notes says");
+    least = std::min(least, line.turns() - before);
+  }
+  CHECK(least <= 1);
 }
 
 TEST_CASE("a constructor or method that throws says so to all that is called on its result") {
@@ -542,6 +586,81 @@ TEST_CASE("a call that waits for its argument holds up its own object and no oth
   frodo.start();
   CHECK(read.get() == "what notes says");
   CHECK(behind.get() == "home");
+}
+
+TEST_CASE("an argument that could not be made says so to the call that was given it") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    const auto folder = gandalf.make<Folder>("home");
+    const auto never = folder.call<&Folder::open>("");
+    CHECK_THAT(error_of(folder.call<&Folder::read>(never)).what(),
+               Contains("an argument refers to an object that could not be made") &&
+                   Contains("a file without a name"));
+    CHECK(folder.call<&Folder::read>(folder.call<&Folder::open>("notes")).get() ==
+          "what home/notes says");
+  });
+}
+
+TEST_CASE("what a method returns that could not be made fails where it was asked for") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    const auto desk = gandalf.make<Desk>();
+    CHECK(desk.call<&Desk::open>("notes").call<&File::read>().get() == "what desk/notes says");
+    CHECK_THAT(error_out_of([&] { desk.call<&Desk::open>("").wait(); }).what(),
+               Contains("a file without a name"));
+    CHECK(desk.call<&Desk::open>("notes").call<&File::read>().get() == "what desk/notes says");
+  });
+}
+
+TEST_CASE("a method may go on when something else has answered, after it has returned") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    const auto other = gandalf.make<Counter>(knee::Placement::own(), 40);
+    const auto follower = gandalf.make<Follower>();
+    const TemporaryFolder folder;
+    follower.call<&Follower::follow>(other, folder / "followed").get();
+    wait_for_marks(folder / "followed");
+    CHECK(marks_in(folder / "followed").front() == "42");
+  });
+}
+
+TEST_CASE("a function may return a reference") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    const auto folder = gandalf.make<Folder>("home");
+    CHECK(gandalf.make<Caller>()
+              .call<&Caller::read_from>(
+                  [&](const std::string& name) { return folder.call<&Folder::open>(name); })
+              .get() == "what home/notes says");
+  });
+}
+
+TEST_CASE("functions may be a part of an argument") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    const std::vector<knee::Function<int(int)>> functions{[](int n) { return n + 1; },
+                                                          [](int n) { return n * 10; }};
+    CHECK(gandalf.make<Caller>().call<&Caller::apply_all>(functions, 4).get() == 50);
+  });
+}
+
+TEST_CASE("a cycle of references between driver and slave ends with the cluster") {
+  auto held = std::make_shared<int>(1);
+  with_a_slave([&](knee::Cluster&, const knee::Slave& gandalf) {
+    const auto caller = gandalf.make<Caller>();
+    caller.call<&Caller::keep>([caller, held](int number) { return number + *held; }).get();
+    CHECK(caller.call<&Caller::use_kept>(1).get() == 2);
+  });
+  CHECK(held.use_count() == 1);
+}
+
+TEST_CASE("what objects print comes out at the driver with their slave's name") {
+  SlaveProcess gandalf;
+  DriverProcess driver({.part = "print_by_object", .slaves = {gandalf.address()}});
+  CHECK(driver.wait() == 0);
+  CHECK_THAT(driver.out() + driver.err(), Contains("[gandalf") && Contains("said by an object"));
+}
+
+TEST_CASE("a driver that calls an object on a slave that is not there says so") {
+  SlaveProcess gandalf({.start = false});
+  DriverProcess driver({.part = "call_absent", .slaves = {gandalf.address()}});
+  driver.wait_for_err("no slave yet, 2 calls wait");
+  CHECK_THAT(driver.err(), Contains("gandalf.sock") || Contains("slave.sock"));
 }
 
 TEST_CASE("arguments and results may be larger than any message, also those of callbacks") {

@@ -73,7 +73,8 @@ class KNEE_EXPORT Cluster {
   }
 
   /// Callbacks, and calls of others on what is here, wait from now on until `resume_callbacks`;
-  /// what is running ends first. Tasks go on. The cluster's end runs what waits.
+  /// what is running ends first. Tasks go on, and their results are kept in memory, however many
+  /// they are. The end of a Bag with open tasks, and of the cluster, resumes and runs what waits.
   void pause_callbacks();
   void resume_callbacks();
 

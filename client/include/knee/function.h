@@ -38,6 +38,9 @@ inline Method invoker_of{&thunk_of_callable<R, A...>, spelling_of_type<R(A...)>(
 /// called back where it was made, on the callback thread of its cluster, and the caller waits for
 /// its result. What it throws is thrown there, as Error with the same text.
 ///
+/// Where it was made it is called at once, by the thread that calls it, also while it runs for
+/// others.
+///
 /// In the call it was given to it may be called at any time; afterwards, as long as there are
 /// copies of it there. A cheap value.
 template <class Signature>
@@ -56,10 +59,18 @@ class Function<R(A...)> {
     if (!object_) throw Error(Error::Kind::usage, "an empty knee::Function was called");
     detail::Bytes encoded;
     detail::CallContext context;
-    detail::encode_arguments_in<R (*)(A...)>(encoded, &context, std::forward<A>(args)...);
-    return Promise<R>(object_->call(detail::invoker_of<R, A...>, std::move(encoded),
-                                    std::move(context.objects), nullptr))
-        .get();
+    detail::encode_arguments_in<detail::EncodedResultOf<R> (*)(A...)>(encoded, &context,
+                                                                      std::forward<A>(args)...);
+    detail::ObjectRef back;
+    Promise<detail::EncodedResultOf<R>> answer(
+        object_->call(detail::invoker_of<R, A...>, std::move(encoded), take_objects(context),
+                      detail::kIsRef<R> ? &back : nullptr));
+    if constexpr (detail::kIsRef<R>) {
+      answer.get();
+      return R(std::move(back));
+    } else {
+      return answer.get();
+    }
   }
 
   /// For the library.

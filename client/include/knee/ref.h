@@ -14,6 +14,8 @@ namespace knee {
 /// sent at once, also while the object is still being made, and are carried out in order, one at a
 /// time, in the process the object lives in.
 ///
+/// Where the object lives in this process, calls are carried out at once, by the thread that calls.
+///
 /// A cheap value; any thread. Copies refer to the same object, which is destroyed when the last
 /// reference to it is gone. With its cluster its process ends, and no destructor runs. When the
 /// process has died, every call fails with what is known of its death.

@@ -6,8 +6,11 @@
 #include <boost/asio/write.hpp>
 
 #include <array>
+#include <atomic>
 #include <deque>
+#include <functional>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "tests/system/harness/temporary_folder.h"
@@ -22,13 +25,19 @@ using Socket = std::shared_ptr<Protocol::socket>;
 /// What goes one way.
 class Flow : public std::enable_shared_from_this<Flow> {
  public:
-  Flow(Socket from, Socket to, std::chrono::milliseconds delay)
-      : from_(std::move(from)), to_(std::move(to)), delay_(delay), timer_(from_->get_executor()) {}
+  /// `heard`: called when something comes.
+  Flow(Socket from, Socket to, std::chrono::milliseconds delay, std::function<void()> heard)
+      : from_(std::move(from)),
+        to_(std::move(to)),
+        delay_(delay),
+        heard_(std::move(heard)),
+        timer_(from_->get_executor()) {}
 
   void read() {
     from_->async_read_some(
         asio::buffer(some_), [self = shared_from_this()](auto error, std::size_t size) {
           if (error) return self->end();
+          self->heard_();
           self->late_.push_back({std::chrono::steady_clock::now() + self->delay_,
                                  {self->some_.begin(), self->some_.begin() + size}});
           if (self->late_.size() == 1) self->write();
@@ -62,6 +71,7 @@ class Flow : public std::enable_shared_from_this<Flow> {
   Socket from_;
   Socket to_;
   std::chrono::milliseconds delay_;
+  std::function<void()> heard_;
   asio::steady_timer timer_;
   std::array<char, 65536> some_{};
   std::deque<Piece> late_;
@@ -82,6 +92,7 @@ class SlowLine::Parts {
   }
 
   const std::string& address() const { return address_; }
+  unsigned turns() const { return turns_; }
 
  private:
   void accept() {
@@ -91,8 +102,10 @@ class SlowLine::Parts {
       const auto slave = std::make_shared<Protocol::socket>(io_);
       slave->connect(Protocol::endpoint(slave_), error);
       if (!error) {
-        std::make_shared<Flow>(driver, slave, delay_)->read();
-        std::make_shared<Flow>(slave, driver, delay_)->read();
+        std::make_shared<Flow>(driver, slave, delay_, [this] {
+          if (std::exchange(slave_spoke_, false)) ++turns_;
+        })->read();
+        std::make_shared<Flow>(slave, driver, delay_, [this] { slave_spoke_ = true; })->read();
       }
       accept();
     });
@@ -100,6 +113,8 @@ class SlowLine::Parts {
 
   std::string slave_;
   std::chrono::milliseconds delay_;
+  bool slave_spoke_ = false;
+  std::atomic<unsigned> turns_ = 0;
   TemporaryFolder folder_;
   std::string address_ = "unix:" + (folder_ / "slow.sock");
   asio::io_context io_;
@@ -114,6 +129,10 @@ SlowLine::~SlowLine() = default;
 
 const std::string& SlowLine::address() const {
   return parts_->address();
+}
+
+unsigned SlowLine::turns() const {
+  return parts_->turns();
 }
 
 }  // namespace knee::test

@@ -16,6 +16,8 @@ class SlowLine {
 
   /// To be dialed instead of the slave's.
   const std::string& address() const;
+  /// How often the driver has sent something after the slave had: round trips, one after the other.
+  unsigned turns() const;
 
  private:
   class Parts;

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <span>
@@ -66,6 +67,8 @@ class KNEE_EXPORT Object {
   /// The object itself and its type's tag, if it lives in this process.
   virtual void* local() noexcept { return nullptr; }
   virtual const void* type() const noexcept { return nullptr; }
+  /// Why it could not be made, if that is known; null: nothing is known to have failed.
+  virtual std::exception_ptr failure() const noexcept { return nullptr; }
   /// Sends a call off. `returned`: receives what the method returns, if that is a reference; may be
   /// null.
   /// `objects`: what the arguments refer to.
@@ -161,6 +164,9 @@ template <class Traits>
 using PlainOf = typename PlainFunctionOf<EncodedResultOf<typename Traits::Result>,
                                          typename Traits::Parameters>::type;
 
+/// The same. Throws why it could not be made.
+KNEE_EXPORT ObjectRef made(ObjectRef object);
+
 /// Decodes the arguments, calls `function` with them and encodes what it returns, or keeps it as
 /// the reference that it is.
 template <class Traits, class F>
@@ -170,7 +176,7 @@ void carry_out(MethodCall& call, F&& function) {
                 static_cast<typename Traits::Decayed*>(nullptr), call.arguments, nullptr,
                 [&]<class... A>(A&&... arg) {
                   if constexpr (kIsRef<std::remove_cvref_t<Result>>)
-                    call.returned = function(std::forward<A>(arg)...).object();
+                    call.returned = made(function(std::forward<A>(arg)...).object());
                   else if constexpr (std::is_void_v<Result>)
                     function(std::forward<A>(arg)...);
                   else
