@@ -152,8 +152,8 @@ TEST_CASE("a task writes into a stream that the driver offers") {
 }
 
 TEST_CASE("callbacks wait while they are paused, and tasks go on") {
-  with_a_slave(2, [](knee::Cluster& cluster) {
-    std::atomic<int> called = 0;
+  std::atomic<int> called = 0;  // until the cluster has ended
+  with_a_slave(2, [&called](knee::Cluster& cluster) {
     cluster.pause_callbacks();
     auto bag = cluster.bag();
     for (int i = 0; i < 10; ++i) bag.call<twice>(i).then([&](int) { ++called; });
@@ -168,6 +168,7 @@ TEST_CASE("callbacks wait while they are paused, and tasks go on") {
     cluster.pause_callbacks();
     cluster.call<twice>(1).then([&](int) { ++called; }, [&](const Error&) { ++called; });
   });
+  CHECK(called == 14);
 }
 
 TEST_CASE("many tasks call functions while others do not, and none is lost") {

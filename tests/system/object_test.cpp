@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <climits>
 #include <cmath>
 #include <functional>
@@ -586,6 +587,24 @@ TEST_CASE("a call that waits for its argument holds up its own object and no oth
   frodo.start();
   CHECK(read.get() == "what notes says");
   CHECK(behind.get() == "home");
+}
+
+TEST_CASE("a call that is given up while it waits in a callback does its object no harm") {
+  std::atomic<bool> started = false;  // until the cluster has ended
+  std::atomic<bool> go = false;
+  with_a_slave([&](knee::Cluster&, const knee::Slave& gandalf) {
+    const auto caller = gandalf.make<Caller>();
+    auto running = caller.call<&Caller::map>(std::vector{1, 2}, [&](int number) {
+      started = true;
+      while (!go) std::this_thread::sleep_for(1ms);
+      return number;
+    });
+    REQUIRE(wait_until([&] { return started.load(); }));
+    running.cancel();
+    CHECK(error_of(std::move(running)).kind() == Error::Kind::cancelled);
+    go = true;
+    CHECK(caller.call<&Caller::descend>(0, nullptr).get() == 0);
+  });
 }
 
 TEST_CASE("an argument that could not be made says so to the call that was given it") {
