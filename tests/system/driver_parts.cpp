@@ -87,6 +87,17 @@ int ask(const Function<int(int)>& function) {
   return function(1);
 }
 
+/// `wait_in_callback STARTED`: a callback waits for a call that is queued behind one which waits
+/// for a callback.
+void wait_in_callback(Cluster& cluster, const Arguments& arguments) {
+  const auto asker = cluster.slave("gandalf").make<Asker>();
+  cluster.call<twice>(1).then([asker](int) {
+    auto first = asker.call<&Asker::ask>([](int number) { return number; });
+    asker.call<&Asker::ask>([](int number) { return number; }).get();
+  });
+  hang(arguments.at(0));
+}
+
 /// `call_absent`: a call on an object of a slave that is not there.
 void call_absent(Cluster& cluster, const Arguments&) {
   cluster.slave("gandalf").make<Asker>().wait();
@@ -170,6 +181,7 @@ const std::map<std::string, std::function<void(Cluster&, const Arguments&)>>& pa
       {"print_by_object", print_by_object},
       {"rest_and_mark", rest_and_mark_all},
       {"share", share},
+      {"wait_in_callback", wait_in_callback},
   };
   return all;
 }

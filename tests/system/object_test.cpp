@@ -675,6 +675,15 @@ TEST_CASE("what objects print comes out at the driver with their slave's name") 
   CHECK_THAT(driver.out() + driver.err(), Contains("[gandalf") && Contains("said by an object"));
 }
 
+TEST_CASE("a driver whose callback seems to wait for itself says so") {
+  SlaveProcess gandalf;
+  const TemporaryFolder folder;
+  DriverProcess driver({.part = "wait_in_callback",
+                        .arguments = {folder / "started"},
+                        .slaves = {gandalf.address()}});
+  driver.wait_for_err("use then() in callbacks in place of get()");
+}
+
 TEST_CASE("a driver that calls an object on a slave that is not there says so") {
   SlaveProcess gandalf({.start = false});
   DriverProcess driver({.part = "call_absent", .slaves = {gandalf.address()}});
