@@ -101,7 +101,9 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
     const Waiting waiting(*this);
     while (!condition()) {
       if (std::exchange(interrupted_, false)) throw Interrupted();
-      if (!carry_out_own()) something().wait(io_.waitScope);
+      if (carry_out_own()) continue;
+      something().wait(io_.waitScope);
+      collect_dropped();
     }
   }
   /// From now on `interrupt_waiting` is heard.

@@ -596,7 +596,7 @@ TEST_CASE("a call that is given up while it waits in a callback does its object 
     const auto caller = gandalf.make<Caller>();
     auto running = caller.call<&Caller::map>(std::vector{1, 2}, [&](int number) {
       started = true;
-      while (!go) std::this_thread::sleep_for(1ms);
+      CHECK(wait_until([&] { return go.load(); }));
       return number;
     });
     REQUIRE(wait_until([&] { return started.load(); }));
@@ -604,6 +604,21 @@ TEST_CASE("a call that is given up while it waits in a callback does its object 
     CHECK(error_of(std::move(running)).kind() == Error::Kind::cancelled);
     go = true;
     CHECK(caller.call<&Caller::descend>(0, nullptr).get() == 0);
+  });
+}
+
+TEST_CASE("objects can be counted in a callback that one of them waits for") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    const auto caller = gandalf.make<Caller>();
+    std::uint64_t counted = 0;
+    caller
+        .call<&Caller::map>(std::vector{1},
+                            [&](int number) {
+                              counted = gandalf.objects();
+                              return number;
+                            })
+        .get();
+    CHECK(counted == 1);
   });
 }
 
