@@ -166,7 +166,10 @@ void CallbackThread::wait_until(const std::function<bool()>& done, std::uint64_t
 
 std::size_t CallbackThread::held_up() {
   const std::lock_guard lock(mutex_);
-  return waits_ != 0 && !paused_ ? calls_.size() : 0;
+  if (waits_ == 0 || paused_) return 0;
+  // What belongs to no chain is not waited for.
+  return static_cast<std::size_t>(std::count_if(calls_.begin(), calls_.end(),
+                                                [](const Call& call) { return call.chain != 0; }));
 }
 
 void CallbackThread::wake() {
