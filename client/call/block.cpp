@@ -57,6 +57,18 @@ kj::Promise<void> fetch_pieces(const std::shared_ptr<Fetch>& fetch) {
       });
 }
 
+/// One after the other: their pieces share one connection.
+kj::Promise<void> fetch_rest(capnp::List<proto::Large>::Reader blocks, const Contents& contents,
+                             unsigned place) {
+  if (place == blocks.size()) return kj::READY_NOW;
+  return fetch_block(blocks[place]).then([blocks, contents, place](std::shared_ptr<Bytes> bytes) {
+    const auto* data = bytes->data();
+    const auto size = bytes->size();
+    (*contents)[place] = Content{std::move(bytes), data, size};
+    return fetch_rest(blocks, contents, place + 1);
+  });
+}
+
 }  // namespace
 
 kj::Promise<std::shared_ptr<Bytes>> fetch_block(proto::Large::Reader block) {
@@ -78,22 +90,6 @@ void offer_block(proto::Large::Builder to, const Content& content) {
 void offer_blocks(capnp::List<proto::Large>::Builder to, const std::vector<Content>& blocks) {
   for (unsigned i = 0; i < to.size(); ++i) offer_block(to[i], blocks[i]);
 }
-
-namespace {
-
-/// One after the other: their pieces share one connection.
-kj::Promise<void> fetch_rest(capnp::List<proto::Large>::Reader blocks, const Contents& contents,
-                             unsigned place) {
-  if (place == blocks.size()) return kj::READY_NOW;
-  return fetch_block(blocks[place]).then([blocks, contents, place](std::shared_ptr<Bytes> bytes) {
-    const auto* data = bytes->data();
-    const auto size = bytes->size();
-    (*contents)[place] = Content{std::move(bytes), data, size};
-    return fetch_rest(blocks, contents, place + 1);
-  });
-}
-
-}  // namespace
 
 kj::Promise<Contents> fetch_blocks(capnp::List<proto::Large>::Reader blocks) {
   auto contents = std::make_shared<std::vector<Content>>(blocks.size());

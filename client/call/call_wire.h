@@ -4,8 +4,8 @@
 #include <knee/detail/bytes.h>
 #include <knee/detail/object.h>
 
-#include <cstdint>
 #include <compare>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -39,7 +39,7 @@ kj::Promise<Arguments> take_arguments(proto::Call::Reader call);
 void write_result(proto::CallResult::Builder to, Bytes result);
 /// About its size in a message.
 capnp::MessageSize size_of_result(const Bytes& result);
-/// What it returned. Of a result that is no exception; `result` lives as long as the promise.
+/// What it returned. Of a result that is no exception; nothing of the message is needed after this.
 kj::Promise<Bytes> read_result(proto::CallResult::Reader result);
 
 }  // namespace knee::detail

@@ -1,6 +1,8 @@
 #include <knee/error.h>
 #include <knee/exposed.h>
 
+#include <stdexcept>
+
 #include "client/call/exception_text.h"
 
 namespace knee {

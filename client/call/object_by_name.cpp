@@ -95,7 +95,7 @@ class CallbackObject final : public LocalObject {
   explicit CallbackObject(ValueFunction function) : function_(std::move(function)) {}
   UseResult use_here(Use& use) override {
     if (use.what == Use::What::text || use.what == Use::What::representation)
-      return {Value("<a function of the driver>")};
+      return {Value("<a function of C++>")};
     if (use.what != Use::What::call || !(use.name.empty() || use.name == "__call__"))
       throw Error(Error::Kind::usage, use.label() + ": a callback can only be called");
     if (!use.named.empty())

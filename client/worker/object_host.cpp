@@ -225,7 +225,7 @@ detail::TaskRef ObjectHost::call(proto::Object::Client& object, const detail::Me
             }
             return detail::read_result(result)
                 .then([task](detail::Bytes value) { Access::payload(*task) = std::move(value); })
-                .attach(kj::mv(answer), kj::mv(object));
+                .attach(kj::mv(object));
           })
           .then([this, task] { ended(*task); },
                 [this, task](kj::Exception&& error) { fail(*task, error); }));

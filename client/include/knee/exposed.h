@@ -3,7 +3,6 @@
 #include <map>
 #include <ostream>
 #include <string>
-#include <type_traits>
 #include <utility>
 
 #include <knee/object.h>
