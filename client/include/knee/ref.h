@@ -29,9 +29,11 @@ class Ref {
   /// `object.call<&T::method>(args...)`, or a function that takes a T& before them. Gives a
   /// Promise of the result, or, if the function returns a Ref, that Ref, which can be called at
   /// once. An overloaded member function must be chosen by a cast:
-  /// `call<static_cast<int (T::*)(int)>(&T::f)>(1)`.
-  template <auto method, class... Args>
+  /// `call<static_cast<int (T::*)(int)>(&T::f)>(1)`; the parameter's name is what compilers print
+  /// when that is missing.
+  template <auto method_or_overload_chosen_by_static_cast, class... Args>
   auto call(Args&&... args) const {
+    constexpr auto method = method_or_overload_chosen_by_static_cast;
     using Traits = detail::MethodTraits<T, std::remove_cv_t<decltype(method)>>;
     static_assert(
         requires { typename Traits::Result; },

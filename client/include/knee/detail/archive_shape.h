@@ -290,6 +290,20 @@ consteval bool travels() {
     }(static_cast<PartsOf<T>*>(nullptr));
 }
 
+/// True if T or something in it travels beside the encoding (ContextCodec), which only what a call
+/// is given can. T travels.
+template <class T, class... Seen>
+consteval bool needs_context() {
+  if constexpr ((std::is_same_v<T, Seen> || ...))
+    return false;
+  else if constexpr (shape_of<T>() == Shape::kContext)
+    return true;
+  else
+    return []<class... P>(Fields<P...>*) {
+      return (needs_context<P, T, Seen...>() || ...);
+    }(static_cast<PartsOf<T>*>(nullptr));
+}
+
 /// True if T is encoded without the help of cereal, so that no archive (some 300 bytes of hash
 /// tables) need be made for it. T travels.
 template <class T, class... Seen>

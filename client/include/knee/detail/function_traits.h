@@ -73,10 +73,13 @@ inline constexpr bool kWritesBack =
 
 template <class R>
 consteval bool result_travels() {
+  using Value = std::remove_cvref_t<R>;
   if constexpr (std::is_void_v<R>)
     return true;
+  else if constexpr (travels<Value>())
+    return !needs_context<Value>();
   else
-    return travels<std::remove_cvref_t<R>>();
+    return false;
 }
 
 template <class F>
@@ -96,6 +99,19 @@ constexpr void check_parameter() {
                 "knee: a task cannot write through a reference parameter, its caller is on another "
                 "machine; take it by value or const reference and return the result");
   if constexpr (!kWritesBack<Parameter>) check_value<std::decay_t<Parameter>>();
+}
+
+template <class R>
+constexpr void check_result() {
+  using Value = std::remove_cvref_t<R>;
+  if constexpr (travels<Value>())
+    static_assert(
+        !needs_context<Value>(),
+        "knee: a knee::Ref, Object, Function or Shared can be an argument, but no part of "
+        "a result; methods and functions called on a Ref, and callbacks, may return a Ref "
+        "or an Object, as the whole of it");
+  else
+    check_value<Value>();
 }
 
 /// Fails to compile, saying why, unless F can be a task.
@@ -119,7 +135,7 @@ constexpr void check_function() {
       []<class... P>(Fields<P...>*) {
         (check_parameter<P>(), ...);
       }(static_cast<ParametersOf<F>*>(nullptr));
-      if constexpr (!result_travels<ResultOf<F>>()) check_value<std::remove_cvref_t<ResultOf<F>>>();
+      if constexpr (!result_travels<ResultOf<F>>()) check_result<ResultOf<F>>();
     }
   }
 }
