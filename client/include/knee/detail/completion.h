@@ -77,15 +77,23 @@ template <class T, class Handler>
 void complete_by_handler(TaskRef task, Handler handler) {
   auto executor = boost::asio::prefer(boost::asio::get_associated_executor(handler),
                                       boost::asio::execution::outstanding_work.tracked);
+  // In one piece: a handler that was moved from may still refer to its executor, whose context may
+  // end as soon as the handler has run.
+  struct Waiting {
+    Handler handler;
+    decltype(executor) target;
+    TaskRef task{};
+  };
+  auto waiting = std::make_unique<Waiting>(Waiting{std::move(handler), std::move(executor)});
   TaskState& state = *task;
-  state.consume(
-      [handler = std::move(handler), executor = std::move(executor)](TaskState& done) mutable {
-        done.add_reference();
-        auto target = executor;
-        boost::asio::dispatch(
-            target, [handler = std::move(handler), executor = std::move(executor),
-                     task = TaskRef(&done)]() mutable { call_handler<T>(handler, *task); });
-      });
+  state.consume([waiting = std::move(waiting)](TaskState& done) mutable {
+    done.add_reference();
+    waiting->task = TaskRef(&done);
+    const auto target = waiting->target;
+    boost::asio::dispatch(target, [waiting = std::move(waiting)]() mutable {
+      call_handler<T>(waiting->handler, *waiting->task);
+    });
+  });
 }
 
 }  // namespace knee::detail
