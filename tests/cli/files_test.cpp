@@ -7,7 +7,7 @@
 #include <string>
 
 #include "tests/cli/tool_process.h"
-#include "tests/system/harness/screen.h"
+#include "tests/system/harness/terminal.h"
 
 using namespace knee::test;
 using Catch::Contains;
@@ -30,7 +30,7 @@ TEST_CASE("knee cp copies a file to a slave and back") {
                            "$knee cp gandalf:there out && stat -c %a out && cat out");
   CHECK(script.wait() == 0);
   CHECK(script.out() == "750\ntext\n");
-  CHECK(script.err() == "");
+  CHECK(complaints_of(script) == "");
   CHECK(content_of(home / "there") == "text\n");
 }
 
@@ -63,10 +63,10 @@ TEST_CASE("knee cp that is stopped says what stays, and goes on from there") {
   slave.process().resume();
   CHECK_FALSE(fs::exists(here / "copy"));
   CHECK(fs::file_size(part) > 0);
-  Screen screen;
+  Terminal terminal;
   Script again(slave, "exec $knee cp " + here / "large" + " gandalf:" + here / "copy" + " 2> " +
-                          screen.name());
-  CHECK(screen.wait_for("were there)"));
+                          terminal.name());
+  CHECK(terminal.wait_for("were there)"));
   CHECK(again.wait(2 * kDeadline) == 0);
   CHECK(fs::file_size(here / "copy") == std::uintmax_t{512} << 20);
   CHECK_FALSE(fs::exists(part));
@@ -76,11 +76,11 @@ TEST_CASE("knee cp shows progress on a terminal unless it is to be quiet") {
   SlaveProcess slave;
   const TemporaryFolder here;
   put(here / "file", std::string(1'000'000, 'x'));
-  Screen screen;
+  Terminal terminal;
   Script script(slave, "$knee cp " + here / "file" + " gandalf:" + here / "one" + " 2> " +
-                           screen.name() + "; $knee cp -q " + here / "file" +
+                           terminal.name() + "; $knee cp -q " + here / "file" +
                            " gandalf:" + here / "two" + " 2> " + here / "err");
-  CHECK(screen.wait_for("100%  1.00 MB"));
+  CHECK(terminal.wait_for("100%  1.00 MB"));
   CHECK(script.wait() == 0);
   CHECK(content_of(here / "err") == "");
 }
@@ -109,9 +109,9 @@ TEST_CASE("knee ls shows control characters of names on a terminal as question m
   SlaveProcess slave;
   const TemporaryFolder here;
   put(here / "a\033[2Jb", "");
-  Screen screen;
-  Script script(slave, "$knee ls gandalf:" + here.path().string() + " > " + screen.name());
-  CHECK(screen.wait_for("a?[2Jb"));
+  Terminal terminal;
+  Script script(slave, "$knee ls gandalf:" + here.path().string() + " > " + terminal.name());
+  CHECK(terminal.wait_for("a?[2Jb"));
   CHECK(script.wait() == 0);
 }
 

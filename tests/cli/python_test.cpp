@@ -4,9 +4,10 @@
 
 #include <string>
 
-#include "tests/cli/keyboard.h"
 #include "tests/system/harness/child_process.h"
 #include "tests/system/harness/slave_process.h"
+#include "tests/system/harness/temporary_folder.h"
+#include "tests/system/harness/terminal.h"
 
 using namespace knee::test;
 using Catch::Contains;
@@ -15,9 +16,9 @@ namespace {
 
 /// `knee python` in a shell, with what stands behind it.
 struct PythonTool : ChildProcess {
-  PythonTool(const SlaveProcess& slave, const std::string& rest)
+  PythonTool(const SlaveProcess& slave, const std::string& rest, const std::string& state = {})
       : ChildProcess({{"sh", "-c", "exec " KNEE_TOOL " python gandalf " + rest},
-                      {{"KNEE_SLAVES", slave.address()}}}) {}
+                      {{"KNEE_SLAVES", slave.address()}, {"XDG_STATE_HOME", state}}}) {}
 };
 
 }  // namespace
@@ -36,25 +37,40 @@ TEST_CASE("knee python runs a script that comes on standard input") {
 }
 
 TEST_CASE("knee python on a terminal is a prompt") {
-  const Keyboard keyboard;
-  if (!keyboard.is_there()) return;
+  const Terminal terminal;
   SlaveProcess slave;
-  PythonTool tool(slave, std::string("< ") + keyboard.name());
+  PythonTool tool(slave, std::string("< ") + terminal.name());
   tool.wait_for_out(">>> ");
-  keyboard.type("n = 20\nn + 1\n");
+  terminal.type("n = 20\nn + 1\n");
   tool.wait_for_out("21\n");
-  keyboard.type("def f(x):\n");
+  terminal.type("def f(x):\n");
   tool.wait_for_out("... ");
-  keyboard.type("    return 2 * x\n\nf(n)\n");
+  terminal.type("    return 2 * x\n\nf(n)\n");
   tool.wait_for_out("40\n");
-  keyboard.type("1 / 0\n");
+  terminal.type("1 / 0\n");
   tool.wait_for_err("ZeroDivisionError");
-  keyboard.type("import time; print('asleep'); time.sleep(1000)\n");
+  terminal.type("import time; print('asleep'); time.sleep(1000)\n");
   tool.wait_for_out("asleep\n");
   tool.signal(SIGINT);
   tool.wait_for_err("KeyboardInterrupt");
-  keyboard.type("print('goes', 'on')\n");
+  terminal.type("print('goes', 'on')\n");
   tool.wait_for_out("goes on\n");
-  keyboard.type("exit(4)\n");
+  terminal.type("exit(4)\n");
   CHECK(tool.wait() == 4);
+}
+
+TEST_CASE("knee python on a terminal has the lines of earlier times") {
+  SlaveProcess slave;
+  const TemporaryFolder state;
+  const auto type = [&](const std::string& line) {
+    Terminal terminal;
+    PythonTool tool(slave, "<> " + terminal.name() + " >&0", state.path());
+    REQUIRE(terminal.wait_for(">>> "));
+    terminal.type(line);
+    CHECK(terminal.wait_for("6 apples"));
+    terminal.type("\x04");  // the end of input
+    CHECK(tool.wait() == 0);
+  };
+  type("print(2 * 3, 'apples')\n");
+  type("\x10\n");  // Ctrl-P: the line before
 }

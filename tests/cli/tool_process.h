@@ -1,5 +1,6 @@
 #pragma once
 #include <map>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,5 +27,16 @@ struct Script : ChildProcess {
       : ChildProcess(
             {{"sh", "-c", text}, {{"KNEE_SLAVES", slave.address()}, {"knee", KNEE_TOOL}}}) {}
 };
+
+/// What it has written to stderr, without the news that it still waits for slaves, which come when
+/// the machine is busy.
+inline std::string complaints_of(const ChildProcess& tool) {
+  std::istringstream lines(tool.err());
+  std::string complaints;
+  for (std::string line; std::getline(lines, line);)
+    if (!line.starts_with("knee: no slave yet") && !line.starts_with("knee:   "))
+      complaints += line + '\n';
+  return complaints;
+}
 
 }  // namespace knee::test

@@ -11,10 +11,9 @@
 #include <fstream>
 
 #include "common/base/unique_fd.h"
-#include "tests/cli/keyboard.h"
 #include "tests/cli/tool_process.h"
 #include "tests/system/harness/marks.h"
-#include "tests/system/harness/screen.h"
+#include "tests/system/harness/terminal.h"
 #include "tests/system/harness/slave_process.h"
 
 using namespace knee::test;
@@ -75,7 +74,7 @@ TEST_CASE("knee run passes input on as it comes") {
   leave_mark(here / "go", "");
   CHECK(script.wait() == 6);
   CHECK(script.out() == "got one\ngot two\nend\n");
-  CHECK(script.err() == "");
+  CHECK(complaints_of(script) == "");
 }
 
 TEST_CASE("knee run ends with its command although its input goes on") {
@@ -88,7 +87,7 @@ TEST_CASE("knee run ends with its command although its input goes on") {
   Script unread(slave, "head -c 10000000 /dev/zero | $knee run -- sh -c 'head -c 3; exit 5'");
   CHECK(unread.wait() == 5);
   CHECK(unread.out() == std::string(3, '\0'));
-  CHECK(unread.err() == "");
+  CHECK(complaints_of(unread) == "");
 }
 
 TEST_CASE("knee run with its standard input closed gives its command an empty one") {
@@ -110,15 +109,14 @@ TEST_CASE("knee run passes Ctrl-C on while it waits for input") {
 }
 
 TEST_CASE("knee run reads a terminal line by line, and ends while it waits for one") {
-  const Keyboard keyboard;
-  if (!keyboard.is_there()) return;
+  const Terminal terminal;
   SlaveProcess slave;
   Script script(slave, std::string("exec $knee run -- sh -c 'read a; echo got $a; read b; exit 3' "
                                    "< ") +
-                           keyboard.name());
-  keyboard.type("line\n");
+                           terminal.name());
+  terminal.type("line\n");
   script.wait_for_out("got line\n");
-  keyboard.type("\n");
+  terminal.type("\n");
   CHECK(script.wait() == 3);
 }
 
@@ -206,22 +204,23 @@ TEST_CASE("knee bag shows progress while there are more jobs than it hands over 
   std::ofstream lines(here / "lines");
   for (int i = 0; i < 1100; ++i) lines << i << '\n';
   lines.close();
-  Screen screen;
-  Script script(slave, "exec $knee bag -f " + here / "lines" + " 'sleep 1000' 2> " + screen.name());
-  CHECK(screen.wait_for("bag: 0 done, 2 running, 1022 waiting, 1 slave"));
+  Terminal terminal;
+  Script script(slave,
+                "exec $knee bag -f " + here / "lines" + " 'sleep 1000' 2> " + terminal.name());
+  CHECK(terminal.wait_for("bag: 0 done, 2 running, 1022 waiting, 1 slave"));
 }
 
 TEST_CASE("knee bag shows progress while it waits for arguments, and output not behind it") {
   SlaveProcess slave;
   const TemporaryFolder here;
-  Screen screen;
+  Terminal terminal;
   Script script(slave, "{ echo 1; echo 2; while [ ! -e " + here / "end" +
                            " ]; do sleep 0.02; done; } | $knee bag -k 'echo out {} >&2; "
                            "while [ {} = 1 ] && [ ! -e " +
-                           here / "go" + " ]; do sleep 0.02; done' 2> " + screen.name());
-  CHECK(screen.wait_for("bag: 1 done, 1 running"));
+                           here / "go" + " ]; do sleep 0.02; done' 2> " + terminal.name());
+  CHECK(terminal.wait_for("bag: 1 done, 1 running"));
   leave_mark(here / "go", "");
-  CHECK(screen.wait_for("\r\033[Kout 1"));
+  CHECK(terminal.wait_for("\r\033[Kout 1"));
   leave_mark(here / "end", "");
   CHECK(script.wait() == 0);
 }
@@ -246,7 +245,7 @@ TEST_CASE("knee bag sends and fetches files and keeps a log") {
                            "$knee bag --in {} --out {.}.y --joblog log -- 'tr ab AB < {} > {.}.y' "
                            "::: d/a.x d/b.x && cat d/a.y d/b.y && cut -f 2,7-9 log | sort");
   CHECK(script.wait() == 0);
-  CHECK(script.err() == "");
+  CHECK(complaints_of(script) == "");
   CHECK(script.out() ==
         "A\nB\nHost\tExitval\tSignal\tCommand\n"
         "gandalf\t0\t0\ttr ab AB < d/a.x > d/a.y\n"

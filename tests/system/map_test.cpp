@@ -15,7 +15,7 @@
 #include "tests/system/harness/driver_process.h"
 #include "tests/system/harness/leak_check.h"
 #include "tests/system/harness/marks.h"
-#include "tests/system/harness/screen.h"
+#include "tests/system/harness/terminal.h"
 #include "tests/system/tasks.h"
 
 using namespace knee::test;
@@ -374,15 +374,15 @@ TEST_CASE("a callback may use map while so many results wait that no more are fe
 TEST_CASE("a loop over a map shows progress on a terminal, and wipes it at its end") {
   SlaveProcess slave;
   const TemporaryFolder folder;
-  Screen screen;
+  Terminal terminal;
   DriverProcess driver({.part = "map",
                         .arguments = {folder / "started", folder / "go"},
                         .slaves = {slave.address()},
-                        .terminal = screen.name()});
+                        .terminal = terminal.name()});
   wait_for_marks(folder / "started", 2);
-  CHECK(screen.wait_for("mapped: 0 done, 2 running, 0 waiting, 1 slave"));
+  CHECK(terminal.wait_for("mapped: 0 done, 2 running, 0 waiting, 1 slave"));
   leave_mark(folder / "go", "");
-  CHECK(screen.wait_for("\r\033[K"));
+  CHECK(terminal.wait_for("\r\033[K"));
   CHECK(driver.wait() == 0);
   CHECK(driver.out() == "2\n");
 }

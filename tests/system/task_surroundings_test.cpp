@@ -16,7 +16,7 @@
 #include "tests/system/harness/leak_check.h"
 #include "tests/system/harness/marks.h"
 #include "tests/system/harness/process_view.h"
-#include "tests/system/harness/screen.h"
+#include "tests/system/harness/terminal.h"
 #include "tests/system/tasks.h"
 
 using namespace knee::test;
@@ -105,12 +105,12 @@ int drive_a_cluster(int x) {
 TEST_CASE("how far a task says it is shows in the progress line") {
   SlaveProcess slave;
   const TemporaryFolder folder;
-  Screen screen;
+  Terminal terminal;
   DriverProcess driver({.part = "halfway",
                         .arguments = {folder / "started", folder / "go"},
                         .slaves = {slave.address()},
-                        .terminal = screen.name()});
-  CHECK(screen.wait_for("knee: 0 done, 1 running (at 50 %), 0 waiting, 1 slave"));
+                        .terminal = terminal.name()});
+  CHECK(terminal.wait_for("knee: 0 done, 1 running (at 50 %), 0 waiting, 1 slave"));
   leave_mark(folder / "go", "");
   CHECK(driver.wait() == 0);
 }

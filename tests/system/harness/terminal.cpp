@@ -1,16 +1,18 @@
-#include "screen.h"
+#include "terminal.h"
 
 #include <fcntl.h>
 #include <pty.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <stdexcept>
+
 #include "common/base/check.h"
 #include "tests/system/harness/wait_until.h"
 
 namespace knee::test {
 
-Screen::Screen() {
+Terminal::Terminal() {
   int us = -1;
   int them = -1;
   const winsize size{.ws_row = 24, .ws_col = 200, .ws_xpixel = 0, .ws_ypixel = 0};
@@ -20,11 +22,16 @@ Screen::Screen() {
   check(::fcntl(us, F_SETFL, O_NONBLOCK), "cannot make a terminal non-blocking");
 }
 
-std::string Screen::name() const {
+std::string Terminal::name() const {
   return ::ttyname(them_.get());
 }
 
-bool Screen::wait_for(const std::string& text) {
+void Terminal::type(const std::string& text) const {
+  if (::write(us_.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()))
+    throw std::runtime_error("a terminal did not take what was typed");
+}
+
+bool Terminal::wait_for(const std::string& text) {
   return wait_until([&] {
     char some[4096];
     for (ssize_t count = 0; (count = ::read(us_.get(), some, sizeof some)) > 0;)

@@ -6,11 +6,13 @@
 
 namespace knee::test {
 
-/// A terminal that processes may write to by its name, and what was written there. One thread.
-class Screen {
+/// A terminal that processes may use by its name, what they wrote there, and what is typed on it.
+/// One thread.
+class Terminal {
  public:
-  Screen();
+  Terminal();
   std::string name() const;
+  void type(const std::string& text) const;
   /// Until it has shown `text`. False: it has not in time.
   bool wait_for(const std::string& text);
 
