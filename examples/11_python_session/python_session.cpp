@@ -1,8 +1,8 @@
-// A Python session on a slave: statements, modules, objects, a callback, arrays, and a promise.
+// A Python session on a slave: statements, files, modules, objects, a callback, arrays, a promise.
 #include <knee/knee.h>
 
-#include <cmath>
 #include <iostream>
+#include <string>
 #include <vector>
 
 int main(int argc, char** argv) {
@@ -24,21 +24,36 @@ int main(int argc, char** argv) {
   for (const double x : squares.get<std::vector<double>>()) std::cout << x << ' ';
   std::cout << '\n';
 
-  // A class there, an object of it, and a call that takes its time.
-  py.execute(R"(
-import time
+  // A folder there with a module: usually it is there already.
+  const std::string folder = py.module("tempfile")
+                                 .call("mkdtemp", knee::named("prefix", "instruments-"))
+                                 .get<std::string>();
+  const knee::Object written = py.builtins("open")(folder + "/instrument.py", "w");
+  knee::RemoteStream(written) << R"(import time
 
 class Instrument:
     def __init__(self, delay): self.delay = delay
     def measure(self, points):
         time.sleep(self.delay)
         return [p * 0.5 for p in points]
-)");
-  const knee::Object instrument = py["Instrument"](0.2);
+)";
+  written.call("close").wait();
+
+  // A file there: a std::istream goes wherever an istream goes.
+  knee::RemoteStream in(py.builtins("open")(folder + "/instrument.py"));
+  std::string line;
+  std::getline(in, line);
+  std::cout << "its first line is \"" << line << "\"\n";
+
+  // The module from that folder, an object of its class, and a call that takes its time.
+  py.module("sys").attr("path").call("append", folder).wait();
+  const knee::Object instrument = py.module("instrument").attr("Instrument")(0.0);
+  instrument.set("delay", 0.2);
   auto later = instrument.async_call("measure", std::vector{1.0, 2.0});
   std::cout << (later.ready() ? "ready" : "measuring ...") << '\n';
   for (const double value : later.get().get<std::vector<double>>()) std::cout << value << ' ';
   std::cout << '\n';
+  py.module("shutil").call("rmtree", folder).wait();
 
   // What goes wrong there is thrown here.
   try {
