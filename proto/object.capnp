@@ -54,6 +54,10 @@ struct Call {
 
   large @5 :Large;
   # In place of `arguments`, if they are more than 256 KiB.
+
+  depth @6 :UInt16;
+  # How many processes of slaves the chain has come through since the driver: 0 if the driver itself calls, 1
+  # if a process does that carries out a call or task of the driver's.
 }
 
 struct CallResult {
@@ -134,6 +138,9 @@ struct Use {
 
   chain @16 :UInt64;
   # As Call.chain.
+
+  depth @17 :UInt16;
+  # As Call.depth.
 }
 
 struct UseResult {

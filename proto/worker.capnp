@@ -64,6 +64,9 @@ interface ObjectHost {
 
   count @1 () -> (objects :UInt64);
   # How many objects live there, the root not counted.
+
+  finish @2 () -> ();
+  # Answered when all calls that have arrived before it have come to their end.
 }
 
 interface TaskObjects {

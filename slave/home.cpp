@@ -37,6 +37,16 @@ proto::Object::Client Home::root() {
   return host_.rootRequest().send().getObject();
 }
 
+void Home::finish() {
+  finishes_ = true;
+  const auto done = [this] { finishes_ = false; };
+  finish_ = host_.finishRequest()
+                .send()
+                .ignoreResult()
+                .then([done] { done(); }, [done](kj::Exception&&) { done(); })
+                .eagerlyEvaluate(nullptr);
+}
+
 void Home::resume() {
   if (worker_) worker_->resume();
 }

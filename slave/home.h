@@ -46,6 +46,10 @@ class Home final : public WorkerOwner {
   /// Takes up reading what the process prints.
   void resume();
 
+  /// Looks for the end of all calls that have been sent; `finishes` until then.
+  void finish();
+  bool finishes() const { return finishes_; }
+
   /// Sends it a signal.
   void signal(int number) {
     if (worker_) worker_->signal(number);
@@ -78,6 +82,8 @@ class Home final : public WorkerOwner {
   std::optional<WorkerDeath> death_;
   kj::Own<kj::PromiseFulfiller<void>> end_;
   kj::ForkedPromise<void> ended_;
+  bool finishes_ = false;
+  kj::Promise<void> finish_ = nullptr;
   kj::Promise<void> burial_ = nullptr;
 };
 

@@ -249,6 +249,7 @@ void Session::drain() {
     for (auto& task : worker->take_back()) queue_.push_back(std::move(task));
   for (const auto& task : queue_) not_started(task, "the slave is draining");
   queue_.clear();
+  for (auto& [slot, home] : homes_) home->finish();
   want_slots();
   news();
 }
@@ -256,7 +257,9 @@ void Session::drain() {
 bool Session::busy() const {
   return !queue_.empty() || commands_.busy() ||
          std::any_of(workers_.begin(), workers_.end(),
-                     [](const auto& w) { return !w.second->idle(); });
+                     [](const auto& w) { return !w.second->idle(); }) ||
+         std::any_of(homes_.begin(), homes_.end(),
+                     [](const auto& home) { return home.second->finishes(); });
 }
 
 // --- looking at what runs

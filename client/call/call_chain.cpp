@@ -2,18 +2,12 @@
 
 #include <atomic>
 #include <random>
+#include <utility>
 
 namespace knee::detail {
+namespace {
 
-std::uint64_t& current_chain() noexcept {
-  thread_local std::uint64_t chain = 0;
-  return chain;
-}
-
-WaitFor& how_servers_wait() noexcept {
-  static WaitFor wait = nullptr;
-  return wait;
-}
+thread_local CallChain chain_of_thread;
 
 std::uint64_t new_chain() {
   static std::atomic<std::uint64_t> last = [] {
@@ -24,8 +18,25 @@ std::uint64_t new_chain() {
   return chain != 0 ? chain : new_chain();
 }
 
+}  // namespace
+
+const CallChain& current_chain() noexcept {
+  return chain_of_thread;
+}
+
+InChain::InChain(const CallChain& chain) : before_(std::exchange(chain_of_thread, chain)) {}
+
+InChain::~InChain() {
+  chain_of_thread = before_;
+}
+
+WaitFor& how_servers_wait() noexcept {
+  static WaitFor wait = nullptr;
+  return wait;
+}
+
 std::uint64_t chain_here() {
-  const auto chain = current_chain();
+  const auto chain = current_chain().id;
   return chain != 0 ? chain : new_chain();
 }
 

@@ -31,7 +31,7 @@ Content shown(const Arguments& encoded) {
 
 capnp::RemotePromise<proto::Object::CallResults> send_call(
     proto::Object::Client& object, const CallPlace& place, const Arguments& arguments,
-    const std::vector<ObjectRef>& objects, std::uint64_t chain,
+    const std::vector<ObjectRef>& objects, const CallChain& chain,
     const std::function<proto::Object::Client(const ObjectRef&)>& offer) {
   auto request = object.callRequest(capnp::MessageSize{words_of(*arguments) + objects.size(),
                                                        static_cast<unsigned>(objects.size() + 1)});
@@ -42,7 +42,8 @@ capnp::RemotePromise<proto::Object::CallResults> send_call(
     call.setArguments(data_of(*arguments));
   else
     offer_block(call.initLarge(), shown(arguments));
-  call.setChain(chain);
+  call.setChain(chain.id);
+  call.setDepth(chain.depth);
   auto list = call.initObjects(static_cast<unsigned>(objects.size()));
   for (unsigned i = 0; i < list.size(); ++i) list.set(i, offer(objects[i]));
   return request.send();

@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include "client/call/call_chain.h"
 #include "proto/object.capnp.h"
 
 /// Calls of functions on objects on their way between processes, with the objects that they refer
@@ -29,7 +30,7 @@ using Arguments = std::shared_ptr<const Bytes>;
 /// Sends a call. `offer`: objects as others see them.
 capnp::RemotePromise<proto::Object::CallResults> send_call(
     proto::Object::Client& object, const CallPlace& place, const Arguments& arguments,
-    const std::vector<ObjectRef>& objects, std::uint64_t chain,
+    const std::vector<ObjectRef>& objects, const CallChain& chain,
     const std::function<proto::Object::Client(const ObjectRef&)>& offer);
 
 /// The arguments of a call. Nothing of the message is needed after this.

@@ -2,7 +2,7 @@
 #include <knee/object.h>
 
 #include <algorithm>
-#include <mutex>
+#include <atomic>
 #include <optional>
 
 #include "client/call/task_access.h"
@@ -29,14 +29,12 @@ class PendingUse {
   void look_at() { looked_at_ = true; }
   const UseResult& wait() {
     looked_at_ = true;
-    const std::lock_guard lock(mutex_);  // a task has one that waits
     task_->wait();
     if (task_->error()) std::rethrow_exception(task_->error());
     return *Access::answer(*task_);
   }
 
  private:
-  std::mutex mutex_;
   TaskRef task_;
   std::atomic<bool> looked_at_ = false;
 };

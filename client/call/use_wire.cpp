@@ -49,11 +49,12 @@ void write_failure(proto::Failure::Builder to, const ExceptionText& failed) {
 
 }  // namespace
 
-void write_use(proto::Use::Builder to, const Use& use, std::uint64_t chain,
+void write_use(proto::Use::Builder to, const Use& use, const CallChain& chain,
                const ObjectDoors& doors) {
   ValueWriter writer;
   writer.write(to, use);
-  to.setChain(chain);
+  to.setChain(chain.id);
+  to.setDepth(chain.depth);
   write_table(to, writer, doors);
 }
 

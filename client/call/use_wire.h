@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 
+#include "client/call/call_chain.h"
 #include "client/call/exception_text.h"
 #include "proto/object.capnp.h"
 
@@ -28,7 +29,7 @@ struct UseAnswer {
 };
 
 /// Throws what cannot be sent.
-void write_use(proto::Use::Builder to, const Use& use, std::uint64_t chain,
+void write_use(proto::Use::Builder to, const Use& use, const CallChain& chain,
                const ObjectDoors& doors);
 /// About its size.
 capnp::MessageSize size_of(const Use& use);

@@ -125,10 +125,10 @@ void CallbackThread::wait_while_paused() {
   wake_.wait(lock, [this] { return may_run(); });
 }
 
-void CallbackThread::post_call(std::uint64_t chain, std::function<void()> run) {
+void CallbackThread::post_call(const Caller& caller, std::function<void()> run) {
   {
     const std::lock_guard lock(mutex_);
-    calls_.push_back({chain, std::move(run)});
+    calls_.push_back({caller, std::move(run)});
   }
   wake_.notify_one();
 }
@@ -143,38 +143,44 @@ void CallbackThread::run_call(std::unique_lock<std::mutex>& lock, std::size_t pl
   lock.lock();
 }
 
-void CallbackThread::wait_until(const std::function<bool()>& done, std::uint64_t chain,
-                                std::uint64_t other_chain) {
+void CallbackThread::wait_until(const detail::TaskState& task, std::uint64_t chain,
+                                std::uint64_t other_chain, detail::Deadline deadline) {
   std::unique_lock lock(mutex_);
   const auto belongs = [&](const Call& call) {
-    return call.chain != 0 && (call.chain == chain || call.chain == other_chain);
+    const auto its = call.caller.chain;
+    return its != 0 && (its == chain || its == other_chain);
   };
   const auto next = [&] {
     const auto found = std::find_if(calls_.begin(), calls_.end(), belongs);
     return static_cast<std::size_t>(found - calls_.begin());
   };
-  if (waits_ == kDeepest)
+  if (waits_.size() == kDeepest)
     throw Error(Error::Kind::usage, "callbacks are nested too deep: each waits for the next");
-  ++waits_;
+  waits_.push_back(&task);
+  const auto wanted = [&] { return task.done() || (may_run() && next() < calls_.size()); };
   for (;;) {
-    wake_.wait(lock, [&] { return done() || (may_run() && next() < calls_.size()); });
-    if (done()) break;
+    if (deadline == detail::kNever)
+      wake_.wait(lock, wanted);
+    else if (!wake_.wait_until(lock, deadline, wanted))
+      break;
+    if (task.done()) break;
     run_call(lock, next());
   }
-  --waits_;
+  waits_.pop_back();
 }
 
-std::size_t CallbackThread::held_up() {
+CallbackThread::HeldUp CallbackThread::held_up() {
   const std::lock_guard lock(mutex_);
-  if (waits_ == 0 || paused_) return 0;
-  // What belongs to no chain is not waited for.
-  return static_cast<std::size_t>(std::count_if(calls_.begin(), calls_.end(),
-                                                [](const Call& call) { return call.chain != 0; }));
+  if (waits_.empty() || paused_) return {};
+  HeldUp held{detail::Access::share(const_cast<detail::TaskState&>(*waits_.back())), {}};
+  for (const auto& call : calls_)  // nobody waits for what belongs to no chain
+    if (call.caller.chain != 0) held.callers.push_back(call.caller);
+  return held;
 }
 
 void CallbackThread::wake() {
   const std::lock_guard lock(mutex_);
-  wake_.notify_all();
+  if (!waits_.empty()) wake_.notify_all();
 }
 
 void CallbackThread::done(std::size_t bytes) {

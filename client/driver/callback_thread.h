@@ -14,6 +14,13 @@
 
 namespace knee::driver {
 
+/// What is known of whoever calls a function or object of the driver.
+struct Caller {
+  std::uint64_t chain = 0;  ///< proto::Call.chain; 0: none
+  bool is_direct = false;   ///< a process that carries out a call or task of the driver's
+  bool waits = false;       ///< does nothing but what belongs to the chain until it is answered
+};
+
 /// Runs the continuations of finished tasks, one after the other, on a thread of its own.
 /// Destruction runs what is left and joins; not from a continuation.
 class CallbackThread {
@@ -29,11 +36,11 @@ class CallbackThread {
 
   /// Runs a call of others on this thread: in its turn, or at once while the thread waits in a call
   /// of the same chain. Any thread.
-  void post_call(std::uint64_t chain, std::function<void()> run);
-  /// On this thread: waits until `done`, which is asked after each `wake`, and runs calls of these
-  /// chains meanwhile.
-  void wait_until(const std::function<bool()>& done, std::uint64_t chain,
-                  std::uint64_t other_chain);
+  void post_call(const Caller& caller, std::function<void()> run);
+  /// On this thread: waits until the task is done, which is looked at after each `wake`, or until
+  /// the deadline, and runs calls of these chains meanwhile.
+  void wait_until(const detail::TaskState& task, std::uint64_t chain, std::uint64_t other_chain,
+                  detail::Deadline deadline);
   /// What a `wait_until` waits for may have come. Any thread.
   void wake();
 
@@ -42,9 +49,13 @@ class CallbackThread {
   void resume();
   bool is_paused() const { return paused_; }
 
-  /// How many calls of others wait while this thread waits in a continuation or a call: what it
-  /// waits for may be one of those. Any thread.
-  std::size_t held_up();
+  /// Calls of others that wait while this thread waits in a continuation or a call.
+  struct HeldUp {
+    detail::TaskRef by;  ///< what it waits for; null: it does not wait
+    std::vector<Caller> callers;
+  };
+  /// Any thread.
+  HeldUp held_up();
 
   /// Whether the caller is in a continuation.
   bool is_here() const { return std::this_thread::get_id() == thread_.get_id(); }
@@ -61,7 +72,7 @@ class CallbackThread {
   static constexpr unsigned kDeepest = 200;
 
   struct Call {
-    std::uint64_t chain;
+    Caller caller;
     std::function<void()> run;
   };
 
@@ -80,7 +91,7 @@ class CallbackThread {
   bool ending_ = false;
   std::atomic<bool> paused_{false};
   bool sleeping_ = false;
-  unsigned waits_ = 0;  ///< in `wait_until`, on the stack
+  std::vector<const detail::TaskState*> waits_;  ///< in `wait_until`, on the stack
   std::atomic<std::size_t> waiting_bytes_{0};
   std::atomic<bool> held_back_{false};  ///< `relieved_` is owed
   std::function<void()> relieved_;

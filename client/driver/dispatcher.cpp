@@ -49,8 +49,8 @@ Dispatcher::Dispatcher(Driver& driver, kj::AsyncIoContext& io)
                 complete(std::move(task));
                 flush_completions();
               },
-          .run = [this](std::uint64_t chain,
-                        std::function<void()> run) { driver_.post_call(chain, std::move(run)); },
+          .run = [this](const Caller& caller,
+                        std::function<void()> run) { driver_.post_call(caller, std::move(run)); },
           .check =
               [this](const detail::ObjectRef& object) {
                 driver_.object_owner().check(std::vector{object});

@@ -97,7 +97,7 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   void warn_without_slaves();
   void warn_of_absent();
   void warn_of_absent(SlaveId slave, const std::string& what_waits);
-  void warn_of_waiting_callback();
+  void look_at_waiting_callback();
   void warn_of_outlasting();
 
   void settle(SlaveLink& link, detail::TaskState& task, proto::Outcome::Reader outcome,
@@ -143,7 +143,8 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   unsigned quiet_looks_ = 0;
   unsigned quiet_of_absent_ = 0;
   bool said_unschedulable_ = false;
-  std::size_t held_up_before_ = 0;  ///< CallbackThread::held_up at the last look
+  /// What the callback thread waited for at the last look, while others waited for it; to compare.
+  const detail::TaskState* held_up_by_ = nullptr;
   bool said_held_up_ = false;
   bool said_outlasting_ = false;
   bool waits_for_name_ = false;  ///< perhaps there is a task for a slave that is not there

@@ -10,6 +10,7 @@
 #include "client/driver/dispatcher.h"
 #include "client/driver/failure.h"
 #include "client/driver/function_call.h"
+#include "client/driver/objects.h"
 #include "common/rpc/rpc_loop.h"
 
 namespace knee::driver {
@@ -186,6 +187,9 @@ void Dispatcher::fail(TaskId id, std::exception_ptr error) {
 void Dispatcher::complete(detail::TaskRef task) {
   driver_.count_ended();
   revoke_loans(*task, "the task it was given to has ended");
+  // What the user's functions hold ends where they run, since its destructors may wait.
+  if (auto objects = take_objects_of(*task); !objects.empty())
+    driver_.post_call({}, [objects = std::move(objects)] {});
   driver::complete(std::move(task), callbacks_, ended_);
 }
 

@@ -7,6 +7,7 @@
 
 #include "client/driver/dispatcher.h"
 #include "client/driver/counted.h"
+#include "client/driver/failure.h"
 
 namespace knee::driver {
 namespace {
@@ -23,7 +24,7 @@ kj::Promise<void> Dispatcher::watch_for_trouble() {
     warn_of_unschedulable();
     warn_of_absent();
     warn_of_outlasting();
-    warn_of_waiting_callback();
+    look_at_waiting_callback();
     detail::LargeBlock::age();
     return watch_for_trouble();
   });
@@ -89,18 +90,21 @@ void Dispatcher::warn_of_absent(SlaveId slave, const std::string& what_waits) {
   console_.say(text);
 }
 
-/// Of what may never end: calls on an object whose process waits for the callback that waits for
-/// them.
-void Dispatcher::warn_of_waiting_callback() {
-  const auto calls = driver_.callbacks().held_up();
-  const bool still = calls != 0 && std::exchange(held_up_before_, calls) != 0;
-  if (calls == 0) {
-    held_up_before_ = 0;
+/// Of what may never end: a callback that waits for a call, in a process that waits for a callback
+/// after that. Where that is certain the call fails.
+void Dispatcher::look_at_waiting_callback() {
+  const auto held = driver_.callbacks().held_up();
+  const auto* waits_for = held.callers.empty() ? nullptr : held.by.get();
+  const bool still = std::exchange(held_up_by_, waits_for) == waits_for;
+  if (waits_for == nullptr) {
     said_held_up_ = false;
+  } else if (still && objects_->is_behind(*waits_for, held.callers)) {
+    objects_->cancel(*waits_for, circular_error(*waits_for, objects_->slave_of(*waits_for)));
   } else if (still && !std::exchange(said_held_up_, true)) {
     console_.say(
         "a callback has been waiting for a result for seconds, and " +
-        counted(calls, "call of a task or an object waits", "calls of tasks or objects wait") +
+        counted(held.callers.size(), "call of a task or an object waits",
+                "calls of tasks or objects wait") +
         " for that callback; if the result comes after those in its process, they wait for "
         "each other for ever: use then() in callbacks in place of get()");
   }

@@ -93,8 +93,8 @@ void Driver::attend(const detail::TaskState& task) {
   loop_.run_until([&task] { return task.done(); }, [this] { return outstanding() == 0; });
 }
 
-void Driver::wait_in_callback(const detail::TaskState& task) {
-  callbacks_.wait_until([&task] { return task.done(); }, detail::current_chain(), chain_of(task));
+void Driver::wait_in_callback(const detail::TaskState& task, detail::Deadline deadline) {
+  callbacks_.wait_until(task, detail::current_chain().id, chain_of(task), deadline);
 }
 
 void Driver::expect_attendant() {

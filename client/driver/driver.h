@@ -71,10 +71,10 @@ class Driver {
   }
 
   /// On the callback thread: waits for the task, and runs calls of its chain meanwhile.
-  void wait_in_callback(const detail::TaskState& task);
+  void wait_in_callback(const detail::TaskState& task, detail::Deadline deadline);
   /// Runs a call of others on the callback thread.
-  void post_call(std::uint64_t chain, std::function<void()> run) {
-    callbacks_.post_call(chain, std::move(run));
+  void post_call(const Caller& caller, std::function<void()> run) {
+    callbacks_.post_call(caller, std::move(run));
   }
 
   /// Whether the caller is in a callback.

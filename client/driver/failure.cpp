@@ -124,6 +124,13 @@ std::exception_ptr cancelled_error(const detail::TaskState& task, const std::str
   return make(Kind::cancelled, where_of(task, slave), "was cancelled");
 }
 
+std::exception_ptr circular_error(const detail::TaskState& task, const std::string& slave) {
+  return make(
+      Kind::usage, where_of(task, slave),
+      "could never begin: a callback waits for it, and before it in its process is a call "
+      "that waits for a callback after that one; use then() in callbacks in place of get()");
+}
+
 std::exception_ptr lost_slave_error(const detail::TaskState& task, const std::string& slave,
                                     const std::string& why) {
   return make(Kind::slave_lost, where_of(task, slave),

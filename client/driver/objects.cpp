@@ -35,6 +35,12 @@ ObjectCall& object_call(detail::TaskState& task) {
   return *static_cast<ObjectCall*>(Access::extra(task).get());
 }
 
+std::vector<detail::ObjectRef> take_objects_of(detail::TaskState& task) {
+  if (auto* call = function_call(task)) return std::move(call->objects);
+  if (task.kind != detail::TaskState::Kind::method) return {};
+  return std::move(object_call(task).objects);
+}
+
 std::uint64_t chain_of(const detail::TaskState& task) {
   if (const auto* call = function_call(task)) return call->chain;
   if (task.kind != detail::TaskState::Kind::method) return 0;
@@ -139,7 +145,7 @@ capnp::RemotePromise<proto::Object::CallResults> Objects::request(
                             ? known->second
                             : shipment_.locate(reinterpret_cast<const void*>(method.thunk));
   functions_.emplace(&method, function);
-  return detail::send_call(object, {function.file, function.offset}, arguments, objects, chain,
+  return detail::send_call(object, {function.file, function.offset}, arguments, objects, {chain, 0},
                            doors_.offer);
 }
 
@@ -216,7 +222,8 @@ void Objects::send_call(Open& kept, proto::Object::Client object, const ObjectCa
   // The object is kept: what is large of its answer is read from there. With the promise of its
   // answer the call itself is dropped, on all its way.
   auto answer = kept.canceler->wrap<Answer>(
-      sent.then([](capnp::Response<proto::Object::CallResults> response) {
+      sent.then([&kept](capnp::Response<proto::Object::CallResults> response) {
+            kept.answered = true;
             return read_answer(kj::mv(response));
           })
           .attach(kj::mv(object)));
@@ -291,7 +298,7 @@ void Objects::fail_by_failure(Open& call, proto::Failure::Reader failure) {
 
 kj::Promise<void> Objects::broken(Open& call, const kj::Exception& error) {
   if (call.cancelled) {
-    fail(call, cancelled_error(*call.task, call.slave_name()));
+    fail(call, call.cancelled);
     return kj::READY_NOW;
   }
   if (call.object_problem && *call.object_problem) {
@@ -359,22 +366,49 @@ void Objects::break_promise(const detail::TaskState& task, const std::exception_
   }
 }
 
-void Objects::cancel(const detail::TaskState& task) {
-  const auto is_it = [&task](const auto& one) { return one.get() == &task; };
-  for (auto& call : open_) {
-    if (!is_it(call.task)) continue;
-    call.cancelled = true;
+std::list<Objects::Open>::const_iterator Objects::find_open(const detail::TaskState& task) const {
+  return std::find_if(open_.begin(), open_.end(),
+                      [&task](const Open& call) { return call.task.get() == &task; });
+}
+
+void Objects::cancel(const detail::TaskState& task, std::exception_ptr why) {
+  if (const auto found = find_open(task); found != open_.end()) {
+    Open& call = *found->self;
+    call.cancelled = why ? why : cancelled_error(task, call.slave_name());
     call.canceler->cancel("the call was cancelled");
     return;
   }
   for (auto& [place, root] : roots_) {
-    const auto found = std::find_if(root.waiting.begin(), root.waiting.end(), is_it);
+    const auto found = std::find_if(root.waiting.begin(), root.waiting.end(),
+                                    [&task](const auto& one) { return one.get() == &task; });
     if (found == root.waiting.end()) continue;
     auto kept = std::move(*found);
     root.waiting.erase(found);
-    const auto error = cancelled_error(*kept);
+    const auto error = why ? why : cancelled_error(*kept);
     return drop_waiting(std::move(kept), error);
   }
+}
+
+std::string Objects::slave_of(const detail::TaskState& task) const {
+  const auto found = find_open(task);
+  return found != open_.end() ? found->slave_name() : "";
+}
+
+bool Objects::is_behind(const detail::TaskState& task, const std::vector<Caller>& callers) const {
+  const auto behind = find_open(task);
+  if (behind == open_.end() || behind->answered || !behind->home) return false;
+  const auto& home = behind->home;
+  return std::any_of(callers.begin(), callers.end(), [&](const Caller& caller) {
+    // What calls from a Python session always waits.
+    if (!caller.is_direct || !(caller.waits || home->python)) return false;
+    bool runs_there = false;
+    for (const auto& call : open_) {
+      if (chain_of(*call.task) != caller.chain || call.answered) continue;
+      if (call.home != home) return false;  // it may be that one which waits
+      runs_there = true;
+    }
+    return runs_there;
+  });
 }
 
 void Objects::taskFailed(kj::Exception&&) {}

@@ -52,6 +52,8 @@ struct ObjectCall {
 
 /// Of a task of the kind `method`.
 ObjectCall& object_call(detail::TaskState& task);
+/// What a task's arguments refer to: it has ended, and needs it no more.
+std::vector<detail::ObjectRef> take_objects_of(detail::TaskState& task);
 /// The chain that a task belongs to; 0: none.
 std::uint64_t chain_of(const detail::TaskState& task);
 
@@ -65,8 +67,8 @@ class Objects final : public kj::TaskSet::ErrorHandler {
     std::function<std::uint32_t(std::uint32_t index)> settled;
     /// The call's task has its result or its error.
     std::function<void(detail::TaskRef)> complete;
-    /// Runs that on the callback thread, as part of the chain.
-    std::function<void(std::uint64_t chain, std::function<void()>)> run;
+    /// Runs that on the callback thread, for whoever called.
+    std::function<void(const Caller&, std::function<void()>)> run;
     /// Throws, in words, if that is a reference of another driver in this process.
     std::function<void(const detail::ObjectRef&)> check;
     /// A new reference to an object on a slave, and its id.
@@ -78,8 +80,14 @@ class Objects final : public kj::TaskSet::ErrorHandler {
 
   /// Sends a call off, or keeps it until its slave is there. True: it waits for that.
   bool start(detail::TaskRef task);
-  /// A call that has not begun never does; of one that has, nothing comes back.
-  void cancel(const detail::TaskState& task);
+  /// A call that has not begun never does; of one that has, nothing comes back. `why`: its error;
+  /// null: that it was cancelled.
+  void cancel(const detail::TaskState& task, std::exception_ptr why = nullptr);
+  /// Whether the call is on an object whose process waits for one of these callers to be answered,
+  /// and so cannot begin before that.
+  bool is_behind(const detail::TaskState& task, const std::vector<Caller>& callers) const;
+  /// The slave it is on; empty: none, or not known.
+  std::string slave_of(const detail::TaskState& task) const;
   void drop(const std::vector<std::uint64_t>& ids);
   /// As others see objects: those of this driver, or those that references refer to.
   /// `holds`: of the loan that one of this driver is a part of; null: it is none. Throws why the
@@ -160,7 +168,8 @@ class Objects final : public kj::TaskSet::ErrorHandler {
     std::shared_ptr<std::exception_ptr> object_problem;
     std::shared_ptr<std::exception_ptr> returned_problem;
     kj::Own<kj::Canceler> canceler = kj::heap<kj::Canceler>();
-    bool cancelled = false;
+    std::exception_ptr cancelled{};        ///< its error then
+    bool answered = false;                 ///< it has ended there; what it gave is on its way
     std::uint64_t object = Target::kRoot;  ///< id of what it is on
     std::uint64_t returned = 0;            ///< id of what it returns
     /// Of calls on what it returns that have failed before it.
@@ -174,6 +183,7 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   struct Answer;
 
   void taskFailed(kj::Exception&& error) override;
+  std::list<Open>::const_iterator find_open(const detail::TaskState& task) const;
   /// The object itself, if it is of this driver; else a new reference. `home`: may be null.
   kj::Promise<detail::ObjectRef> hold(proto::Object::Client object, std::shared_ptr<Home> home);
   Home* home_of(std::uint64_t object);

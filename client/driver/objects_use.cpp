@@ -22,7 +22,7 @@ struct Opened {
 
 void Objects::send_use(Open& kept, proto::Object::Client object, const ObjectCall& call) {
   auto request = object.useRequest(detail::size_of(*call.use));
-  detail::write_use(request.initUse(), *call.use, call.chain, doors_);
+  detail::write_use(request.initUse(), *call.use, {call.chain, 0}, doors_);
   call.use->arguments.clear();
   call.use->named.clear();
   auto sent = request.send();
@@ -33,7 +33,8 @@ void Objects::send_use(Open& kept, proto::Object::Client object, const ObjectCal
       .offer = doors_.offer};
   // As in send_call.
   auto answer = kept.canceler->wrap<std::shared_ptr<detail::UseAnswer>>(
-      sent.then([doors](capnp::Response<proto::Object::UseResults> response) {
+      sent.then([doors, &kept](capnp::Response<proto::Object::UseResults> response) {
+            kept.answered = true;
             return detail::read_answer(kj::mv(response), doors);
           })
           .attach(kj::mv(object)));

@@ -20,7 +20,7 @@ struct Asked {
   detail::Method::Thunk thunk;
   detail::Arguments arguments;
   std::vector<detail::ObjectRef> objects;
-  std::uint64_t chain;
+  Caller caller;
 };
 
 /// And what comes back.
@@ -32,8 +32,7 @@ struct Answer {
 
 Answer carry_out(const Asked& asked) {
   Answer answer;
-  auto& chain = detail::current_chain();
-  const auto before = std::exchange(chain, asked.chain);
+  const detail::InChain chain({asked.caller.chain, 0});
   const detail::ArrivingObjects arriving(asked.objects);
   try {
     detail::MethodCall call{asked.object->local(), asked.arguments->view(), answer.result};
@@ -42,23 +41,25 @@ Answer carry_out(const Asked& asked) {
   } catch (...) {
     answer.failed = detail::describe_current_exception();
   }
-  chain = before;
   return answer;
 }
 
 /// The same for a use by names.
 detail::UseAnswer carry_out(const detail::ObjectRef& object, detail::Use& use,
-                            std::uint64_t its_chain) {
+                            const Caller& caller) {
   detail::UseAnswer answer;
-  auto& chain = detail::current_chain();
-  const auto before = std::exchange(chain, its_chain);
+  const detail::InChain chain({caller.chain, 0});
   try {
     answer.result = dynamic_cast<detail::LocalObject&>(*object).use_here(use);
   } catch (...) {
     answer.failed = detail::describe_current_exception();
   }
-  chain = before;
   return answer;
+}
+
+template <class Wire>
+Caller caller_of(const Wire& call, bool waits) {
+  return {.chain = call.getChain(), .is_direct = call.getDepth() == 1, .waits = waits};
 }
 
 /// What the call refers to is here then, and none of it in the message.
@@ -81,8 +82,7 @@ kj::Promise<void> take_in(Asked& asked, proto::Call::Reader call,
 
 OfferedObject::~OfferedObject() noexcept(false) {
   // What the user's functions hold ends where they run, since its destructors may wait.
-  if (object_.use_count() == 1)
-    surroundings_->run(0, [object = std::move(object_)]() mutable { object = nullptr; });
+  surroundings_->run({}, [object = std::move(object_)] {});
 }
 
 void OfferedObject::next() {
@@ -107,9 +107,9 @@ kj::Promise<void> OfferedObject::in_turn(kj::Promise<void> ready) {
 
 /// Carries it out on the callback thread, if it is still wanted then.
 template <class Work>
-auto OfferedObject::run(std::uint64_t chain, Work work) {
+auto OfferedObject::run(const Caller& caller, Work work) {
   const auto wanted = std::make_shared<std::atomic<bool>>(true);
-  return rpc::offload([this, chain](auto job) { surroundings_->run(chain, std::move(job)); },
+  return rpc::offload([this, caller](auto job) { surroundings_->run(caller, std::move(job)); },
                       [wanted, holds = holds_, work = std::move(work)]() mutable {
                         using Answer = std::invoke_result_t<Work&>;
                         return *wanted && (holds == nullptr || *holds) ? work() : Answer();
@@ -127,12 +127,12 @@ kj::Promise<void> OfferedObject::call(CallContext context) {
   KJ_REQUIRE(object_->type() != nullptr ? detail::is_method(asked->thunk, object_->type())
                                         : asked->thunk == detail::kWaiter.thunk,
              "what was called is no function of such an object");
-  asked->chain = wire.getChain();
+  asked->caller = caller_of(wire, object_->callers_wait());
   context.allowCancellation();
   return in_turn(take_in(*asked, wire, surroundings_->doors))
       .then([this, context, asked]() mutable {
         context.releaseParams();
-        return run(asked->chain, [asked] { return carry_out(*asked); });
+        return run(asked->caller, [asked] { return carry_out(*asked); });
       })
       .then([this, context](Answer answer) mutable {
         auto results = context.getResults(detail::size_of_result(answer.result));
@@ -153,13 +153,13 @@ kj::Promise<void> OfferedObject::use(UseContext context) {
   context.allowCancellation();
   const auto wire = context.getParams().getUse();
   const auto use = std::make_shared<detail::Use>();
-  const auto chain = wire.getChain();
+  const auto caller = caller_of(wire, false);  // of Python sessions Objects knows it
   return in_turn(detail::read_use(wire, surroundings_->doors)
                      .then([use](std::shared_ptr<detail::Use> read) { *use = std::move(*read); }))
-      .then([this, context, use, chain]() mutable {
+      .then([this, context, use, caller]() mutable {
         context.releaseParams();
-        return run(chain,
-                   [object = object_, use, chain] { return carry_out(object, *use, chain); });
+        return run(caller,
+                   [object = object_, use, caller] { return carry_out(object, *use, caller); });
       })
       .then([this, context, use](detail::UseAnswer answer) mutable {
         detail::write_answer(context, std::move(answer), use->wanted, surroundings_->doors);

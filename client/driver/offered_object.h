@@ -10,6 +10,7 @@
 #include <knee/detail/object.h>
 
 #include "client/call/use_wire.h"
+#include "client/driver/callback_thread.h"
 #include "client/driver/lending.h"
 #include "proto/object.capnp.h"
 
@@ -23,8 +24,8 @@ class OfferedObject final : public proto::Object::Server {
   struct Surroundings {
     /// The function that a call names. Throws, in words, if there is none.
     std::function<detail::Method::Thunk(proto::Call::Reader)> find;
-    /// Runs that on the callback thread, as part of the chain. May be called while the driver ends.
-    std::function<void(std::uint64_t chain, std::function<void()>)> run;
+    /// Runs that on the callback thread, for whoever called. May be called while the driver ends.
+    std::function<void(const Caller&, std::function<void()>)> run;
     /// For the objects that arrive with a call, and those that leave.
     detail::ObjectDoors doors;
   };
@@ -50,7 +51,7 @@ class OfferedObject final : public proto::Object::Server {
   kj::Promise<void> in_turn(kj::Promise<void> ready);
   void next();
   template <class Work>
-  auto run(std::uint64_t chain, Work work);
+  auto run(const Caller& caller, Work work);
 
   std::shared_ptr<const Surroundings> surroundings_;
   detail::ObjectRef object_;

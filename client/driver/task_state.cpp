@@ -1,6 +1,8 @@
 #include <knee/detail/task_state.h>
 
+#include <condition_variable>
 #include <iostream>
+#include <mutex>
 
 #include "client/call/call_chain.h"
 #include "client/call/task_access.h"
@@ -29,6 +31,34 @@ void revoke_loans(detail::TaskState& task, const char* why) {
 }  // namespace knee::driver
 
 namespace knee::detail {
+namespace {
+
+/// Threads that wait for a while. They are few, and share one bell, which outlives all drivers.
+class Patience {
+ public:
+  static Patience& instance() {
+    static auto* const patience = new Patience;
+    return *patience;
+  }
+  void wait(const TaskState& task, Deadline deadline) {
+    std::unique_lock lock(mutex_);
+    ++waiting_;
+    bell_.wait_until(lock, deadline, [&task] { return task.done(); });
+    --waiting_;
+  }
+  /// A task is done.
+  void ring() {
+    const std::lock_guard lock(mutex_);
+    if (waiting_ != 0) bell_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable bell_;
+  unsigned waiting_ = 0;
+};
+
+}  // namespace
 
 TaskRef ended_task(Bytes result, std::exception_ptr error) {
   return TaskRef(new TaskState(std::move(result), std::move(error)));
@@ -42,18 +72,45 @@ void TaskState::wait() {
   if (done()) return;  // its driver may be gone
   const bool nested = driver_ == nullptr || driver_->in_callback();
   auto expected = Phase::pending;
-  if (!phase_.compare_exchange_strong(expected, nested ? Phase::nested : Phase::attending,
-                                      std::memory_order_acq_rel))
-    return;
-  if (driver_ == nullptr) return how_servers_wait()(*this);
+  const bool first = phase_.compare_exchange_strong(
+      expected, nested ? Phase::nested : Phase::attending, std::memory_order_acq_rel);
+  if (expected == Phase::done) return;
+  if (driver_ == nullptr) return how_servers_wait()(*this, kNever);
   const driver::Driver::Blocking blocking(*driver_);
-  if (nested) return driver_->wait_in_callback(*this);
+  if (nested) return driver_->wait_in_callback(*this, kNever);
+  if (!first) {
+    for (auto phase = expected; phase != Phase::done;
+         phase = phase_.load(std::memory_order_acquire))
+      phase_.wait(phase, std::memory_order_acquire);
+    return;
+  }
   driver_->attend(*this);
   expected = Phase::attending;
   // Done already: the driver, which may be about to end, has been told to wait for this thread.
   if (!phase_.compare_exchange_strong(expected, Phase::waited, std::memory_order_acq_rel))
     return driver_->attendant_left();
   phase_.wait(Phase::waited, std::memory_order_acquire);
+}
+
+bool TaskState::wait_until(Deadline deadline) {
+  if (done()) return true;
+  const bool nested = driver_ == nullptr || driver_->in_callback();
+  // It may leave before the end, so it does nothing that the driver relies on.
+  const auto waiting = nested ? Phase::nested : Phase::waited;
+  auto expected = Phase::pending;
+  const bool first = phase_.compare_exchange_strong(expected, waiting, std::memory_order_acq_rel);
+  if (expected == Phase::done) return true;
+  if (driver_ == nullptr) {
+    how_servers_wait()(*this, deadline);
+  } else if (nested) {
+    const driver::Driver::Blocking blocking(*driver_);
+    driver_->wait_in_callback(*this, deadline);
+  } else {
+    Patience::instance().wait(*this, deadline);
+  }
+  expected = waiting;
+  if (first) phase_.compare_exchange_strong(expected, Phase::pending, std::memory_order_acq_rel);
+  return done();
 }
 
 void TaskState::consume(Continuation continuation, bool anywhere) {
@@ -110,12 +167,13 @@ Access::Next Access::complete(TaskState& task) {
       return task.anywhere_ ? Next::here : Next::callback;
     case Phase::attending:
       task.driver_->expect_attendant();
-      return Next::nothing;
+      [[fallthrough]];
     case Phase::waited:
-      task.phase_.notify_all();
-      return Next::nothing;
     case Phase::nested:
-      if (task.driver_ != nullptr) task.driver_->callbacks().wake();
+      task.phase_.notify_all();
+      if (task.driver_ == nullptr) return Next::nothing;
+      task.driver_->callbacks().wake();
+      Patience::instance().ring();
       return Next::nothing;
     case Phase::abandoned:
       if (task.error_) task.unhandled(task.error_);

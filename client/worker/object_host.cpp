@@ -79,6 +79,12 @@ void check_arguments(const std::string& broken) {
                 "an argument refers to an object that could not be made: " + broken);
 }
 
+/// The chain of what is called to carry that out.
+template <class Wire>
+detail::CallChain chain_within(const Wire& call) {
+  return {call.getChain(), static_cast<std::uint16_t>(call.getDepth() + 1)};
+}
+
 /// An eventfd that `interrupt_waiting` writes to; -1 where nobody watches it.
 std::atomic<int> interrupt_bell = -1;
 
@@ -100,8 +106,9 @@ void interrupt_waiting() noexcept {
 ObjectHost::ObjectHost(kj::AsyncIoContext& io, std::vector<std::string> files)
     : io_(io), files_(std::move(files)) {
   here = this;
-  detail::how_servers_wait() = [](detail::TaskState& task) {
-    here->wait_until([&task] { return task.done(); });
+  drops_ = watch_for_drops().eagerlyEvaluate(nullptr);
+  detail::how_servers_wait() = [](detail::TaskState& task, detail::Deadline deadline) {
+    here->wait_until([&task] { return task.done(); }, deadline);
   };
 }
 
@@ -121,6 +128,19 @@ void ObjectHost::drop(proto::Object::Client client) {
   if (std::this_thread::get_id() == thread_) return;  // gone with this function
   const std::lock_guard lock(mutex_);
   dropped_.push_back(kj::mv(client));
+  drop_bell_->fulfill();
+}
+
+kj::Promise<void> ObjectHost::watch_for_drops() {
+  auto bell = kj::newPromiseAndCrossThreadFulfiller<void>();
+  {
+    const std::lock_guard lock(mutex_);
+    drop_bell_ = kj::mv(bell.fulfiller);
+  }
+  return bell.promise.then([this] {
+    wake();
+    return watch_for_drops();
+  });
 }
 
 void ObjectHost::let_go(ObjectRef object, bool is_root) {
@@ -148,6 +168,14 @@ kj::Promise<std::uint64_t> ObjectHost::count() {
   auto paf = kj::newPromiseAndFulfiller<std::uint64_t>();
   counting_.add(kj::mv(paf.fulfiller));
   wake();
+  return kj::mv(paf.promise);
+}
+
+kj::Promise<void> ObjectHost::finish() {
+  auto paf = kj::newPromiseAndFulfiller<void>();
+  round_->finished = kj::mv(paf.fulfiller);
+  round_->next = std::make_shared<Round>();
+  round_ = round_->next;
   return kj::mv(paf.promise);
 }
 
@@ -271,6 +299,14 @@ void ObjectHost::fail(detail::TaskState& task, const kj::Exception& error) {
   ended(task);
 }
 
+kj::Promise<void> ObjectHost::something_until(detail::Deadline deadline) {
+  if (deadline == detail::kNever) return something();
+  const auto left =
+      std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+  return something().exclusiveJoin(
+      io_.provider->getTimer().afterDelay(left.count() * kj::MILLISECONDS));
+}
+
 // --- interrupts
 
 ObjectHost::Waiting::Waiting(ObjectHost& host) : host_(host) {
@@ -300,13 +336,14 @@ kj::Promise<void> ObjectHost::watch_for_interrupt() {
 
 // --- calls of others
 
-kj::Promise<void> ObjectHost::arrive(const detail::Object* object, std::uint64_t chain,
+kj::Promise<void> ObjectHost::arrive(const detail::Object* object, const detail::CallChain& chain,
                                      capnp::List<proto::Object>::Reader arguments,
                                      kj::Function<void(Arrived&)> carry_out) {
   auto paf = kj::newPromiseAndFulfiller<void>();
   auto given_up = std::make_shared<kj::Canceler>();
-  auto& call = waiting_.emplace_back(Arrived{
-      object, chain, kj::mv(carry_out), kj::mv(paf.fulfiller), given_up, arguments.size() == 0});
+  auto& call =
+      waiting_.emplace_back(Arrived{object, chain, kj::mv(carry_out), kj::mv(paf.fulfiller),
+                                    given_up, round_, arguments.size() == 0});
   if (!call.ready) {
     kj::Vector<kj::Promise<void>> known;
     for (auto given : arguments)
@@ -327,7 +364,7 @@ kj::Promise<void> ObjectHost::arrive(const detail::Object* object, std::uint64_t
 kj::Promise<void> ObjectHost::arrive(ObjectRef object, ObjectCallContext context) {
   const auto call = context.getParams().getCall();
   const auto* target = object.get();
-  return arrive(target, call.getChain(), call.getObjects(),
+  return arrive(target, chain_within(call), call.getObjects(),
                 [this, object = std::move(object), context](Arrived& call) mutable {
                   carry_out(object, context, call);
                 });
@@ -336,7 +373,7 @@ kj::Promise<void> ObjectHost::arrive(ObjectRef object, ObjectCallContext context
 kj::Promise<void> ObjectHost::arrive(ObjectRef object, UseContext context) {
   const auto use = context.getParams().getUse();
   const auto* target = object.get();
-  return arrive(target, use.getChain(), use.getObjects(),
+  return arrive(target, chain_within(use), use.getObjects(),
                 [this, object = std::move(object), context](Arrived& call) mutable {
                   carry_out(object, context, call);
                 });
@@ -358,9 +395,9 @@ void ObjectHost::run_continuations() {
 }
 
 bool ObjectHost::carry_out_own() {
-  const auto chain = detail::current_chain();
+  const auto chain = detail::current_chain().id;
   if (chain == 0) return false;
-  const auto own = next([chain](const Arrived& call) { return call.chain == chain; });
+  const auto own = next([chain](const Arrived& call) { return call.chain.id == chain; });
   if (own == waiting_.end()) return false;
   carry_out(own);
   return true;
@@ -421,9 +458,8 @@ void ObjectHost::carry_out(const ObjectRef& object, ObjectCallContext& context, 
   detail::Bytes result;
   std::optional<detail::ExceptionText> failed;
   ObjectRef returned;
-  auto& chain = detail::current_chain();
-  const auto before = std::exchange(chain, call.chain);
   try {
+    const detail::InChain chain(call.chain);
     check_arguments(call.broken);
     std::vector<ObjectRef> objects;
     for (auto& one : coming) objects.push_back(one.wait(io_.waitScope));
@@ -442,7 +478,6 @@ void ObjectHost::carry_out(const ObjectRef& object, ObjectCallContext& context, 
   } catch (...) {
     failed = detail::describe_current_exception();
   }
-  chain = before;
   pass_on_output();
   if (!call.done->isWaiting()) return;  // the context went with whoever wanted it
   auto results = context.getResults(detail::size_of_result(result));
@@ -459,11 +494,10 @@ void ObjectHost::carry_out(const ObjectRef& object, ObjectCallContext& context, 
 }
 
 void ObjectHost::carry_out(const ObjectRef& object, UseContext& context, Arrived& call) {
-  auto& chain = detail::current_chain();
-  const auto before = std::exchange(chain, call.chain);
   detail::UseAnswer answer;
   auto wanted = detail::Use::Wanted::copy;
   try {
+    const detail::InChain chain(call.chain);
     check_arguments(call.broken);
     const auto use = call.given_up->wrap(detail::read_use(context.getParams().getUse(), doors_))
                          .wait(io_.waitScope);
@@ -478,7 +512,6 @@ void ObjectHost::carry_out(const ObjectRef& object, UseContext& context, Arrived
   } catch (...) {
     answer.failed = detail::describe_current_exception();
   }
-  chain = before;
   pass_on_output();
   if (!call.done->isWaiting()) return;  // the context went with whoever wanted it
   context.releaseParams();

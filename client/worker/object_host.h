@@ -3,6 +3,7 @@
 #include <kj/async-io.h>
 #include <kj/function.h>
 
+#include <chrono>
 #include <deque>
 #include <exception>
 #include <list>
@@ -68,6 +69,8 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   bool is_abandoned() const { return held_ == 0 && was_held_; }
   /// How many others hold, when those that nobody holds have ended.
   kj::Promise<std::uint64_t> count();
+  /// Resolves when all calls that have arrived so far have come to their end.
+  kj::Promise<void> finish();
   void held(bool is_root) {
     was_held_ = true;
     ++held_;
@@ -91,9 +94,10 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   /// What is to follow on answers that have come.
   bool has_continuations() const { return !continuations_.empty(); }
   void run_continuations();
-  /// Waits, and carries out calls of this chain meanwhile. Throws Error::usage on any other thread.
+  /// Waits for that, until then at most, and carries out calls of this chain meanwhile. Throws
+  /// Error::usage on any other thread.
   template <class Condition>
-  void wait_until(Condition condition) {
+  void wait_until(Condition condition, detail::Deadline deadline = detail::kNever) {
     check_thread();
     collect_dropped();
     if (waits_ == kDeepest)
@@ -102,7 +106,8 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
     while (!condition()) {
       if (std::exchange(interrupted_, false)) throw Interrupted();
       if (carry_out_own()) continue;
-      something().wait(io_.waitScope);
+      if (std::chrono::steady_clock::now() >= deadline) return;
+      something_until(deadline).wait(io_.waitScope);
       collect_dropped();
     }
   }
@@ -124,13 +129,22 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   /// Of calls that wait, on one stack.
   static constexpr unsigned kDeepest = 200;
 
+  /// Calls that arrived between two `finish`. Each of them holds it, and each round those after it.
+  struct Round {
+    kj::Own<kj::PromiseFulfiller<void>> finished;
+    std::shared_ptr<Round> next{};
+    ~Round() {
+      if (finished.get() != nullptr) finished->fulfill();
+    }
+  };
   /// What has arrived.
   struct Arrived {
-    const detail::Object* object;  ///< null: the root that is nothing
-    std::uint64_t chain;
+    const detail::Object* object;            ///< null: the root that is nothing
+    detail::CallChain chain;                 ///< of what is called to carry it out
     kj::Function<void(Arrived&)> carry_out;  ///< throws nothing
     kj::Own<kj::PromiseFulfiller<void>> done;
     std::shared_ptr<kj::Canceler> given_up;  ///< cancelled when nobody wants it any more
+    std::shared_ptr<Round> round;
     bool ready;            ///< it is known what it refers to, which may be what a later call gives
     std::string broken{};  ///< why something that it refers to will never be
     kj::Promise<void> awaited = nullptr;
@@ -146,14 +160,16 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
     ObjectHost& host_;
   };
 
-  kj::Promise<void> arrive(const detail::Object* object, std::uint64_t chain,
+  kj::Promise<void> arrive(const detail::Object* object, const detail::CallChain& chain,
                            capnp::List<proto::Object>::Reader arguments,
                            kj::Function<void(Arrived&)> carry_out);
   template <class Of>
   std::list<Arrived>::iterator next(Of of_those);
   void carry_out(const detail::ObjectRef& object, ObjectCallContext& context, Arrived& call);
   void carry_out(const detail::ObjectRef& object, UseContext& context, Arrived& call);
+  kj::Promise<void> something_until(detail::Deadline deadline);
   kj::Promise<void> watch_for_interrupt();
+  kj::Promise<void> watch_for_drops();
   kj::Promise<detail::ObjectRef> hold(proto::Object::Client client);
   void fail(detail::TaskState& task, const kj::Exception& error);
 
@@ -173,6 +189,7 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   std::map<detail::CallPlace, detail::Method::Thunk> thunks_;
   std::map<const detail::Method*, detail::CallPlace> places_;
   capnp::CapabilityServerSet<proto::Object> held_servers_;
+  std::shared_ptr<Round> round_ = std::make_shared<Round>();
   std::list<Arrived> waiting_;
   kj::Own<kj::PromiseFulfiller<void>> wake_;
   std::uint64_t held_ = 0;
@@ -183,11 +200,13 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   std::uint64_t open_calls_ = 0;
   std::mutex mutex_;
   std::vector<proto::Object::Client> dropped_;  ///< by other threads
-  std::vector<detail::ObjectRef> released_;     ///< by others
+  kj::Own<kj::CrossThreadPromiseFulfiller<void>> drop_bell_;
+  std::vector<detail::ObjectRef> released_;  ///< by others
   kj::Vector<kj::Own<kj::PromiseFulfiller<std::uint64_t>>> counting_;
   unsigned waits_ = 0;        ///< how many, on the stack
   bool interrupted_ = false;  ///< the innermost of them is to throw
   kj::Promise<void> interrupts_ = nullptr;
+  kj::Promise<void> drops_ = nullptr;
   detail::ObjectDoors doors_{
       .hold = [this](proto::Object::Client client) { return hold(kj::mv(client)); },
       .offer = [this](const detail::ObjectRef& object) { return client_of(object); }};

@@ -27,6 +27,7 @@ class HostServer final : public proto::ObjectHost::Server {
     return host_.count().then(
         [context](std::uint64_t objects) mutable { context.getResults().setObjects(objects); });
   }
+  kj::Promise<void> finish(FinishContext) override { return host_.finish(); }
 
  private:
   ObjectHost& host_;

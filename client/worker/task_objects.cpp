@@ -62,7 +62,7 @@ class LoanServer final : public proto::TaskObjects::Server {
 }  // namespace
 
 TaskObjects::TaskObjects(TaskObjectHost& host, UniqueFd socket, std::uint64_t chain)
-    : host_(host), chain_before_(std::exchange(detail::current_chain(), chain)) {
+    : host_(host), in_chain_({chain, 1}) {
   auto& objects = host.parts_->host;
   line_ = std::make_unique<Line>(host.parts_->io.unixEventPort, std::move(socket),
                                  kj::heap<LoanServer>(objects, objects_, come_));
@@ -74,9 +74,8 @@ TaskObjects::TaskObjects(TaskObjectHost& host, UniqueFd socket, std::uint64_t ch
                        })
                        .eagerlyEvaluate(nullptr);
   objects.wait_until([&] { return come_ || gone; });
-  if (come_) return;
-  detail::current_chain() = chain_before_;
-  throw std::runtime_error("the functions and objects among its arguments did not arrive");
+  if (!come_)
+    throw std::runtime_error("the functions and objects among its arguments did not arrive");
 }
 
 TaskObjects::~TaskObjects() {
@@ -86,7 +85,6 @@ TaskObjects::~TaskObjects() {
   host_.parts_->host.forget_calls();
   host_.parts_->io.waitScope.poll();
   host_.parts_->host.collect_dropped();
-  detail::current_chain() = chain_before_;
 }
 
 void TaskObjects::finish() {

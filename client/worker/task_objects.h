@@ -5,6 +5,7 @@
 
 #include <knee/detail/call_context.h>
 
+#include "client/call/call_chain.h"
 #include "common/base/unique_fd.h"
 
 namespace knee::worker {
@@ -53,7 +54,7 @@ class TaskObjects {
 
   struct Line;
   TaskObjectHost& host_;
-  std::uint64_t chain_before_;
+  detail::InChain in_chain_;
   bool come_ = false;  ///< the objects
   std::unique_ptr<Line> line_;
   std::vector<detail::ObjectRef> objects_;

@@ -11,6 +11,7 @@
 #include "tests/system/harness/leak_check.h"
 #include "tests/system/harness/marks.h"
 #include "tests/system/harness/process_view.h"
+#include "tests/system/live_objects.h"
 #include "tests/system/tasks.h"
 
 using namespace knee::test;
@@ -142,6 +143,27 @@ TEST_CASE("a command's large output arrives from a slave that was told to end") 
     REQUIRE(result.files.size() == 1);
     CHECK(result.files[0].content.size() == 20 * kMB);
     CHECK(slave.process().wait() == 0);
+  }
+  CHECK(leaks.found() == "");
+}
+
+TEST_CASE("a slave told to end carries out the calls on objects that it has, and then ends") {
+  SlaveProcess slave;
+  const LeakCheck leaks({&slave});
+  const TemporaryFolder folder;
+  {
+    knee::Cluster cluster(reaching(slave));
+    const auto counter = cluster.slave("gandalf").make<Counter>(5);
+    auto running = counter.call<&Counter::hold>(folder / "started", folder / "go");
+    auto behind = counter.call<kAddNumber>(2);
+    wait_for_marks(folder / "started");
+    cluster.slave("gandalf").describe();  // by then the second call is there
+    tell_to_end(slave);
+    leave_mark(folder / "go", "");
+    CHECK(running.get() == 5);
+    CHECK(behind.get() == 7);
+    CHECK(slave.process().wait() == 0);
+    CHECK(error_of(counter.call<&Counter::current>()).kind() == knee::Error::Kind::slave_lost);
   }
   CHECK(leaks.found() == "");
 }

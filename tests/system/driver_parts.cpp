@@ -87,13 +87,12 @@ int ask(const Function<int(int)>& function) {
   return function(1);
 }
 
-/// `wait_in_callback STARTED`: a callback waits for a call that is queued behind one which waits
-/// for a callback.
+/// `wait_in_callback STARTED`: on one slot a callback waits for a task that is queued behind one
+/// which waits for a callback.
 void wait_in_callback(Cluster& cluster, const Arguments& arguments) {
-  const auto asker = cluster.slave("gandalf").make<Asker>();
-  cluster.call<twice>(1).then([asker](int) {
-    auto first = asker.call<&Asker::ask>([](int number) { return number; });
-    asker.call<&Asker::ask>([](int number) { return number; }).get();
+  cluster.call<twice>(1).then([&cluster](int) {
+    auto first = cluster.call<ask>([](int number) { return number; });
+    cluster.call<ask>([](int number) { return number; }).get();
   });
   hang(arguments.at(0));
 }

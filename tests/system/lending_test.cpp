@@ -151,6 +151,24 @@ TEST_CASE("a task writes into a stream that the driver offers") {
   });
 }
 
+TEST_CASE("what a function holds that was given to a task ends on the callback thread") {
+  SlaveProcess gandalf;
+  std::thread::id called;
+  std::atomic<std::thread::id> ended;
+  {
+    knee::Cluster cluster(reaching(gandalf));
+    std::shared_ptr<void> held(nullptr, [&](void*) { ended = std::this_thread::get_id(); });
+    auto mapped = cluster.call<map_over>(std::vector{1}, [&called, held](int number) {
+      called = std::this_thread::get_id();
+      return number;
+    });
+    held = nullptr;
+    CHECK(mapped.get() == std::vector{1});
+  }
+  CHECK(called != std::thread::id());
+  CHECK(ended.load() == called);
+}
+
 TEST_CASE("callbacks wait while they are paused, and tasks go on") {
   std::atomic<int> called = 0;  // until the cluster has ended
   with_a_slave(2, [&called](knee::Cluster& cluster) {

@@ -5,6 +5,7 @@
 #include <boost/asio/execution/outstanding_work.hpp>
 #include <boost/asio/prefer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <chrono>
 #include <concepts>
 #include <exception>
 #include <tuple>
@@ -51,6 +52,14 @@ class [[nodiscard]] Promise {
 
   /// Whether `get` would return at once. False after the result was consumed.
   bool ready() const { return task_ && task_->done(); }
+
+  /// Waits until `ready`, but no longer than that, and says whether it is. What is to come goes on
+  /// its way in any case, and is still there to be consumed: to stop it, `cancel`.
+  bool wait_for(std::chrono::nanoseconds patience) const {
+    check();
+    const auto now = detail::Deadline::clock::now();
+    return task_->wait_until(patience < detail::kNever - now ? now + patience : detail::kNever);
+  }
 
   /// Whether there is still something to consume.
   bool valid() const { return static_cast<bool>(task_); }
@@ -117,9 +126,12 @@ class [[nodiscard]] Promise {
   explicit Promise(detail::TaskRef task) : task_(std::move(task)) {}
 
  private:
-  detail::TaskRef take() {
+  void check() const {
     if (!task_)
       throw Error(Error::Kind::usage, "this promise was consumed before, or never had a task");
+  }
+  detail::TaskRef take() {
+    check();
     return std::move(task_);
   }
 

@@ -2,6 +2,8 @@
 
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <chrono>
+#include <future>
 #include <iostream>
 #include <sstream>
 #include <thread>
@@ -113,6 +115,60 @@ TEST_CASE_METHOD(TaskFixture, "waiting and the end may race: nobody waits for ev
   }
   ending.join();
   CHECK(idle());
+}
+
+TEST_CASE_METHOD(TaskFixture, "several threads may wait for a task, one of them in a callback") {
+  constexpr int kTasks = 300;
+  std::atomic<int> returned = 0;
+  for (int i = 0; i < kTasks; ++i) {
+    const auto one = task();
+    const auto before = task();
+    const auto wait = [&] {
+      one->wait();
+      if (one->done()) ++returned;
+    };
+    before->consume([&](TaskState&) { wait(); });
+    std::vector<std::thread> waiting;
+    for (int n = 0; n < 3; ++n) waiting.emplace_back(wait);
+    complete(before);
+    complete(one);
+    for (auto& thread : waiting) thread.join();
+    REQUIRE(idle());
+  }
+  CHECK(returned == 4 * kTasks);
+}
+
+TEST_CASE_METHOD(TaskFixture, "one may wait for a while, and what is to come can still be had") {
+  const auto one = task();
+  Promise<int> promise(one);
+  CHECK_FALSE(promise.wait_for(std::chrono::milliseconds(1)));
+  CHECK(promise.valid());
+  encode(detail::Access::payload(*one), 7);
+  std::thread ending([&] { complete(one); });
+  CHECK(promise.wait_for(std::chrono::nanoseconds::max()));
+  CHECK(promise.get() == 7);
+  CHECK_THROWS_WITH(promise.wait_for({}), Catch::Contains("consumed before"));
+  ending.join();
+  CHECK(idle());
+}
+
+TEST_CASE_METHOD(TaskFixture, "a callback may wait for a while") {
+  const auto one = task();
+  const auto before = task();
+  bool early = true;
+  bool late = false;
+  std::promise<void> looked;
+  before->consume([&](TaskState&) {
+    early = one->wait_until(detail::Deadline::clock::now() + std::chrono::milliseconds(1));
+    looked.set_value();
+    late = one->wait_until(detail::kNever);
+  });
+  complete(before);
+  looked.get_future().wait();
+  complete(one);
+  REQUIRE(idle());
+  CHECK_FALSE(early);
+  CHECK(late);
 }
 
 TEST_CASE_METHOD(TaskFixture, "abandoning and the end may race: a failure is reported once") {

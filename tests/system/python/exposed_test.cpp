@@ -1,8 +1,13 @@
 #include "tests/system/python/session.h"
 
+#include <memory>
 #include <sstream>
 #include <string>
 #include <vector>
+
+#include "tests/system/harness/marks.h"
+#include "tests/system/harness/temporary_folder.h"
+#include "tests/system/harness/wait_until.h"
 
 using namespace knee::test;
 using knee::Object;
@@ -51,6 +56,25 @@ TEST_CASE("Python uses an object of the driver by its names, and finds no others
     CHECK_FALSE(seen[2].get<bool>());
     CHECK(seen[3].get<std::string>() == "<settings>");
     CHECK(level == 3);
+  });
+}
+
+TEST_CASE("what a thread of Python lets go of is let go of here, though its session does nothing") {
+  const TemporaryFolder folder;
+  with_python([&](const Python& py, SlaveProcess&) {
+    auto held = std::make_shared<int>(7);
+    py.execute(
+        "import os, threading, time\n"
+        "def keep(what, go):\n"
+        "    kept = [what]\n"
+        "    def run():\n"
+        "        while not os.path.exists(go): time.sleep(0.01)\n"
+        "        kept.clear()\n"
+        "    threading.Thread(target=run).start()\n");
+    py["keep"](knee::callback([held] { return *held; }), folder / "go").wait();
+    CHECK(held.use_count() == 2);
+    leave_mark(folder / "go", "");
+    CHECK(wait_until([&] { return held.use_count() == 1; }));
   });
 }
 

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <future>
 #include <string>
 #include <thread>
@@ -53,6 +54,27 @@ TEST_CASE("what is called on something that failed fails for the same reason") {
     CHECK(error_of_python([&] { (void)failed.attr("x").str(); }).exception_type() ==
           "ZeroDivisionError");
     CHECK(error_of_python([&] { failed.wait(); }).exception_type() == "ZeroDivisionError");
+  });
+}
+
+TEST_CASE("a callback that waits for a session which waits for a callback after it gets an error") {
+  const TemporaryFolder folder;
+  with_python([&](const Python& py, SlaveProcess&) {
+    py.execute(
+        "def ask(mark, function):\n    print('x', file=open(mark, 'a', 1))\n    return function()");
+    knee::Promise<Value> first;
+    std::string error;
+    std::atomic<bool> looked = false;
+    py.async_eval("1").then([&](const Value&) {
+      first = py["ask"].async(folder / "started", knee::callback([] { return 3; }));
+      wait_for_marks(folder / "started");
+      error = error_of_python([&] { py.eval("2").get<int>(); }).what();
+      looked = true;
+    });
+    REQUIRE(wait_until([&] { return looked.load(); }));
+    CHECK_THAT(error, Contains("could never begin"));
+    CHECK(first.get().get<int>() == 3);
+    CHECK(py.eval("2").get<int>() == 2);
   });
 }
 

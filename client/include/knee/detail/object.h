@@ -67,6 +67,8 @@ class KNEE_EXPORT Object {
   /// The object itself and its type's tag, if it lives in this process.
   virtual void* local() noexcept { return nullptr; }
   virtual const void* type() const noexcept { return nullptr; }
+  /// Whether all who call it do nothing else until it answers.
+  virtual bool callers_wait() const noexcept { return false; }
   /// Why it could not be made, if that is known; null: nothing is known to have failed.
   virtual std::exception_ptr failure() const noexcept { return nullptr; }
   /// Sends a call off. `returned`: receives what the method returns, if that is a reference; may be
@@ -134,13 +136,20 @@ inline constexpr bool kIsRef<knee::Object> = true;
 template <class T, class F>
 struct MethodTraits {};
 template <class T, class R, class C, class... P>
-struct MethodTraits<T, R (C::*)(P...)> : Signature<R, P...> {};
+requires(std::is_base_of_v<C, T>) struct MethodTraits<T, R (C::*)(P...)> : Signature<R, P...> {
+};
 template <class T, class R, class C, class... P>
-struct MethodTraits<T, R (C::*)(P...) noexcept> : Signature<R, P...> {};
+requires(std::is_base_of_v<C, T>) struct MethodTraits<T, R (C::*)(P...) noexcept>
+    : Signature<R, P...> {
+};
 template <class T, class R, class C, class... P>
-struct MethodTraits<T, R (C::*)(P...) const> : Signature<R, P...> {};
+requires(std::is_base_of_v<C, T>) struct MethodTraits<T, R (C::*)(P...) const>
+    : Signature<R, P...> {
+};
 template <class T, class R, class C, class... P>
-struct MethodTraits<T, R (C::*)(P...) const noexcept> : Signature<R, P...> {};
+requires(std::is_base_of_v<C, T>) struct MethodTraits<T, R (C::*)(P...) const noexcept>
+    : Signature<R, P...> {
+};
 template <class T, class R, class S, class... P>
 requires(std::is_convertible_v<T&, S&>) struct MethodTraits<T, R (*)(S&, P...)>
     : Signature<R, P...> {

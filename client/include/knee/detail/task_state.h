@@ -1,5 +1,6 @@
 #pragma once
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <exception>
 #include <memory>
@@ -41,6 +42,9 @@ struct FunctionEntry {
 /// Its place in the table, from 1. Any thread.
 KNEE_EXPORT std::uint32_t function_index(const FunctionEntry& function);
 
+using Deadline = std::chrono::steady_clock::time_point;
+inline constexpr Deadline kNever = Deadline::max();
+
 /// One task from its call to the end of its last consumer: shared by the promise and the driver.
 /// A consumer is a continuation, a thread that waits, or nobody.
 class KNEE_EXPORT TaskState {
@@ -64,8 +68,10 @@ class KNEE_EXPORT TaskState {
 
   bool done() const noexcept { return phase_.load(std::memory_order_acquire) == Phase::done; }
 
-  /// Blocks until it is done. Throws Error::usage if that can never be.
+  /// Blocks until it is done; several threads may. Throws Error::usage if that can never be.
   void wait();
+  /// The same, until then at most. Whether it is done.
+  bool wait_until(Deadline deadline);
   /// Sets what is called, once, when it is done; perhaps it is already. `anywhere`: the
   /// continuation only posts and may be called on the RPC loop; otherwise it runs on the callback
   /// thread.
@@ -89,8 +95,8 @@ class KNEE_EXPORT TaskState {
   friend class driver::Driver;
   friend struct Access;
 
-  /// `attending`: a thread waits and may use the driver; `waited`: it does not any more; `nested`:
-  /// a thread waits that carries out calls meanwhile.
+  /// By the first of those that wait. `attending`: that thread may use the driver; `waited`: it
+  /// does not any more; `nested`: it carries out calls meanwhile.
   enum class Phase : std::uint32_t { pending, armed, attending, waited, nested, abandoned, done };
 
   std::atomic<std::uint32_t> references_{1};

@@ -1,0 +1,211 @@
+#include <signal.h>
+#include <catch2/catch.hpp>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/system/harness/marks.h"
+#include "tests/system/harness/process_view.h"
+#include "tests/system/live_objects.h"
+
+using namespace knee::test;
+using namespace std::chrono_literals;
+using Catch::Contains;
+using knee::Error;
+
+namespace {
+
+/// Leaves a mark when it ends.
+struct Guard {
+  explicit Guard(std::string mark) : file(std::move(mark)) {}
+  Guard(const Guard&) = delete;
+  ~Guard() { leave_mark(file, "ended"); }
+  std::string file;
+};
+
+}  // namespace
+
+TEST_CASE("an object is destroyed when the last reference to it is gone") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    const TemporaryFolder folder;
+    auto guard = std::make_unique<knee::Ref<Guard>>(gandalf.make<Guard>(folder / "ended"));
+    const auto copy = std::make_unique<knee::Ref<Guard>>(*guard);
+    guard->wait();
+    guard.reset();
+    CHECK(gandalf.objects() == 1);
+    CHECK(marks_in(folder / "ended").empty());
+    *copy = {};
+    CHECK(gandalf.objects() == 0);
+    CHECK(marks_in(folder / "ended").size() == 1);
+  });
+}
+
+TEST_CASE("after many makes and drops no object is left") {
+  const int many = kTimeSlack == 1 ? 100'000 : 10'000;
+  with_a_slave([&](knee::Cluster&, const knee::Slave& gandalf) {
+    for (int i = 0; i < many; ++i) {
+      const auto counter = gandalf.make<Counter>(i);
+      if (i % 1000 == 0) counter.wait();
+    }
+    CHECK(wait_until([&] { return gandalf.objects() == 0; }));
+  });
+}
+
+TEST_CASE("objects may be made, called and dropped one after the other") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    // The thread that waits runs the loop, and what is dropped meanwhile with it.
+    for (int i = 0; i < 500; ++i)
+      REQUIRE(gandalf.make<Counter>(i).call<&Counter::current>().get() == i);
+    CHECK(gandalf.objects() == 0);
+  });
+}
+
+TEST_CASE("ten thousand objects live at a time") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    std::vector<knee::Ref<Counter>> counters;
+    for (int i = 0; i < 10'000; ++i) counters.push_back(gandalf.make<Counter>(i));
+    CHECK(counters.back().call<&Counter::current>().get() == 9999);
+    CHECK(gandalf.objects() == 10'000);
+    counters.clear();
+    CHECK(gandalf.objects() == 0);
+  });
+}
+
+TEST_CASE("the process that a cluster's objects live in ends with the cluster") {
+  SlaveProcess gandalf;
+  {
+    knee::Cluster cluster(reaching(gandalf));
+    const auto counter = cluster.slave("gandalf").make<Counter>(1);
+    counter.wait();
+    CHECK_FALSE(gandalf.family().empty());
+  }
+  CHECK(wait_until([&] { return gandalf.family().empty(); }));
+}
+
+TEST_CASE("when its process dies every reference into it fails with what is known of the death") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    const TemporaryFolder folder;
+    const auto one = gandalf.make<Counter>(1);
+    const auto other = gandalf.make<Counter>(2);
+    const int process = one.call<&Counter::process>().get();
+    CHECK(other.call<&Counter::process>().get() == process);
+    auto running = one.call<&Counter::hang>(folder / "started");
+    auto waiting = other.call<&Counter::current>();
+    wait_for_marks(folder / "started");
+    REQUIRE(::kill(process, SIGKILL) == 0);
+    for (const auto& error : {error_of(std::move(running)), error_of(std::move(waiting)),
+                              error_of(one.call<&Counter::current>())}) {
+      CHECK(error.kind() == Error::Kind::crashed);
+      CHECK(error.slave() == "gandalf");
+      CHECK_THAT(error.what(), Contains("SIGKILL"));
+    }
+    // Nothing is made again silently, but there may be new objects.
+    CHECK(gandalf.make<Counter>(5).call<&Counter::current>().get() == 5);
+    CHECK(error_of(other.call<&Counter::current>()).kind() == Error::Kind::crashed);
+  });
+}
+
+TEST_CASE(
+    "when its slave is lost a reference fails in words, and new objects come with the slave") {
+  SlaveProcess gandalf;
+  const TemporaryFolder folder;
+  knee::Cluster cluster(reaching(gandalf));
+  const auto slave = cluster.slave("gandalf");
+  const auto counter = slave.make<Counter>(1);
+  auto running = counter.call<&Counter::hang>(folder / "started");
+  wait_for_marks(folder / "started");
+  gandalf.kill();
+  const auto error = error_of(std::move(running));
+  CHECK(error.kind() == Error::Kind::slave_lost);
+  CHECK_THAT(error.what(), Contains("gandalf"));
+  CHECK(error_of(counter.call<&Counter::current>()).kind() == Error::Kind::slave_lost);
+  gandalf.start();
+  CHECK(slave.make<Counter>(2).call<&Counter::current>().get() == 2);
+}
+
+TEST_CASE("a restartable object is made again, also when its slave was away; others are not") {
+  SlaveProcess gandalf;
+  knee::Cluster cluster(reaching(gandalf));
+  const auto slave = cluster.slave("gandalf");
+  const auto lasting = slave.make<Counter>(knee::Placement::own().restartable(), 5);
+  const auto mortal = slave.make<Counter>(knee::Placement::own(), 5);
+  CHECK(lasting.call<kAddNumber>(1).get() == 6);
+  CHECK(error_of(lasting.call<&Counter::die>()).kind() == Error::Kind::crashed);
+  CHECK(error_of(mortal.call<&Counter::die>()).kind() == Error::Kind::crashed);
+  CHECK(lasting.call<kAddNumber>(1).get() == 6);
+  CHECK(lasting.call<kAddNumber>(1).get() == 7);
+  CHECK(error_of(mortal.call<&Counter::current>()).kind() == Error::Kind::crashed);
+  gandalf.kill();
+  gandalf.start();
+  int value = 0;
+  CHECK(wait_until([&] {
+    try {
+      value = lasting.call<kAddNumber>(1).get();
+    } catch (const Error& error) {
+      REQUIRE(error.kind() == Error::Kind::slave_lost);  // the driver did not know yet
+    }
+    return value != 0;
+  }));
+  CHECK(value == 6);
+  CHECK(slave.objects() == 1);
+}
+
+TEST_CASE(
+    "a call that is cancelled before its turn never begins; of one that runs nothing comes back") {
+  const TemporaryFolder folder;
+  with_a_slave([&](knee::Cluster& cluster, const knee::Slave& gandalf) {
+    const auto counter = gandalf.make<Counter>(1);
+    auto running = counter.call<&Counter::hold>(folder / "started", folder / "go");
+    wait_for_marks(folder / "started");
+    auto waiting = counter.call<kAddNumber>(100);
+    auto task = cluster.call<twice>(4);
+    waiting.cancel();
+    running.cancel();
+    CHECK(error_of(std::move(waiting)).kind() == Error::Kind::cancelled);
+    CHECK(error_of(std::move(running)).kind() == Error::Kind::cancelled);
+    gandalf.describe();  // by then the slave has passed that on
+    leave_mark(folder / "go", "");
+    CHECK(counter.call<kAddNumber>(1).get() == 2);
+    CHECK(task.get() == 8);
+  });
+}
+
+TEST_CASE("a call waits for its slave also when the reference it was made on is gone") {
+  SlaveProcess frodo({.name = "frodo", .start = false});
+  knee::Cluster cluster(reaching(frodo));
+  auto current = cluster.slave("frodo").make<Counter>(3).call<&Counter::current>();
+  auto read =
+      cluster.slave("frodo").make<Folder>("home").call<&Folder::open>("notes").call<&File::read>();
+  cluster.slaves();  // the driver has heard of all that by now
+  frodo.start();
+  CHECK(current.get() == 3);
+  CHECK(read.get() == "what home/notes says");
+  CHECK(wait_until([&] { return cluster.slave("frodo").objects() == 0; }));
+}
+
+TEST_CASE("a call that waits for its slave can be cancelled") {
+  SlaveProcess frodo({.name = "frodo", .start = false});
+  knee::Cluster cluster(reaching(frodo));
+  const auto counter = cluster.slave("frodo").make<Counter>(1);
+  auto first = counter.call<kAddNumber>(100);
+  auto second = counter.call<kAddNumber>(10);
+  first.cancel();
+  CHECK(error_of(std::move(first)).kind() == Error::Kind::cancelled);
+  frodo.start();
+  CHECK(second.get() == 11);
+}
+
+TEST_CASE("a reference may outlive its cluster, and then says so") {
+  knee::Ref<Counter> counter;
+  CHECK_THAT(error_out_of([&] { (void)counter.call<&Counter::current>(); }).what(),
+             Contains("refers to nothing"));
+  SlaveProcess gandalf;
+  {
+    knee::Cluster cluster(reaching(gandalf));
+    counter = cluster.slave("gandalf").make<Counter>(1);
+    counter.wait();
+  }
+  CHECK_THAT(error_out_of([&] { (void)counter.call<&Counter::current>(); }).what(),
+             Contains("whose Cluster is gone"));
+}
