@@ -1,5 +1,5 @@
 // Tasks that call back: each searches a part of the numbers for primes of a certain kind, hands
-// over what it finds as it finds it, and asks how far it is to go on.
+// over what it finds as it finds it, and is told whether to go on.
 //   remote_map [LIMIT]
 
 #include <knee/knee.h>
@@ -39,9 +39,10 @@ int main(int argc, char** argv) {
 
   // Callbacks run one at a time, on one thread.
   std::set<std::uint64_t> pairs;
+  constexpr std::size_t kEnough = 100'000;
   const auto found = [&](std::uint64_t n) {
     pairs.insert(n);
-    return true;
+    return pairs.size() < kEnough;
   };
 
   auto bag = cluster.bag({.name = "twin primes"});

@@ -12,6 +12,7 @@ int main(int argc, char** argv) {
 
   py.execute("n = 2");
   std::cout << "n + 1 is " << py.eval("n + 1").get<int>() << '\n';
+  py.execute("print('what Python prints there is printed here')");
 
   // Nobody waits before `get`: all of this is one round trip.
   const knee::Object statistics = py.module("statistics");
