@@ -59,6 +59,15 @@ TEST_CASE("knee python on a terminal is a prompt") {
   CHECK(tool.wait() == 4);
 }
 
+TEST_CASE("nothing is left on the slave of a knee python that was killed") {
+  SlaveProcess slave;
+  PythonTool tool(slave, "<<'END'\nprint('here')\nimport time\ntime.sleep(1000)\nEND");
+  tool.wait_for_out("here");
+  CHECK_FALSE(slave.family().empty());
+  tool.kill();
+  CHECK(wait_until([&] { return slave.family().empty(); }));
+}
+
 TEST_CASE("knee python on a terminal has the lines of earlier times") {
   SlaveProcess slave;
   const TemporaryFolder state;
@@ -68,6 +77,7 @@ TEST_CASE("knee python on a terminal has the lines of earlier times") {
     REQUIRE(terminal.wait_for(">>> "));
     terminal.type(line);
     CHECK(terminal.wait_for("6 apples"));
+    CHECK(terminal.wait_for(">>> "));
     terminal.type("\x04");  // the end of input
     CHECK(tool.wait() == 0);
   };

@@ -36,7 +36,10 @@ bool Terminal::wait_for(const std::string& text) {
     char some[4096];
     for (ssize_t count = 0; (count = ::read(us_.get(), some, sizeof some)) > 0;)
       seen_.append(some, static_cast<std::size_t>(count));
-    return seen_.find(text) != std::string::npos;
+    const auto place = seen_.find(text);
+    if (place == std::string::npos) return false;
+    seen_.erase(0, place + text.size());
+    return true;
   });
 }
 

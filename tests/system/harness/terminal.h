@@ -13,7 +13,7 @@ class Terminal {
   Terminal();
   std::string name() const;
   void type(const std::string& text) const;
-  /// Until it has shown `text`. False: it has not in time.
+  /// Until it has shown `text`, after what was waited for before. False: it has not in time.
   bool wait_for(const std::string& text);
 
  private:
