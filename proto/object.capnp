@@ -55,9 +55,9 @@ struct Call {
   large @5 :Large;
   # In place of `arguments`, if they are more than 256 KiB.
 
-  depth @6 :UInt16;
-  # How many processes of slaves the chain has come through since the driver: 0 if the driver itself calls, 1
-  # if a process does that carries out a call or task of the driver's.
+  number @6 :UInt64;
+  # Tells it from all other calls that are under way, whoever made them (it counts from a number that nobody
+  # else has, most likely). 0: not told.
 }
 
 struct CallResult {
@@ -139,8 +139,8 @@ struct Use {
   chain @16 :UInt64;
   # As Call.chain.
 
-  depth @17 :UInt16;
-  # As Call.depth.
+  number @17 :UInt64;
+  # As Call.number.
 }
 
 struct UseResult {

@@ -212,6 +212,9 @@ interface Home {
 
   end @3 () -> ();
   # Kills its process. It may have ended before.
+
+  waits @4 () -> (call :UInt64, behind :List(UInt64));
+  # As ObjectHost.waits (worker.capnp).
 }
 
 struct Work {

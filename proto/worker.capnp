@@ -66,7 +66,12 @@ interface ObjectHost {
   # How many objects live there, the root not counted.
 
   finish @2 () -> ();
-  # Answered when all calls that have arrived before it have come to their end.
+  # Answered when all calls that have arrived before it have come to their end, with those that were sent on
+  # what they return.
+
+  waits @3 () -> (call :UInt64, behind :List(UInt64));
+  # `call`: number of the call that the process waits for, however long that takes; 0: for none. Meanwhile it
+  # carries out calls of the same chain only. `behind`: numbers of the others that have arrived.
 }
 
 interface TaskObjects {

@@ -102,6 +102,15 @@ kj::Promise<void> HomeServer::interrupt(InterruptContext) {
   return kj::READY_NOW;
 }
 
+kj::Promise<void> HomeServer::waits(WaitsContext context) {
+  return home_->host().waitsRequest().send().then(
+      [context](capnp::Response<proto::ObjectHost::WaitsResults> answer) mutable {
+        auto results = context.getResults();
+        results.setCall(answer.getCall());
+        results.setBehind(answer.getBehind());
+      });
+}
+
 kj::Promise<void> HomeServer::end(EndContext) {
   home_->kill();
   return kj::READY_NOW;

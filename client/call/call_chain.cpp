@@ -7,24 +7,24 @@
 namespace knee::detail {
 namespace {
 
-thread_local CallChain chain_of_thread;
+thread_local std::uint64_t chain_of_thread = 0;
 
-std::uint64_t new_chain() {
+}  // namespace
+
+std::uint64_t new_number() {
   static std::atomic<std::uint64_t> last = [] {
     std::random_device random;
     return std::uint64_t{random()} << 32 | random();
   }();
-  const auto chain = last.fetch_add(1, std::memory_order_relaxed) + 1;
-  return chain != 0 ? chain : new_chain();
+  const auto number = last.fetch_add(1, std::memory_order_relaxed) + 1;
+  return number != 0 ? number : new_number();
 }
 
-}  // namespace
-
-const CallChain& current_chain() noexcept {
+std::uint64_t current_chain() noexcept {
   return chain_of_thread;
 }
 
-InChain::InChain(const CallChain& chain) : before_(std::exchange(chain_of_thread, chain)) {}
+InChain::InChain(std::uint64_t chain) : before_(std::exchange(chain_of_thread, chain)) {}
 
 InChain::~InChain() {
   chain_of_thread = before_;
@@ -36,8 +36,8 @@ WaitFor& how_servers_wait() noexcept {
 }
 
 std::uint64_t chain_here() {
-  const auto chain = current_chain().id;
-  return chain != 0 ? chain : new_chain();
+  const auto chain = current_chain();
+  return chain != 0 ? chain : new_number();
 }
 
 }  // namespace knee::detail

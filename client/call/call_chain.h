@@ -5,28 +5,30 @@
 
 namespace knee::detail {
 
-/// What a call belongs to, and how far it is from the driver.
-struct CallChain {
-  std::uint64_t id = 0;     ///< proto::Call.chain; 0: none
-  std::uint16_t depth = 0;  ///< proto::Call.depth
+/// Which call it is, and what it belongs to.
+struct CallIdentity {
+  std::uint64_t chain = 0;   ///< proto::Call.chain; 0: none
+  std::uint64_t number = 0;  ///< proto::Call.number; 0: not told
 };
+/// A number that no call has had before, here or, most likely, elsewhere.
+std::uint64_t new_number();
 
-/// That of what this thread calls now; without an id where it carries out nothing for others.
-const CallChain& current_chain() noexcept;
+/// The chain of what this thread calls now; 0 where it carries out nothing for others.
+std::uint64_t current_chain() noexcept;
 
 /// While it lives, this thread carries out a call of others, and what it calls belongs to `chain`.
 class InChain {
  public:
-  explicit InChain(const CallChain& chain);
+  explicit InChain(std::uint64_t chain);
   ~InChain();
   InChain(const InChain&) = delete;
+  InChain& operator=(const InChain&) = delete;
 
  private:
-  CallChain before_;
+  std::uint64_t before_;
 };
 
-/// The chain of what this thread of a driver calls now: that it belongs to, or one that has not
-/// been before, here or, most likely, elsewhere.
+/// The chain of what this thread of a driver calls now: that it belongs to, or a new one.
 std::uint64_t chain_here();
 
 /// How a thread waits for a call, until then at most, in a process that serves objects and has no

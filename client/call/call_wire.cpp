@@ -31,7 +31,7 @@ Content shown(const Arguments& encoded) {
 
 capnp::RemotePromise<proto::Object::CallResults> send_call(
     proto::Object::Client& object, const CallPlace& place, const Arguments& arguments,
-    const std::vector<ObjectRef>& objects, const CallChain& chain,
+    const std::vector<ObjectRef>& objects, const CallIdentity& identity,
     const std::function<proto::Object::Client(const ObjectRef&)>& offer) {
   auto request = object.callRequest(capnp::MessageSize{words_of(*arguments) + objects.size(),
                                                        static_cast<unsigned>(objects.size() + 1)});
@@ -42,8 +42,8 @@ capnp::RemotePromise<proto::Object::CallResults> send_call(
     call.setArguments(data_of(*arguments));
   else
     offer_block(call.initLarge(), shown(arguments));
-  call.setChain(chain.id);
-  call.setDepth(chain.depth);
+  call.setChain(identity.chain);
+  call.setNumber(identity.number);
   auto list = call.initObjects(static_cast<unsigned>(objects.size()));
   for (unsigned i = 0; i < list.size(); ++i) list.set(i, offer(objects[i]));
   return request.send();
@@ -56,11 +56,13 @@ kj::Promise<Arguments> take_arguments(proto::Call::Reader call) {
   });
 }
 
-void write_result(proto::CallResult::Builder to, Bytes result) {
-  if (is_inline(result.size()))
-    to.setValue(data_of(result));
-  else
-    offer_block(to.initLarge(), shown(std::make_shared<const Bytes>(std::move(result))));
+void write_result(proto::CallResult::Builder to, Bytes result, std::shared_ptr<const void> with) {
+  if (is_inline(result.size())) return to.setValue(data_of(result));
+  auto content = shown(std::make_shared<const Bytes>(std::move(result)));
+  content.owner =
+      std::make_shared<std::pair<std::shared_ptr<const void>, std::shared_ptr<const void>>>(
+          std::move(content.owner), std::move(with));
+  offer_block(to.initLarge(), content);
 }
 
 capnp::MessageSize size_of_result(const Bytes& result) {

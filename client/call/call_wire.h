@@ -30,14 +30,15 @@ using Arguments = std::shared_ptr<const Bytes>;
 /// Sends a call. `offer`: objects as others see them.
 capnp::RemotePromise<proto::Object::CallResults> send_call(
     proto::Object::Client& object, const CallPlace& place, const Arguments& arguments,
-    const std::vector<ObjectRef>& objects, const CallChain& chain,
+    const std::vector<ObjectRef>& objects, const CallIdentity& identity,
     const std::function<proto::Object::Client(const ObjectRef&)>& offer);
 
 /// The arguments of a call. Nothing of the message is needed after this.
 kj::Promise<Arguments> take_arguments(proto::Call::Reader call);
 
-/// Answers that the function has returned.
-void write_result(proto::CallResult::Builder to, Bytes result);
+/// Answers that the function has returned. `with`: kept as long as others may read the result.
+void write_result(proto::CallResult::Builder to, Bytes result,
+                  std::shared_ptr<const void> with = nullptr);
 /// About its size in a message.
 capnp::MessageSize size_of_result(const Bytes& result);
 /// What it returned. Of a result that is no exception; nothing of the message is needed after this.

@@ -60,14 +60,16 @@ class ValueStream {
   }
 
  private:
-  /// Small at first, for those who look at the beginning only.
-  static constexpr std::uint32_t kFirst = 64;
+  /// Few at first: for those who look at the beginning only, and since what is there already does
+  /// not come before what follows it in its chunk.
+  static constexpr std::uint32_t kFirst = 1;
   static constexpr std::uint32_t kMost = 8192;
+  static constexpr std::uint32_t kGrowth = 4;
 
   void ask() {
     asked_ = iterator_.async_use(
         {.what = Use::What::next, .at_most = at_most_, .wanted = Use::Wanted::copy});
-    at_most_ = std::min(2 * at_most_, kMost);
+    at_most_ = std::min(kGrowth * at_most_, kMost);
   }
   void take() {
     auto promise = std::move(*asked_);

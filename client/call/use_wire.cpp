@@ -49,12 +49,12 @@ void write_failure(proto::Failure::Builder to, const ExceptionText& failed) {
 
 }  // namespace
 
-void write_use(proto::Use::Builder to, const Use& use, const CallChain& chain,
+void write_use(proto::Use::Builder to, const Use& use, const CallIdentity& identity,
                const ObjectDoors& doors) {
   ValueWriter writer;
   writer.write(to, use);
-  to.setChain(chain.id);
-  to.setDepth(chain.depth);
+  to.setChain(identity.chain);
+  to.setNumber(identity.number);
   write_table(to, writer, doors);
 }
 

@@ -29,7 +29,7 @@ struct UseAnswer {
 };
 
 /// Throws what cannot be sent.
-void write_use(proto::Use::Builder to, const Use& use, const CallChain& chain,
+void write_use(proto::Use::Builder to, const Use& use, const CallIdentity& identity,
                const ObjectDoors& doors);
 /// About its size.
 capnp::MessageSize size_of(const Use& use);

@@ -156,7 +156,7 @@ void CallbackThread::wait_until(const detail::TaskState& task, std::uint64_t cha
   };
   if (waits_.size() == kDeepest)
     throw Error(Error::Kind::usage, "callbacks are nested too deep: each waits for the next");
-  waits_.push_back(&task);
+  waits_.push_back({&task, deadline});
   const auto wanted = [&] { return task.done() || (may_run() && next() < calls_.size()); };
   for (;;) {
     if (deadline == detail::kNever)
@@ -171,10 +171,10 @@ void CallbackThread::wait_until(const detail::TaskState& task, std::uint64_t cha
 
 CallbackThread::HeldUp CallbackThread::held_up() {
   const std::lock_guard lock(mutex_);
-  if (waits_.empty() || paused_) return {};
-  HeldUp held{detail::Access::share(const_cast<detail::TaskState&>(*waits_.back())), {}};
-  for (const auto& call : calls_)  // nobody waits for what belongs to no chain
-    if (call.caller.chain != 0) held.callers.push_back(call.caller);
+  if (waits_.empty() || waits_.back().deadline != detail::kNever || paused_) return {};
+  HeldUp held{detail::Access::share(const_cast<detail::TaskState&>(*waits_.back().task)), {}};
+  for (const auto& call : calls_)
+    if (call.caller.number != 0) held.calls.push_back(call.caller.number);
   return held;
 }
 

@@ -16,9 +16,8 @@ namespace knee::driver {
 
 /// What is known of whoever calls a function or object of the driver.
 struct Caller {
-  std::uint64_t chain = 0;  ///< proto::Call.chain; 0: none
-  bool is_direct = false;   ///< a process that carries out a call or task of the driver's
-  bool waits = false;       ///< does nothing but what belongs to the chain until it is answered
+  std::uint64_t chain = 0;   ///< proto::Call.chain; 0: none
+  std::uint64_t number = 0;  ///< proto::Call.number; 0: not told, or it is the driver itself
 };
 
 /// Runs the continuations of finished tasks, one after the other, on a thread of its own.
@@ -49,10 +48,11 @@ class CallbackThread {
   void resume();
   bool is_paused() const { return paused_; }
 
-  /// Calls of others that wait while this thread waits in a continuation or a call.
+  /// Calls of others that wait while this thread waits in a continuation or a call, without a
+  /// limit.
   struct HeldUp {
-    detail::TaskRef by;  ///< what it waits for; null: it does not wait
-    std::vector<Caller> callers;
+    detail::TaskRef by;                ///< what it waits for; null: it does not wait
+    std::vector<std::uint64_t> calls;  ///< their numbers
   };
   /// Any thread.
   HeldUp held_up();
@@ -91,7 +91,11 @@ class CallbackThread {
   bool ending_ = false;
   std::atomic<bool> paused_{false};
   bool sleeping_ = false;
-  std::vector<const detail::TaskState*> waits_;  ///< in `wait_until`, on the stack
+  struct Wait {
+    const detail::TaskState* task;
+    detail::Deadline deadline;
+  };
+  std::vector<Wait> waits_;  ///< in `wait_until`, on the stack
   std::atomic<std::size_t> waiting_bytes_{0};
   std::atomic<bool> held_back_{false};  ///< `relieved_` is owed
   std::function<void()> relieved_;

@@ -143,8 +143,7 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   unsigned quiet_looks_ = 0;
   unsigned quiet_of_absent_ = 0;
   bool said_unschedulable_ = false;
-  /// What the callback thread waited for at the last look, while others waited for it; to compare.
-  const detail::TaskState* held_up_by_ = nullptr;
+  bool held_up_before_ = false;  ///< CallbackThread::held_up, at the last look
   bool said_held_up_ = false;
   bool said_outlasting_ = false;
   bool waits_for_name_ = false;  ///< perhaps there is a task for a slave that is not there

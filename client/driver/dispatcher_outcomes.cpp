@@ -188,8 +188,8 @@ void Dispatcher::complete(detail::TaskRef task) {
   driver_.count_ended();
   revoke_loans(*task, "the task it was given to has ended");
   // What the user's functions hold ends where they run, since its destructors may wait.
-  if (auto objects = take_objects_of(*task); !objects.empty())
-    driver_.post_call({}, [objects = std::move(objects)] {});
+  if (auto arguments = take_arguments_of(*task))
+    driver_.post_call({}, [arguments = std::move(arguments)] {});
   driver::complete(std::move(task), callbacks_, ended_);
 }
 

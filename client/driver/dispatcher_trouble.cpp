@@ -7,7 +7,6 @@
 
 #include "client/driver/dispatcher.h"
 #include "client/driver/counted.h"
-#include "client/driver/failure.h"
 
 namespace knee::driver {
 namespace {
@@ -94,16 +93,15 @@ void Dispatcher::warn_of_absent(SlaveId slave, const std::string& what_waits) {
 /// after that. Where that is certain the call fails.
 void Dispatcher::look_at_waiting_callback() {
   const auto held = driver_.callbacks().held_up();
-  const auto* waits_for = held.callers.empty() ? nullptr : held.by.get();
-  const bool still = std::exchange(held_up_by_, waits_for) == waits_for;
-  if (waits_for == nullptr) {
-    said_held_up_ = false;
-  } else if (still && objects_->is_behind(*waits_for, held.callers)) {
-    objects_->cancel(*waits_for, circular_error(*waits_for, objects_->slave_of(*waits_for)));
-  } else if (still && !std::exchange(said_held_up_, true)) {
+  if (held.calls.empty()) {
+    held_up_before_ = said_held_up_ = false;
+    return;
+  }
+  objects_->fail_if_circular(held.by, held.calls);
+  if (std::exchange(held_up_before_, true) && !std::exchange(said_held_up_, true)) {
     console_.say(
         "a callback has been waiting for a result for seconds, and " +
-        counted(held.callers.size(), "call of a task or an object waits",
+        counted(held.calls.size(), "call of a task or an object waits",
                 "calls of tasks or objects wait") +
         " for that callback; if the result comes after those in its process, they wait for "
         "each other for ever: use then() in callbacks in place of get()");

@@ -94,7 +94,7 @@ void Driver::attend(const detail::TaskState& task) {
 }
 
 void Driver::wait_in_callback(const detail::TaskState& task, detail::Deadline deadline) {
-  callbacks_.wait_until(task, detail::current_chain().id, chain_of(task), deadline);
+  callbacks_.wait_until(task, detail::current_chain(), chain_of(task), deadline);
 }
 
 void Driver::expect_attendant() {

@@ -117,7 +117,7 @@ detail::TaskRef ObjectOwner::submit(ObjectCall call, detail::Bytes arguments,
   call.returned = returned != nullptr ? ++last_ : 0;
   // To submit may run what waits on the loop, which may drop references.
   lock.unlock();
-  call.chain = detail::chain_here();
+  call.identity = {detail::chain_here(), detail::new_number()};
   if (returned != nullptr) {
     const Target made{call.returned, call.target.slave, call.target.place};
     *returned = std::make_shared<HeldObject>(shared_from_this(), made);

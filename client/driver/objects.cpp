@@ -4,6 +4,7 @@
 #include <knee/error.h>
 
 #include <algorithm>
+#include <set>
 
 #include "client/call/task_access.h"
 #include "client/driver/failure.h"
@@ -35,16 +36,30 @@ ObjectCall& object_call(detail::TaskState& task) {
   return *static_cast<ObjectCall*>(Access::extra(task).get());
 }
 
-std::vector<detail::ObjectRef> take_objects_of(detail::TaskState& task) {
-  if (auto* call = function_call(task)) return std::move(call->objects);
-  if (task.kind != detail::TaskState::Kind::method) return {};
-  return std::move(object_call(task).objects);
+std::shared_ptr<const void> take_arguments_of(detail::TaskState& task) {
+  if (auto* call = function_call(task)) {
+    if (call->objects.empty()) return nullptr;
+    return std::make_shared<std::vector<detail::ObjectRef>>(std::move(call->objects));
+  }
+  if (task.kind != detail::TaskState::Kind::method) return nullptr;
+  auto& call = object_call(task);
+  if (call.use) {  // of one that was sent there is nothing left
+    if (call.use->arguments.empty() && call.use->named.empty()) return nullptr;
+    return std::make_shared<std::pair<std::vector<Value>, std::vector<Named>>>(
+        std::move(call.use->arguments), std::move(call.use->named));
+  }
+  // What is elsewhere holds nothing of the user's.
+  const bool is_here =
+      std::any_of(call.objects.begin(), call.objects.end(),
+                  [](const detail::ObjectRef& object) { return object && !held_id(*object); });
+  if (!is_here) return nullptr;
+  return std::make_shared<std::vector<detail::ObjectRef>>(std::move(call.objects));
 }
 
 std::uint64_t chain_of(const detail::TaskState& task) {
   if (const auto* call = function_call(task)) return call->chain;
   if (task.kind != detail::TaskState::Kind::method) return 0;
-  return object_call(const_cast<detail::TaskState&>(task)).chain;
+  return object_call(const_cast<detail::TaskState&>(task)).identity.chain;
 }
 
 std::string ObjectCall::label() const {
@@ -67,8 +82,10 @@ kj::Promise<Objects::Answer> Objects::read_answer(
       });
 }
 
-Objects::Home::Home(proto::Home::Client given, std::string slave_name, bool is_python)
+Objects::Home::Home(proto::Home::Client given, std::uint32_t slave_index, std::string slave_name,
+                    bool is_python)
     : client(kj::mv(given)),
+      index(slave_index),
       slave(std::move(slave_name)),
       python(is_python),
       ended(client.endedRequest()
@@ -97,11 +114,17 @@ Objects::Objects(kj::Timer& timer, Shipment& shipment, Shipment& python, Surroun
                     const_cast<void*>(shipment_.find({call.getFile(), call.getOffset()})));
               },
           .run = surroundings_.run,
-          .doors = doors_})),
+          .hold =
+              [this](proto::Object::Client object, std::uint64_t chain) {
+                // Most likely it lives where the call comes from.
+                return hold(kj::mv(object), home_of_chain(chain));
+              },
+          .offer = doors_.offer})),
       calls_(kj::heap<kj::TaskSet>(*this)) {}
 
 Objects::~Objects() {
   calls_ = nullptr;
+  for (auto& [id, entry] : entries_) end_later(std::move(entry.maker));
   while (!open_.empty()) fail(open_.front(), cancelled_error(*open_.front().task));
   give_up(std::nullopt, [](const detail::TaskState& task) { return cancelled_error(task); });
 }
@@ -139,13 +162,13 @@ bool Objects::start(detail::TaskRef task) {
 
 capnp::RemotePromise<proto::Object::CallResults> Objects::request(
     proto::Object::Client& object, const detail::Method& method, const detail::Arguments& arguments,
-    const std::vector<detail::ObjectRef>& objects, std::uint64_t chain) {
+    const std::vector<detail::ObjectRef>& objects, const detail::CallIdentity& identity) {
   const auto known = functions_.find(&method);
   const auto function = known != functions_.end()
                             ? known->second
                             : shipment_.locate(reinterpret_cast<const void*>(method.thunk));
   functions_.emplace(&method, function);
-  return detail::send_call(object, {function.file, function.offset}, arguments, objects, {chain, 0},
+  return detail::send_call(object, {function.file, function.offset}, arguments, objects, identity,
                            doors_.offer);
 }
 
@@ -153,7 +176,8 @@ void Objects::make_again(Entry& entry, const Place& place, const detail::TaskRef
   Root& root = open_root(place);
   KJ_IF_MAYBE (object, root.object) {
     const auto maker = entry.maker;
-    auto sent = request(*object, *maker->method, maker->arguments, maker->objects, 0);
+    auto sent = request(*object, *maker->method, maker->arguments, maker->objects,
+                        {0, detail::new_number()});
     entry.client = sent.getObject();
     entry.home = root.home;
     ++entry.home->objects;
@@ -166,7 +190,7 @@ void Objects::make_again(Entry& entry, const Place& place, const detail::TaskRef
 }
 
 void Objects::send(detail::TaskRef task) {
-  const ObjectCall call = object_call(*task);
+  const ObjectCall& call = object_call(*task);  // which lives as long as it is open
   const Place place{surroundings_.settled(call.target.slave), call.target.place};
   Open open_call{std::move(task), nullptr, place.first, nullptr, nullptr};
   kj::Maybe<proto::Object::Client> target;
@@ -214,7 +238,7 @@ void Objects::send(detail::TaskRef task) {
 void Objects::send_call(Open& kept, proto::Object::Client object, const ObjectCall& call) {
   const auto arguments =
       std::make_shared<const detail::Bytes>(std::move(Access::payload(*kept.task)));
-  auto sent = request(object, *call.method, arguments, call.objects, call.chain);
+  auto sent = request(object, *call.method, arguments, call.objects, call.identity);
   made(call.returned, sent.getObject(), kept.home);
   const auto returned = entries_.find(call.returned);
   if (call.target.restartable && returned != entries_.end())
@@ -317,7 +341,7 @@ kj::Promise<void> Objects::broken(Open& call, const kj::Exception& error) {
     fail(call, refused_error(*call.task, slave, why));
     return kj::READY_NOW;
   }
-  if (!has_session(call.slave) || !call.home) {
+  if (!call.home || !has_session(surroundings_.settled(call.home->index))) {
     fail(call, lost_slave_error(*call.task, slave, why));
     return kj::READY_NOW;
   }
@@ -366,49 +390,57 @@ void Objects::break_promise(const detail::TaskState& task, const std::exception_
   }
 }
 
-std::list<Objects::Open>::const_iterator Objects::find_open(const detail::TaskState& task) const {
-  return std::find_if(open_.begin(), open_.end(),
-                      [&task](const Open& call) { return call.task.get() == &task; });
-}
-
 void Objects::cancel(const detail::TaskState& task, std::exception_ptr why) {
-  if (const auto found = find_open(task); found != open_.end()) {
-    Open& call = *found->self;
-    call.cancelled = why ? why : cancelled_error(task, call.slave_name());
+  const auto is_it = [&task](const detail::TaskRef& one) { return one.get() == &task; };
+  for (auto& call : open_) {
+    if (!is_it(call.task)) continue;
+    call.cancelled = why ? std::move(why) : cancelled_error(task, call.slave_name());
     call.canceler->cancel("the call was cancelled");
     return;
   }
   for (auto& [place, root] : roots_) {
-    const auto found = std::find_if(root.waiting.begin(), root.waiting.end(),
-                                    [&task](const auto& one) { return one.get() == &task; });
+    const auto found = std::find_if(root.waiting.begin(), root.waiting.end(), is_it);
     if (found == root.waiting.end()) continue;
     auto kept = std::move(*found);
     root.waiting.erase(found);
-    const auto error = why ? why : cancelled_error(*kept);
+    const auto error = why ? std::move(why) : cancelled_error(*kept);
     return drop_waiting(std::move(kept), error);
   }
 }
 
-std::string Objects::slave_of(const detail::TaskState& task) const {
-  const auto found = find_open(task);
-  return found != open_.end() ? found->slave_name() : "";
+void Objects::fail_if_circular(const detail::TaskRef& task,
+                               const std::vector<std::uint64_t>& calls) {
+  if (task->kind != detail::TaskState::Kind::method) return;
+  std::set<std::shared_ptr<Home>> homes;
+  for (const auto& [place, root] : roots_) homes.insert(root.home);
+  for (const auto& [id, entry] : entries_) homes.insert(entry.home);
+  homes.erase(nullptr);
+  const auto number = object_call(*task).identity.number;
+  for (const auto& home : homes) {
+    // The process knows: it waits for one of them, and this one has arrived there.
+    calls_->add(home->client.waitsRequest().send().then(
+        [this, task, number, calls, home](capnp::Response<proto::Home::WaitsResults> answer) {
+          const auto has = [](const auto& numbers, std::uint64_t one) {
+            for (const std::uint64_t other : numbers)
+              if (other == one) return true;
+            return false;
+          };
+          if (has(calls, answer.getCall()) && has(answer.getBehind(), number))
+            cancel(*task, circular_error(*task, home->slave));
+        },
+        [](kj::Exception&&) {}));
+  }
 }
 
-bool Objects::is_behind(const detail::TaskState& task, const std::vector<Caller>& callers) const {
-  const auto behind = find_open(task);
-  if (behind == open_.end() || behind->answered || !behind->home) return false;
-  const auto& home = behind->home;
-  return std::any_of(callers.begin(), callers.end(), [&](const Caller& caller) {
-    // What calls from a Python session always waits.
-    if (!caller.is_direct || !(caller.waits || home->python)) return false;
-    bool runs_there = false;
-    for (const auto& call : open_) {
-      if (chain_of(*call.task) != caller.chain || call.answered) continue;
-      if (call.home != home) return false;  // it may be that one which waits
-      runs_there = true;
-    }
-    return runs_there;
-  });
+std::shared_ptr<Objects::Home> Objects::home_of_chain(std::uint64_t chain) const {
+  std::shared_ptr<Home> home;
+  if (chain == 0) return home;
+  for (const auto& call : open_) {
+    if (chain_of(*call.task) != chain || call.answered) continue;
+    if (home && call.home != home) return nullptr;
+    home = call.home;
+  }
+  return home;
 }
 
 void Objects::taskFailed(kj::Exception&&) {}

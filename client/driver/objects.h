@@ -41,7 +41,7 @@ struct ObjectCall {
   const detail::Method* method = nullptr;
   Target target{};
   std::uint64_t returned = 0;  ///< id of the object that the call returns; 0: it returns none
-  std::uint64_t chain = 0;     ///< proto::Call.chain
+  detail::CallIdentity identity{};
   std::vector<detail::ObjectRef> objects{};  ///< what the arguments refer to
   std::shared_ptr<detail::Use> use{};        ///< in place of `method`: a use by names
   bool opens_python = false;                 ///< in place of both: a new session
@@ -52,8 +52,9 @@ struct ObjectCall {
 
 /// Of a task of the kind `method`.
 ObjectCall& object_call(detail::TaskState& task);
-/// What a task's arguments refer to: it has ended, and needs it no more.
-std::vector<detail::ObjectRef> take_objects_of(detail::TaskState& task);
+/// What keeps alive what the task's arguments refer to of this process: it has ended, and needs it
+/// no more. Null: there is nothing.
+std::shared_ptr<const void> take_arguments_of(detail::TaskState& task);
 /// The chain that a task belongs to; 0: none.
 std::uint64_t chain_of(const detail::TaskState& task);
 
@@ -83,11 +84,9 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   /// A call that has not begun never does; of one that has, nothing comes back. `why`: its error;
   /// null: that it was cancelled.
   void cancel(const detail::TaskState& task, std::exception_ptr why = nullptr);
-  /// Whether the call is on an object whose process waits for one of these callers to be answered,
-  /// and so cannot begin before that.
-  bool is_behind(const detail::TaskState& task, const std::vector<Caller>& callers) const;
-  /// The slave it is on; empty: none, or not known.
-  std::string slave_of(const detail::TaskState& task) const;
+  /// Fails the call, in its time, if it can begin only when one of these calls to the driver (their
+  /// numbers) has been answered, which wait for it.
+  void fail_if_circular(const detail::TaskRef& task, const std::vector<std::uint64_t>& calls);
   void drop(const std::vector<std::uint64_t>& ids);
   /// As others see objects: those of this driver, or those that references refer to.
   /// `holds`: of the loan that one of this driver is a part of; null: it is none. Throws why the
@@ -118,9 +117,11 @@ class Objects final : public kj::TaskSet::ErrorHandler {
  private:
   /// A process of a slave that objects live in.
   struct Home {
-    Home(proto::Home::Client given, std::string slave_name, bool is_python);
+    Home(proto::Home::Client given, std::uint32_t slave_index, std::string slave_name,
+         bool is_python);
 
     proto::Home::Client client;
+    std::uint32_t index;  ///< of its slave
     std::string slave;
     bool python;
     std::size_t objects = 0;  ///< that references refer to
@@ -183,7 +184,8 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   struct Answer;
 
   void taskFailed(kj::Exception&& error) override;
-  std::list<Open>::const_iterator find_open(const detail::TaskState& task) const;
+  /// The process that carries out the calls of that chain; null: none does, or several do.
+  std::shared_ptr<Home> home_of_chain(std::uint64_t chain) const;
   /// The object itself, if it is of this driver; else a new reference. `home`: may be null.
   kj::Promise<detail::ObjectRef> hold(proto::Object::Client object, std::shared_ptr<Home> home);
   Home* home_of(std::uint64_t object);
@@ -197,7 +199,7 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   capnp::RemotePromise<proto::Object::CallResults> request(
       proto::Object::Client& object, const detail::Method& method,
       const detail::Arguments& arguments, const std::vector<detail::ObjectRef>& objects,
-      std::uint64_t chain);
+      const detail::CallIdentity& identity);
   /// Opens the process of a place if there is none.
   Root& open_root(const Place& place);
   /// The object is gone with its process, and `task` calls it.
@@ -208,6 +210,8 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   void waited_for(const std::array<std::uint64_t, 2>& objects);
   /// or never will be.
   void drop_waiting(detail::TaskRef task, const std::exception_ptr& why);
+  /// Lets go of it on the callback thread: what the user's functions hold ends where they run.
+  void end_later(std::shared_ptr<const void> what);
   /// Nobody refers to the object any more.
   void forget(std::uint64_t id);
   /// The object that a call was to return will not be.

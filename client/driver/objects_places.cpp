@@ -77,7 +77,7 @@ Objects::Root& Objects::open_root(const Place& place) {
   KJ_IF_MAYBE (session, link->session()) {
     link->listen();
     auto opened = session->openHomeRequest().send();
-    root.home = std::make_shared<Home>(opened.getHome(), link->name(), false);
+    root.home = std::make_shared<Home>(opened.getHome(), place.first, link->name(), false);
     root.object = opened.getRoot();
     // What has died is not called again: the next object is made in a new process.
     const auto gone = [this, place, home = root.home] {
@@ -148,14 +148,19 @@ void Objects::drop(const std::vector<std::uint64_t>& ids) {
 
 void Objects::forget(std::uint64_t id) {
   const auto found = entries_.find(id);
-  const Entry gone = std::move(found->second);
+  Entry gone = std::move(found->second);
   entries_.erase(found);
+  end_later(std::move(gone.maker));
   if (!gone.home || --gone.home->objects != 0) return;
   // The root, too, keeps a process. Who made up a place may never come back to it.
   const Place place{surroundings_.settled(gone.place.first), gone.place.second};
   const auto root = roots_.find(place);
   if (root != roots_.end() && root->second.home == gone.home && place.second != kCommonPlace)
     close(place);
+}
+
+void Objects::end_later(std::shared_ptr<const void> what) {
+  if (what) surroundings_.run({}, [what = std::move(what)] {});
 }
 
 kj::Promise<std::uint64_t> Objects::count(std::uint32_t slave) {

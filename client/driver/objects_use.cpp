@@ -22,7 +22,7 @@ struct Opened {
 
 void Objects::send_use(Open& kept, proto::Object::Client object, const ObjectCall& call) {
   auto request = object.useRequest(detail::size_of(*call.use));
-  detail::write_use(request.initUse(), *call.use, {call.chain, 0}, doors_);
+  detail::write_use(request.initUse(), *call.use, call.identity, doors_);
   call.use->arguments.clear();
   call.use->named.clear();
   auto sent = request.send();
@@ -84,8 +84,8 @@ void Objects::open_python(Open& kept, const ObjectCall& call) {
       },
       [this, &kept](kj::Exception&& error) { return broken(kept, error); }));
   auto home = std::make_shared<Home>(
-      opened.addBranch().then([](Opened session) { return kj::mv(session.home); }), link->name(),
-      true);
+      opened.addBranch().then([](Opened session) { return kj::mv(session.home); }), kept.slave,
+      link->name(), true);
   made(call.returned, opened.addBranch().then([](Opened session) { return kj::mv(session.root); }),
        home);
 }

@@ -32,7 +32,7 @@ struct Answer {
 
 Answer carry_out(const Asked& asked) {
   Answer answer;
-  const detail::InChain chain({asked.caller.chain, 0});
+  const detail::InChain chain(asked.caller.chain);
   const detail::ArrivingObjects arriving(asked.objects);
   try {
     detail::MethodCall call{asked.object->local(), asked.arguments->view(), answer.result};
@@ -48,7 +48,7 @@ Answer carry_out(const Asked& asked) {
 detail::UseAnswer carry_out(const detail::ObjectRef& object, detail::Use& use,
                             const Caller& caller) {
   detail::UseAnswer answer;
-  const detail::InChain chain({caller.chain, 0});
+  const detail::InChain chain(caller.chain);
   try {
     answer.result = dynamic_cast<detail::LocalObject&>(*object).use_here(use);
   } catch (...) {
@@ -58,8 +58,8 @@ detail::UseAnswer carry_out(const detail::ObjectRef& object, detail::Use& use,
 }
 
 template <class Wire>
-Caller caller_of(const Wire& call, bool waits) {
-  return {.chain = call.getChain(), .is_direct = call.getDepth() == 1, .waits = waits};
+Caller caller_of(const Wire& call) {
+  return {.chain = call.getChain(), .number = call.getNumber()};
 }
 
 /// What the call refers to is here then, and none of it in the message.
@@ -83,6 +83,12 @@ kj::Promise<void> take_in(Asked& asked, proto::Call::Reader call,
 OfferedObject::~OfferedObject() noexcept(false) {
   // What the user's functions hold ends where they run, since its destructors may wait.
   surroundings_->run({}, [object = std::move(object_)] {});
+}
+
+detail::ObjectDoors OfferedObject::doors(std::uint64_t chain) const {
+  return {.hold = [around = surroundings_, chain](
+                      proto::Object::Client object) { return around->hold(kj::mv(object), chain); },
+          .offer = surroundings_->offer};
 }
 
 void OfferedObject::next() {
@@ -127,9 +133,9 @@ kj::Promise<void> OfferedObject::call(CallContext context) {
   KJ_REQUIRE(object_->type() != nullptr ? detail::is_method(asked->thunk, object_->type())
                                         : asked->thunk == detail::kWaiter.thunk,
              "what was called is no function of such an object");
-  asked->caller = caller_of(wire, object_->callers_wait());
+  asked->caller = caller_of(wire);
   context.allowCancellation();
-  return in_turn(take_in(*asked, wire, surroundings_->doors))
+  return in_turn(take_in(*asked, wire, doors(asked->caller.chain)))
       .then([this, context, asked]() mutable {
         context.releaseParams();
         return run(asked->caller, [asked] { return carry_out(*asked); });
@@ -145,7 +151,7 @@ kj::Promise<void> OfferedObject::call(CallContext context) {
           return;
         }
         detail::write_result(results.initResult(), std::move(answer.result));
-        if (answer.returned) results.setObject(surroundings_->doors.offer(answer.returned));
+        if (answer.returned) results.setObject(surroundings_->offer(answer.returned));
       });
 }
 
@@ -153,16 +159,16 @@ kj::Promise<void> OfferedObject::use(UseContext context) {
   context.allowCancellation();
   const auto wire = context.getParams().getUse();
   const auto use = std::make_shared<detail::Use>();
-  const auto caller = caller_of(wire, false);  // of Python sessions Objects knows it
-  return in_turn(detail::read_use(wire, surroundings_->doors)
+  const auto caller = caller_of(wire);
+  return in_turn(detail::read_use(wire, doors(caller.chain))
                      .then([use](std::shared_ptr<detail::Use> read) { *use = std::move(*read); }))
       .then([this, context, use, caller]() mutable {
         context.releaseParams();
         return run(caller,
                    [object = object_, use, caller] { return carry_out(object, *use, caller); });
       })
-      .then([this, context, use](detail::UseAnswer answer) mutable {
-        detail::write_answer(context, std::move(answer), use->wanted, surroundings_->doors);
+      .then([this, context, use, caller](detail::UseAnswer answer) mutable {
+        detail::write_answer(context, std::move(answer), use->wanted, doors(caller.chain));
       });
 }
 

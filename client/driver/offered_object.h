@@ -26,8 +26,10 @@ class OfferedObject final : public proto::Object::Server {
     std::function<detail::Method::Thunk(proto::Call::Reader)> find;
     /// Runs that on the callback thread, for whoever called. May be called while the driver ends.
     std::function<void(const Caller&, std::function<void()>)> run;
-    /// For the objects that arrive with a call, and those that leave.
-    detail::ObjectDoors doors;
+    /// A reference to an object that came with a call of that chain.
+    std::function<kj::Promise<detail::ObjectRef>(proto::Object::Client, std::uint64_t chain)> hold;
+    /// The reverse. May throw.
+    std::function<proto::Object::Client(const detail::ObjectRef&)> offer;
   };
   /// `holds`: of the loan; null: it is none.
   OfferedObject(std::shared_ptr<const Surroundings> surroundings, detail::ObjectRef object,
@@ -48,6 +50,8 @@ class OfferedObject final : public proto::Object::Server {
     kj::Own<kj::PromiseFulfiller<void>> go;
   };
 
+  /// For the objects that arrive with a call, and those that leave.
+  detail::ObjectDoors doors(std::uint64_t chain) const;
   kj::Promise<void> in_turn(kj::Promise<void> ready);
   void next();
   template <class Work>

@@ -41,6 +41,10 @@ Object Python::operator[](const std::string& name) const {
   return session_.item(name);
 }
 
+void Python::set(const std::string& name, Value value) const {
+  session_.set_item(name, std::move(value));
+}
+
 void Python::interrupt() const {
   if (session_) driver::interrupt_home_of(session_.as_value().object());
 }

@@ -76,14 +76,14 @@ void TaskState::wait() {
       expected, nested ? Phase::nested : Phase::attending, std::memory_order_acq_rel);
   if (expected == Phase::done) return;
   if (driver_ == nullptr) return how_servers_wait()(*this, kNever);
-  const driver::Driver::Blocking blocking(*driver_);
-  if (nested) return driver_->wait_in_callback(*this, kNever);
-  if (!first) {
+  if (!first && !nested) {  // the driver counts on the first only
     for (auto phase = expected; phase != Phase::done;
          phase = phase_.load(std::memory_order_acquire))
       phase_.wait(phase, std::memory_order_acquire);
     return;
   }
+  const driver::Driver::Blocking blocking(*driver_);
+  if (nested) return driver_->wait_in_callback(*this, kNever);
   driver_->attend(*this);
   expected = Phase::attending;
   // Done already: the driver, which may be about to end, has been told to wait for this thread.
@@ -100,6 +100,12 @@ bool TaskState::wait_until(Deadline deadline) {
   auto expected = Phase::pending;
   const bool first = phase_.compare_exchange_strong(expected, waiting, std::memory_order_acq_rel);
   if (expected == Phase::done) return true;
+  // Also where it throws: then nobody waits any more.
+  const auto end =
+      std::unique_ptr<TaskState, void (*)(TaskState*)>(first ? this : nullptr, [](TaskState* task) {
+        for (auto phase : {Phase::nested, Phase::waited})
+          if (task->phase_.compare_exchange_strong(phase, Phase::pending)) return;
+      });
   if (driver_ == nullptr) {
     how_servers_wait()(*this, deadline);
   } else if (nested) {
@@ -108,8 +114,6 @@ bool TaskState::wait_until(Deadline deadline) {
   } else {
     Patience::instance().wait(*this, deadline);
   }
-  expected = waiting;
-  if (first) phase_.compare_exchange_strong(expected, Phase::pending, std::memory_order_acq_rel);
   return done();
 }
 

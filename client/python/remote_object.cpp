@@ -92,6 +92,8 @@ void define_remote_objects() {
              use(remote,
                  {.what = What::set_item, .arguments = {from_python(key), from_python(value)}});
            })
+      // "if function:" asks whether there is one.
+      .def("__bool__", [](const Remote&) { return true; })
       .def("__len__", [](const Remote& remote) { return use(remote, {.what = What::length}); })
       .def("__str__", [](const Remote& remote) { return use(remote, {.what = What::text}); });
 }

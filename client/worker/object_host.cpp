@@ -28,12 +28,60 @@ using detail::ObjectRef;
 /// Of this process. Its thread's.
 ObjectHost* here = nullptr;
 
+}  // namespace
+
+class ObjectHost::Drops {
+ public:
+  /// Any thread.
+  void drop(proto::Object::Client client) {
+    if (std::this_thread::get_id() == thread_) return;  // gone with this function
+    const std::lock_guard lock(mutex_);
+    if (closed_) {  // there is no loop left that it could end on
+      (void)new proto::Object::Client(kj::mv(client));
+      return;
+    }
+    clients_.push_back(kj::mv(client));
+    bell_->fulfill();
+  }
+
+  // Of the host's thread:
+
+  std::vector<proto::Object::Client> take() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(clients_, {});
+  }
+  /// Resolves when there is something more. What came before this must be taken afterwards.
+  kj::Promise<void> next() {
+    auto bell = kj::newPromiseAndCrossThreadFulfiller<void>();
+    const std::lock_guard lock(mutex_);
+    bell_ = kj::mv(bell.fulfiller);
+    return kj::mv(bell.promise);
+  }
+  /// The host ends.
+  void close() {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+    bell_ = nullptr;
+    clients_.clear();
+  }
+
+ private:
+  const std::thread::id thread_ = std::this_thread::get_id();
+  std::mutex mutex_;
+  bool closed_ = false;
+  std::vector<proto::Object::Client> clients_;
+  kj::Own<kj::CrossThreadPromiseFulfiller<void>> bell_;
+};
+
+namespace {
+
 /// An object elsewhere that this process was given.
 class GivenObject final : public detail::Object {
  public:
-  GivenObject(ObjectHost& host, proto::Object::Client client)
-      : host_(host), client_(kj::mv(client)) {}
-  ~GivenObject() noexcept override { host_.drop(kj::mv(client_)); }
+  GivenObject(ObjectHost& host, std::shared_ptr<ObjectHost::Drops> drops,
+              proto::Object::Client client)
+      : host_(host), drops_(std::move(drops)), client_(kj::mv(client)) {}
+  ~GivenObject() noexcept override { drops_->drop(kj::mv(client_)); }
   detail::TaskRef call(const detail::Method& method, detail::Bytes arguments,
                        std::vector<ObjectRef> objects, ObjectRef* returned) override {
     return host_.call(client_, method, std::move(arguments), objects, returned);
@@ -45,6 +93,7 @@ class GivenObject final : public detail::Object {
 
  private:
   ObjectHost& host_;
+  std::shared_ptr<ObjectHost::Drops> drops_;
   proto::Object::Client client_;
 };
 
@@ -79,12 +128,6 @@ void check_arguments(const std::string& broken) {
                 "an argument refers to an object that could not be made: " + broken);
 }
 
-/// The chain of what is called to carry that out.
-template <class Wire>
-detail::CallChain chain_within(const Wire& call) {
-  return {call.getChain(), static_cast<std::uint16_t>(call.getDepth() + 1)};
-}
-
 /// An eventfd that `interrupt_waiting` writes to; -1 where nobody watches it.
 std::atomic<int> interrupt_bell = -1;
 
@@ -104,17 +147,19 @@ void interrupt_waiting() noexcept {
 }
 
 ObjectHost::ObjectHost(kj::AsyncIoContext& io, std::vector<std::string> files)
-    : io_(io), files_(std::move(files)) {
+    : io_(io), files_(std::move(files)), dropped_(std::make_shared<Drops>()) {
   here = this;
   drops_ = watch_for_drops().eagerlyEvaluate(nullptr);
   detail::how_servers_wait() = [](detail::TaskState& task, detail::Deadline deadline) {
-    here->wait_until([&task] { return task.done(); }, deadline);
+    here->wait_for(task, deadline);
   };
 }
 
 ObjectHost::~ObjectHost() noexcept {
   detail::how_servers_wait() = nullptr;
   here = nullptr;
+  drops_ = nullptr;
+  dropped_->close();
 }
 
 void ObjectHost::check_thread() const {
@@ -124,20 +169,8 @@ void ObjectHost::check_thread() const {
                 "task or method they were given to");
 }
 
-void ObjectHost::drop(proto::Object::Client client) {
-  if (std::this_thread::get_id() == thread_) return;  // gone with this function
-  const std::lock_guard lock(mutex_);
-  dropped_.push_back(kj::mv(client));
-  drop_bell_->fulfill();
-}
-
 kj::Promise<void> ObjectHost::watch_for_drops() {
-  auto bell = kj::newPromiseAndCrossThreadFulfiller<void>();
-  {
-    const std::lock_guard lock(mutex_);
-    drop_bell_ = kj::mv(bell.fulfiller);
-  }
-  return bell.promise.then([this] {
+  return dropped_->next().then([this] {
     wake();
     return watch_for_drops();
   });
@@ -152,12 +185,7 @@ void ObjectHost::let_go(ObjectRef object, bool is_root) {
 }
 
 void ObjectHost::collect_dropped() {
-  std::vector<proto::Object::Client> dropped;
-  {
-    const std::lock_guard lock(mutex_);
-    dropped.swap(dropped_);
-  }
-  dropped.clear();
+  dropped_->take();
   while (!released_.empty()) {
     const auto released = std::exchange(released_, {});
   }
@@ -172,6 +200,17 @@ kj::Promise<std::uint64_t> ObjectHost::count() {
 }
 
 kj::Promise<void> ObjectHost::finish() {
+  return end_of_round().then([this]() -> kj::Promise<void> {
+    // What was sent on a result comes when that is there, before anything is read from outside.
+    const auto before = arrived_;
+    return kj::evalLast([] {}).then([this, before]() -> kj::Promise<void> {
+      if (arrived_ == before) return kj::READY_NOW;
+      return finish();
+    });
+  });
+}
+
+kj::Promise<void> ObjectHost::end_of_round() {
   auto paf = kj::newPromiseAndFulfiller<void>();
   round_->finished = kj::mv(paf.fulfiller);
   round_->next = std::make_shared<Round>();
@@ -226,18 +265,20 @@ ObjectRef ObjectHost::take(proto::Object::Client client) {
 }
 
 ObjectRef ObjectHost::given(proto::Object::Client client) {
-  return std::make_shared<GivenObject>(*this, kj::mv(client));
+  return std::make_shared<GivenObject>(*this, dropped_, kj::mv(client));
 }
 
 detail::TaskRef ObjectHost::call(proto::Object::Client& object, const detail::Method& method,
                                  detail::Bytes arguments, const std::vector<ObjectRef>& objects,
                                  ObjectRef* returned) {
   check_thread();
+  const auto number = detail::new_number();
   auto sent = detail::send_call(object, locate(method),
                                 std::make_shared<const detail::Bytes>(std::move(arguments)),
-                                objects, detail::current_chain(), doors_.offer);
-  if (returned != nullptr) *returned = std::make_shared<GivenObject>(*this, sent.getObject());
+                                objects, {detail::current_chain(), number}, doors_.offer);
+  if (returned != nullptr) *returned = given(sent.getObject());
   detail::TaskRef task(new detail::TaskState);
+  task->id = number;
   ++open_calls_;
   // The object is kept: what is large of its answer is read from there.
   sent_.add(
@@ -264,10 +305,12 @@ detail::TaskRef ObjectHost::use(proto::Object::Client& object, const detail::Use
                                 ObjectRef* returned) {
   check_thread();
   auto request = object.useRequest(detail::size_of(use));
-  detail::write_use(request.initUse(), use, detail::current_chain(), doors_);
+  const auto number = detail::new_number();
+  detail::write_use(request.initUse(), use, {detail::current_chain(), number}, doors_);
   auto sent = request.send();
-  if (returned != nullptr) *returned = std::make_shared<GivenObject>(*this, sent.getObject());
+  if (returned != nullptr) *returned = given(sent.getObject());
   detail::TaskRef task(new detail::TaskState);
+  task->id = number;
   ++open_calls_;
   // As in `call`.
   sent_.add(sent.then([this, object](capnp::Response<proto::Object::UseResults> answer) mutable {
@@ -307,6 +350,20 @@ kj::Promise<void> ObjectHost::something_until(detail::Deadline deadline) {
       io_.provider->getTimer().afterDelay(left.count() * kj::MILLISECONDS));
 }
 
+void ObjectHost::wait_for(detail::TaskState& task, detail::Deadline deadline) {
+  const auto before = std::exchange(waited_, deadline == detail::kNever ? task.id : 0);
+  KJ_DEFER(waited_ = before);
+  wait_until([&task] { return task.done(); }, deadline);
+}
+
+ObjectHost::Wait ObjectHost::waits() const {
+  Wait wait{.call = waited_, .behind = {}};
+  if (waited_ == 0) return wait;
+  for (const auto& call : waiting_)
+    if (call.identity.chain != detail::current_chain()) wait.behind.push_back(call.identity.number);
+  return wait;
+}
+
 // --- interrupts
 
 ObjectHost::Waiting::Waiting(ObjectHost& host) : host_(host) {
@@ -336,13 +393,14 @@ kj::Promise<void> ObjectHost::watch_for_interrupt() {
 
 // --- calls of others
 
-kj::Promise<void> ObjectHost::arrive(const detail::Object* object, const detail::CallChain& chain,
+kj::Promise<void> ObjectHost::arrive(const detail::Object* object,
+                                     const detail::CallIdentity& identity,
                                      capnp::List<proto::Object>::Reader arguments,
                                      kj::Function<void(Arrived&)> carry_out) {
   auto paf = kj::newPromiseAndFulfiller<void>();
   auto given_up = std::make_shared<kj::Canceler>();
   auto& call =
-      waiting_.emplace_back(Arrived{object, chain, kj::mv(carry_out), kj::mv(paf.fulfiller),
+      waiting_.emplace_back(Arrived{object, identity, kj::mv(carry_out), kj::mv(paf.fulfiller),
                                     given_up, round_, arguments.size() == 0});
   if (!call.ready) {
     kj::Vector<kj::Promise<void>> known;
@@ -356,15 +414,17 @@ kj::Promise<void> ObjectHost::arrive(const detail::Object* object, const detail:
                        })
                        .eagerlyEvaluate(nullptr);
   }
+  ++arrived_;
   wake();
   return paf.promise.attach(
-      kj::defer([given_up = std::move(given_up)] { given_up->cancel("the call was given up"); }));
+      kj::defer([given_up = std::move(given_up)] { given_up->cancel("the call was given up"); }),
+      std::shared_ptr<Round>(round_));
 }
 
 kj::Promise<void> ObjectHost::arrive(ObjectRef object, ObjectCallContext context) {
   const auto call = context.getParams().getCall();
   const auto* target = object.get();
-  return arrive(target, chain_within(call), call.getObjects(),
+  return arrive(target, {call.getChain(), call.getNumber()}, call.getObjects(),
                 [this, object = std::move(object), context](Arrived& call) mutable {
                   carry_out(object, context, call);
                 });
@@ -373,7 +433,7 @@ kj::Promise<void> ObjectHost::arrive(ObjectRef object, ObjectCallContext context
 kj::Promise<void> ObjectHost::arrive(ObjectRef object, UseContext context) {
   const auto use = context.getParams().getUse();
   const auto* target = object.get();
-  return arrive(target, chain_within(use), use.getObjects(),
+  return arrive(target, {use.getChain(), use.getNumber()}, use.getObjects(),
                 [this, object = std::move(object), context](Arrived& call) mutable {
                   carry_out(object, context, call);
                 });
@@ -395,9 +455,9 @@ void ObjectHost::run_continuations() {
 }
 
 bool ObjectHost::carry_out_own() {
-  const auto chain = detail::current_chain().id;
+  const auto chain = detail::current_chain();
   if (chain == 0) return false;
-  const auto own = next([chain](const Arrived& call) { return call.chain.id == chain; });
+  const auto own = next([chain](const Arrived& call) { return call.identity.chain == chain; });
   if (own == waiting_.end()) return false;
   carry_out(own);
   return true;
@@ -459,7 +519,7 @@ void ObjectHost::carry_out(const ObjectRef& object, ObjectCallContext& context, 
   std::optional<detail::ExceptionText> failed;
   ObjectRef returned;
   try {
-    const detail::InChain chain(call.chain);
+    const detail::InChain chain(call.identity.chain);
     check_arguments(call.broken);
     std::vector<ObjectRef> objects;
     for (auto& one : coming) objects.push_back(one.wait(io_.waitScope));
@@ -488,7 +548,7 @@ void ObjectHost::carry_out(const ObjectRef& object, ObjectCallContext& context, 
     // For calls that were given what this was to return.
     results.setObject(rpc::failure(failed->what));
   } else {
-    detail::write_result(results.initResult(), std::move(result));
+    detail::write_result(results.initResult(), std::move(result), call.round.lock());
     if (returned) results.setObject(client_of(returned));
   }
 }
@@ -497,7 +557,7 @@ void ObjectHost::carry_out(const ObjectRef& object, UseContext& context, Arrived
   detail::UseAnswer answer;
   auto wanted = detail::Use::Wanted::copy;
   try {
-    const detail::InChain chain(call.chain);
+    const detail::InChain chain(call.identity.chain);
     check_arguments(call.broken);
     const auto use = call.given_up->wrap(detail::read_use(context.getParams().getUse(), doors_))
                          .wait(io_.waitScope);

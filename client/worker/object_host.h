@@ -69,8 +69,15 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   bool is_abandoned() const { return held_ == 0 && was_held_; }
   /// How many others hold, when those that nobody holds have ended.
   kj::Promise<std::uint64_t> count();
-  /// Resolves when all calls that have arrived so far have come to their end.
+  /// Resolves when all calls that have arrived so far have come to their end, with those that were
+  /// sent on what they return.
   kj::Promise<void> finish();
+  /// As ObjectHost.waits (worker.capnp).
+  struct Wait {
+    std::uint64_t call = 0;
+    std::vector<std::uint64_t> behind;
+  };
+  Wait waits() const;
   void held(bool is_root) {
     was_held_ = true;
     ++held_;
@@ -94,6 +101,8 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   /// What is to follow on answers that have come.
   bool has_continuations() const { return !continuations_.empty(); }
   void run_continuations();
+  /// Waits for what `call` or `use` gave, as `wait_until`.
+  void wait_for(detail::TaskState& task, detail::Deadline deadline);
   /// Waits for that, until then at most, and carries out calls of this chain meanwhile. Throws
   /// Error::usage on any other thread.
   template <class Condition>
@@ -122,14 +131,16 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   detail::ObjectRef take(proto::Object::Client client);
   /// As an object of others, whatever it is.
   detail::ObjectRef given(proto::Object::Client client);
-  /// Lets go of what others gave. Any thread.
-  void drop(proto::Object::Client client);
+
+  /// What other threads let go of. It outlives the host: those who let go may.
+  class Drops;
 
  private:
   /// Of calls that wait, on one stack.
   static constexpr unsigned kDeepest = 200;
 
-  /// Calls that arrived between two `finish`. Each of them holds it, and each round those after it.
+  /// Calls that arrived between two `end_of_round`. The promise of each holds it, and each round
+  /// those after it.
   struct Round {
     kj::Own<kj::PromiseFulfiller<void>> finished;
     std::shared_ptr<Round> next{};
@@ -139,12 +150,12 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   };
   /// What has arrived.
   struct Arrived {
-    const detail::Object* object;            ///< null: the root that is nothing
-    detail::CallChain chain;                 ///< of what is called to carry it out
+    const detail::Object* object;  ///< null: the root that is nothing
+    detail::CallIdentity identity;
     kj::Function<void(Arrived&)> carry_out;  ///< throws nothing
     kj::Own<kj::PromiseFulfiller<void>> done;
     std::shared_ptr<kj::Canceler> given_up;  ///< cancelled when nobody wants it any more
-    std::shared_ptr<Round> round;
+    std::weak_ptr<Round> round;              ///< there as long as the call is wanted
     bool ready;            ///< it is known what it refers to, which may be what a later call gives
     std::string broken{};  ///< why something that it refers to will never be
     kj::Promise<void> awaited = nullptr;
@@ -160,7 +171,7 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
     ObjectHost& host_;
   };
 
-  kj::Promise<void> arrive(const detail::Object* object, const detail::CallChain& chain,
+  kj::Promise<void> arrive(const detail::Object* object, const detail::CallIdentity& identity,
                            capnp::List<proto::Object>::Reader arguments,
                            kj::Function<void(Arrived&)> carry_out);
   template <class Of>
@@ -170,6 +181,7 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   kj::Promise<void> something_until(detail::Deadline deadline);
   kj::Promise<void> watch_for_interrupt();
   kj::Promise<void> watch_for_drops();
+  kj::Promise<void> end_of_round();
   kj::Promise<detail::ObjectRef> hold(proto::Object::Client client);
   void fail(detail::TaskState& task, const kj::Exception& error);
 
@@ -198,11 +210,11 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   Output output_;
   std::deque<detail::TaskRef> continuations_;
   std::uint64_t open_calls_ = 0;
-  std::mutex mutex_;
-  std::vector<proto::Object::Client> dropped_;  ///< by other threads
-  kj::Own<kj::CrossThreadPromiseFulfiller<void>> drop_bell_;
+  std::shared_ptr<Drops> dropped_;
   std::vector<detail::ObjectRef> released_;  ///< by others
   kj::Vector<kj::Own<kj::PromiseFulfiller<std::uint64_t>>> counting_;
+  std::uint64_t arrived_ = 0;
+  std::uint64_t waited_ = 0;  ///< number of the call that is waited for without a limit; 0: none
   unsigned waits_ = 0;        ///< how many, on the stack
   bool interrupted_ = false;  ///< the innermost of them is to throw
   kj::Promise<void> interrupts_ = nullptr;

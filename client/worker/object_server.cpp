@@ -28,6 +28,13 @@ class HostServer final : public proto::ObjectHost::Server {
         [context](std::uint64_t objects) mutable { context.getResults().setObjects(objects); });
   }
   kj::Promise<void> finish(FinishContext) override { return host_.finish(); }
+  kj::Promise<void> waits(WaitsContext context) override {
+    const auto wait = host_.waits();
+    auto results = context.getResults();
+    results.setCall(wait.call);
+    results.setBehind(kj::arrayPtr(wait.behind.data(), wait.behind.size()));
+    return kj::READY_NOW;
+  }
 
  private:
   ObjectHost& host_;

@@ -62,7 +62,7 @@ class LoanServer final : public proto::TaskObjects::Server {
 }  // namespace
 
 TaskObjects::TaskObjects(TaskObjectHost& host, UniqueFd socket, std::uint64_t chain)
-    : host_(host), in_chain_({chain, 1}) {
+    : host_(host), in_chain_(chain) {
   auto& objects = host.parts_->host;
   line_ = std::make_unique<Line>(host.parts_->io.unixEventPort, std::move(socket),
                                  kj::heap<LoanServer>(objects, objects_, come_));

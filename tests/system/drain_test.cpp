@@ -33,6 +33,12 @@ std::string block_when(std::size_t size, std::string started, std::string go) {
   return block(size);
 }
 
+struct Archive {
+  std::string fetch(std::size_t size, std::string started, std::string go) {
+    return block_when(size, std::move(started), std::move(go));
+  }
+};
+
 /// Where it ran, if the argument is whole.
 std::string place_of(std::string argument, std::size_t size) {
   return argument == block(size) ? knee::this_task::slave() : "with a wrong argument";
@@ -156,16 +162,31 @@ TEST_CASE("a slave told to end carries out the calls on objects that it has, and
     const auto counter = cluster.slave("gandalf").make<Counter>(5);
     auto running = counter.call<&Counter::hold>(folder / "started", folder / "go");
     auto behind = counter.call<kAddNumber>(2);
+    auto read = counter.make<Folder>("home").call<&Folder::open>("notes").call<&File::read>();
     wait_for_marks(folder / "started");
     cluster.slave("gandalf").describe();  // by then the second call is there
     tell_to_end(slave);
     leave_mark(folder / "go", "");
     CHECK(running.get() == 5);
     CHECK(behind.get() == 7);
+    CHECK(read.get() == "what home/notes says");
     CHECK(slave.process().wait() == 0);
     CHECK(error_of(counter.call<&Counter::current>()).kind() == knee::Error::Kind::slave_lost);
   }
   CHECK(leaks.found() == "");
+}
+
+TEST_CASE("the large result of a call on an object arrives from a slave that was told to end") {
+  SlaveProcess slave;
+  const TemporaryFolder folder;
+  knee::Cluster cluster(reaching(slave));
+  const auto archive = cluster.slave("gandalf").make<Archive>();
+  auto fetched = archive.call<&Archive::fetch>(20 * kMB, folder / "started", folder / "go");
+  wait_for_marks(folder / "started");
+  tell_to_end(slave);
+  leave_mark(folder / "go", "");
+  CHECK(fetched.get().size() == 20 * kMB);
+  CHECK(slave.process().wait() == 0);
 }
 
 TEST_CASE("waiting tasks with large arguments go from a slave told to end to another one") {

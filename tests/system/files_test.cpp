@@ -402,6 +402,8 @@ TEST_CASE("a slave tells what it and its machine are, or throws why it cannot") 
     CHECK(info.memory_total > 0);
     CHECK_THAT(info.kernel, Catch::StartsWith("Linux "));
     CHECK_FALSE(info.host.empty());
+    CHECK(info.load >= 0);
+    CHECK_FALSE(info.version.empty());
     CHECK(info.system.empty() == !fs::exists("/etc/os-release"));
   }
   gandalf.kill();

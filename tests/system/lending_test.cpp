@@ -88,6 +88,14 @@ struct Sum {
   int value;
 };
 
+knee::Ref<Sum> kept_sum;
+void keep_reference(knee::Ref<Sum> sum) {
+  kept_sum = std::move(sum);
+}
+int add_to_kept(int number) {
+  return kept_sum.call<&Sum::add>(number).get();
+}
+
 int add_twice(const knee::Ref<Sum>& sum, int number) {
   sum.call<&Sum::add>(number).get();
   return sum.call<&Sum::add>(number).get();
@@ -294,6 +302,17 @@ TEST_CASE("a function that a task has kept cannot be called by another") {
     CHECK(error.kind() == Error::Kind::exception);
     CHECK_THAT(error.what(), Contains("not answered"));
     CHECK_FALSE(called);
+  });
+}
+
+TEST_CASE("a reference that a task has kept cannot be used by another") {
+  with_a_slave(1, [](knee::Cluster& cluster) {
+    const auto sum = cluster.slave("gandalf").make<Sum>(1);
+    cluster.call<keep_reference>(sum).get();
+    const auto error = error_of(cluster.call<add_to_kept>(3));
+    CHECK(error.kind() == Error::Kind::exception);
+    CHECK_THAT(error.what(), Contains("not answered"));
+    CHECK(sum.get<&Sum::value>().get() == 1);
   });
 }
 

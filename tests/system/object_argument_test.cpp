@@ -279,6 +279,28 @@ TEST_CASE("a callback that waits for what waits for a callback after it gets an 
   });
 }
 
+TEST_CASE("a callback that waits for a while, behind a call that waits for it, goes on then",
+          "[.slow]") {
+  with_a_slave([](knee::Cluster& cluster, const knee::Slave& gandalf) {
+    const auto caller = gandalf.make<Caller>();
+    const auto same = [](int number) { return number; };
+    knee::Promise<std::vector<int>> first;
+    knee::Promise<std::vector<int>> second;
+    bool came = true;
+    std::atomic<bool> looked = false;
+    cluster.call<twice>(1).then([&](int) {
+      first = caller.call<&Caller::map>(std::vector{1, 2}, same);
+      second = caller.call<&Caller::map>(std::vector{3}, same);
+      came = second.wait_for(7s);  // the driver looks every 3 s
+      looked = true;
+    });
+    REQUIRE(wait_until([&] { return looked.load(); }));
+    CHECK_FALSE(came);
+    CHECK(first.get() == std::vector{1, 2});
+    CHECK(second.get() == std::vector{3});
+  });
+}
+
 TEST_CASE("a callback may wait for long behind a call that has told the driver something",
           "[.slow]") {
   const TemporaryFolder folder;

@@ -106,6 +106,21 @@ TEST_CASE("when its process dies every reference into it fails with what is know
   });
 }
 
+TEST_CASE("a reference that came with a callback fails with what is known of the death, too") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    const auto folder = gandalf.make<Folder>("home");
+    const auto counter = gandalf.make<Counter>(1);
+    knee::Ref<Folder> kept;
+    folder.call<&Folder::show>([&](const knee::Ref<Folder>& shown) { kept = shown; }).get();
+    CHECK(kept.get<&Folder::name>().get() == "home");
+    CHECK(error_of(counter.call<&Counter::die>()).kind() == Error::Kind::crashed);
+    const auto error = error_of(kept.get<&Folder::name>());
+    CHECK(error.kind() == Error::Kind::crashed);
+    CHECK(error.slave() == "gandalf");
+    CHECK_THAT(error.what(), Contains("SIGKILL"));
+  });
+}
+
 TEST_CASE(
     "when its slave is lost a reference fails in words, and new objects come with the slave") {
   SlaveProcess gandalf;

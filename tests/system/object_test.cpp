@@ -74,7 +74,8 @@ TEST_CASE("what a call that returns a reference returns can be called at once") 
 }
 
 TEST_CASE("ten calls on objects that are still being made take hardly more than one round trip") {
-  constexpr auto kOneWay = 60ms;
+  // So that a machine with much else to do is not taken for one that waits.
+  const std::chrono::milliseconds kOneWay = kTimeSlack == 1 ? 5ms : 60ms;
   SlaveProcess gandalf;
   const SlowLine line(gandalf.address(), kOneWay);
   knee::ClusterOptions options = reaching(gandalf);
@@ -84,7 +85,7 @@ TEST_CASE("ten calls on objects that are still being made take hardly more than 
   first.wait();
   // Other programs may take their time from this one.
   bool quick = false;
-  for (int i = 0; i < 10 && !quick; ++i) {
+  for (int i = 0; i < 50 && !quick; ++i) {
     int depth = 0;
     const auto time = time_of([&] {
       auto last = first;

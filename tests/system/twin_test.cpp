@@ -4,6 +4,7 @@
 #include <unistd.h>
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <filesystem>
 #include <sstream>
 #include <string>
@@ -176,6 +177,13 @@ void end_together(std::size_t size) {
   });
 }
 
+/// As `lag`, with a function of the driver's.
+Answer lag_and_tell(int number, std::string started, std::string go,
+                    const knee::Function<void(int)>& tell) {
+  tell(number);
+  return lag(number, "", std::move(started), go, go);
+}
+
 /// The first to run it gives a result of so many bytes, the others a short one.
 Answer long_for_the_first(std::size_t size, std::string started) {
   Answer answer = usual(0, "");
@@ -186,6 +194,24 @@ Answer long_for_the_first(std::size_t size, std::string started) {
 }
 
 }  // namespace
+
+TEST_CASE("a task that was given a function gets no twin, though its bag is repeatable") {
+  play_scene([](Scene& scene) {
+    auto bag = scene.cluster.bag({.attempts = 3, .repeatable = true, .name = "told"});
+    std::vector<int> told;
+    const auto tell = [&told](int number) { told.push_back(number); };
+    for (int i = 0; i < 4; ++i) (void)bag.call<lag_and_tell>(i, "", "", tell);
+    bag.wait();
+    auto last = bag.call<lag_and_tell>(7, scene.folder / "started", scene.folder / "go", tell);
+    wait_for_marks(scene.folder / "started");
+    CHECK_FALSE(wait_until([&] { return marks_in(scene.folder / "started").size() > 1; },
+                           std::chrono::milliseconds(10 * kUsual)));
+    scene.let_first_end();
+    CHECK(last.get().number == 7);
+    bag.wait();
+    CHECK(std::count(told.begin(), told.end(), 7) == 1);
+  });
+}
 
 TEST_CASE("the last task of a stopped slave is done by its twin") {
   stop_slave(0);

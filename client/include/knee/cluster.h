@@ -52,6 +52,7 @@ class KNEE_EXPORT Cluster {
   /// Makes a value that travels to each slave once (see Shared).
   template <class T>
   Shared<std::remove_cvref_t<T>> share(T&& value) {
+    detail::check_self_contained<std::remove_cvref_t<T>>();
     Shared<std::remove_cvref_t<T>> shared;
     detail::Bytes encoded;
     detail::encode(encoded, value);

@@ -19,7 +19,6 @@ class Callable final : public LocalObject {
   explicit Callable(std::function<R(A...)> function) : function_(std::move(function)) {}
   void* local() noexcept override { return &function_; }
   const void* type() const noexcept override { return &type_tag<R(A...)>; }
-  bool callers_wait() const noexcept override { return true; }
 
  private:
   std::function<R(A...)> function_;

@@ -116,9 +116,15 @@ class KNEE_EXPORT Object {
   }
   template <class Arg>
   static void add_argument(detail::Use& use, Arg&& arg) {
-    if constexpr (std::is_same_v<std::remove_cvref_t<Arg>, Named>)
+    using Given = std::remove_cvref_t<Arg>;
+    constexpr bool kNameless = detail::kIsRef<Given> && !std::is_same_v<Given, Object>;
+    static_assert(
+        !kNameless,
+        "knee: what is given to an object that is used by names has to have names itself: "
+        "pass a knee::Exposed in place of a knee::Ref");
+    if constexpr (std::is_same_v<Given, Named>)
       use.named.push_back(std::forward<Arg>(arg));
-    else
+    else if constexpr (!kNameless)
       use.arguments.push_back(Value(std::forward<Arg>(arg)));
   }
 

@@ -57,8 +57,9 @@ class [[nodiscard]] Promise {
   /// its way in any case, and is still there to be consumed: to stop it, `cancel`.
   bool wait_for(std::chrono::nanoseconds patience) const {
     check();
+    const auto task = task_;  // a callback that runs meanwhile may consume it
     const auto now = detail::Deadline::clock::now();
-    return task_->wait_until(patience < detail::kNever - now ? now + patience : detail::kNever);
+    return task->wait_until(patience < detail::kNever - now ? now + patience : detail::kNever);
   }
 
   /// Whether there is still something to consume.

@@ -31,6 +31,8 @@ class KNEE_EXPORT Python {
   Object builtins(const std::string& name) const;
   /// What is called `name` in `__main__`.
   Object operator[](const std::string& name) const;
+  /// Gives it that name, and waits for that.
+  void set(const std::string& name, Value value) const;
 
   /// What Python does now ends with KeyboardInterrupt, as Ctrl-C does where it runs. Nothing
   /// happens if it does nothing. Any thread.

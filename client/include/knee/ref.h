@@ -53,6 +53,7 @@ class Ref {
   /// Sets a data member: `object.set<&T::x>(1.5)`.
   template <auto member, class Value>
   Promise<void> set(const Value& value) const {
+    detail::check_self_contained<detail::MemberType<member>>();
     detail::Bytes encoded;
     detail::encode<detail::MemberType<member>>(encoded, value);
     return send<void>(detail::setter_of<T, member>, std::move(encoded));
@@ -60,6 +61,7 @@ class Ref {
   /// A copy of a data member.
   template <auto member>
   Promise<detail::MemberType<member>> get() const {
+    detail::check_self_contained<detail::MemberType<member>>();
     return send<detail::MemberType<member>>(detail::getter_of<T, member>, {});
   }
 

@@ -64,7 +64,8 @@ class KNEE_EXPORT Slave {
   }
   /// A Python session there. Throws Error::setup if this build of Knee has none.
   Python python() const;
-  /// How many objects this program has on it.
+  /// How many objects this program has on it, those behind its open Files among them, those of
+  /// Python sessions not. Waits until no method runs in their processes, unless that waits itself.
   std::size_t objects() const;
 
   /// Runs an executable there.

@@ -12,6 +12,7 @@ struct Counter {
   knee::Ref<Counter> same(const knee::Ref<Counter>& other) { return other; }
   std::vector<knee::Ref<Counter>> both(const knee::Ref<Counter>& other) { return {other, other}; }
   int value = 0;
+  knee::Function<int(int)> asked;
 };
 struct Other {
   int get() { return 0; }
@@ -51,6 +52,14 @@ void use(knee::Cluster& cluster, const knee::Ref<Counter>& counter) {
   counter.call<&Counter::both>(counter).get();
 #elif CASE == 7
   cluster.slave("gandalf").make<Counter>(2, 3, std::string("three")).wait();
+#elif CASE == 8
+  counter.get<&Counter::asked>().get();
+#elif CASE == 9
+  counter.set<&Counter::asked>(knee::Function<int(int)>()).get();
+#elif CASE == 10
+  cluster.share(std::vector{counter});
+#elif CASE == 11
+  cluster.slave("gandalf").python().builtins("print")(counter);
 #endif
   (void)cluster;
   (void)counter;

@@ -2,11 +2,13 @@
 #include <knee/knee.h>
 
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <stdexcept>
 #include <utility>
 
 #include "tests/system/harness/leak_check.h"
 #include "tests/system/harness/slave_process.h"
+#include "tests/system/harness/slow_line.h"
 
 namespace knee::test {
 
@@ -27,6 +29,25 @@ void with_python(Body body) {
   }
   CHECK(leaks.found() == "");
 #else
+  (void)body;
+  WARN("skipped: built without Python sessions");
+#endif
+}
+
+/// The same with a slave that is so far away: `body(session, line)`.
+template <class Body>
+void with_python_over(std::chrono::milliseconds one_way, Body body) {
+#ifdef KNEE_PYTHON_BUILT
+  SlaveProcess gandalf;
+  const SlowLine line(gandalf.address(), one_way);
+  ClusterOptions options;
+  options.slaves = {line.address()};
+  options.insecure = true;
+  options.commands_only = true;
+  knee::Cluster cluster(options);
+  body(cluster.slave("gandalf").python(), line);
+#else
+  (void)one_way;
   (void)body;
   WARN("skipped: built without Python sessions");
 #endif

@@ -1,16 +1,21 @@
 #include "tests/system/python/session.h"
 
+#include <algorithm>
 #include <chrono>
+#include <climits>
 #include <map>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "tests/system/harness/marks.h"
 #include "tests/system/harness/process_view.h"
+#include "tests/system/harness/temporary_folder.h"
 #include "tests/system/harness/wait_until.h"
 
 using namespace knee::test;
+using namespace std::chrono_literals;
 using Catch::Contains;
 using knee::Error;
 using knee::Object;
@@ -129,15 +134,61 @@ TEST_CASE("an iterator that raises gives first what it had") {
   });
 }
 
-TEST_CASE("what is slow comes as it is there") {
-  with_python([](const Python& py, SlaveProcess&) {
-    // The second is made only when the first has been seen here.
+TEST_CASE("the first comes as soon as it is there") {
+  const TemporaryFolder folder;
+  with_python([&](const Python& py, SlaveProcess&) {
+    // The others are made only when it has been seen here.
     py.execute(
-        "import threading\nseen = threading.Event()\n"
-        "def slow():\n    yield 1\n    import time; time.sleep(0.05)\n    yield 2\n");
+        "import os, time\n"
+        "def slow(seen):\n"
+        "    yield 1\n"
+        "    while not os.path.exists(seen): time.sleep(0.01)\n"
+        "    yield from range(2, 5)\n");
     std::vector<int> values;
-    for (const auto& value : py["slow"]()) values.push_back(value.get<int>());
-    CHECK(values == std::vector{1, 2});
+    for (const auto& value : py["slow"](folder / "seen")) {
+      values.push_back(value.get<int>());
+      leave_mark(folder / "seen", "");
+    }
+    CHECK(values == std::vector{1, 2, 3, 4});
+  });
+}
+
+TEST_CASE("what is asked of a session costs few round trips") {
+  with_python_over(5ms, [](const Python& py, const SlowLine& line) {
+    py.eval("1").get<int>();
+    // Heartbeats and the ends of earlier uses may come in between.
+    const auto least = [&line](auto&& use) {
+      unsigned turns = UINT_MAX;
+      for (int i = 0; i < 5; ++i) {
+        const auto before = line.turns();
+        use();
+        turns = std::min(turns, line.turns() - before);
+      }
+      return turns;
+    };
+    CHECK(least([&] { CHECK(py.module("os").attr("path").call("exists", "/").get<bool>()); }) <= 1);
+    CHECK(least([&] { CHECK(py.eval("[1, 2]").get<std::vector<int>>().size() == 2); }) <= 2);
+    CHECK(least([&] {
+            int count = 0;
+            for (const auto& value : py.eval("range(100000)")) count += value.as_integer() >= 0;
+            CHECK(count == 100'000);
+          }) <= 25);
+  });
+}
+
+TEST_CASE("what the driver gave is true in Python") {
+  with_python([](const Python& py, SlaveProcess&) {
+    CHECK(py.eval("lambda f: f(1) if f else 0")(knee::callback([](int n) { return n + 1; }))
+              .get<int>() == 2);
+    CHECK(py.eval("bool")(knee::Exposed("a thing").as_value()).get<bool>());
+  });
+}
+
+TEST_CASE("a name of a session can be set") {
+  with_python([](const Python& py, SlaveProcess&) {
+    py.set("n", 20);
+    py.set("same", py["n"]);
+    CHECK(py.eval("n + same").get<int>() == 40);
   });
 }
 

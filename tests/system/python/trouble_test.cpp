@@ -78,6 +78,61 @@ TEST_CASE("a callback that waits for a session which waits for a callback after 
   });
 }
 
+TEST_CASE(
+    "when its slave is lost a session fails in words, and a new one may be had with the slave") {
+#ifdef KNEE_PYTHON_BUILT
+  const TemporaryFolder folder;
+  SlaveProcess gandalf;
+  knee::ClusterOptions options;
+  options.slaves = {gandalf.address()};
+  options.insecure = true;
+  options.commands_only = true;
+  knee::Cluster cluster(options);
+  const auto slave = cluster.slave("gandalf");
+  const auto py = slave.python();
+  py.execute("import time\ndef hang(mark):\n    open(mark, 'w').write('x')\n    time.sleep(1000)");
+  auto hanging = py["hang"].async(folder / "started");
+  wait_for_marks(folder / "started");
+  gandalf.kill();
+  CHECK(error_of_python([&] { hanging.get(); }).kind() == Error::Kind::slave_lost);
+  CHECK(error_of_python([&] { py.eval("1").get<int>(); }).kind() == Error::Kind::slave_lost);
+  gandalf.start();
+  CHECK(slave.python().eval("1 + 1").get<int>() == 2);
+#endif
+}
+
+TEST_CASE("a slave is none the worse for a session that has crashed") {
+  with_python([](const Python& py, SlaveProcess& gandalf) {
+    const auto error = error_of_python(
+        [&] { py.execute("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"); });
+    CHECK(error.kind() == Error::Kind::crashed);
+    knee::ClusterOptions options;
+    options.slaves = {gandalf.address()};
+    options.insecure = true;
+    options.commands_only = true;
+    knee::Cluster other(options);
+    CHECK(other.slave("gandalf").python().eval("1 + 1").get<int>() == 2);
+  });
+}
+
+TEST_CASE("a callback that a thread of Python's calls says where it can be called") {
+  with_python([](const Python& py, SlaveProcess&) {
+    py.execute(
+        "import threading\n"
+        "def call_on_a_thread(function):\n"
+        "    seen = []\n"
+        "    def run():\n"
+        "        try: function()\n"
+        "        except Exception as error: seen.append(type(error).__name__ + ': ' + str(error))\n"
+        "    thread = threading.Thread(target=run)\n"
+        "    thread.start()\n"
+        "    thread.join()\n"
+        "    return seen[0]\n");
+    CHECK_THAT(py["call_on_a_thread"](knee::callback([] {})).get<std::string>(),
+               Catch::StartsWith("Error: ") && Contains("only on the thread"));
+  });
+}
+
 TEST_CASE("an interrupt ends what Python does with KeyboardInterrupt, and nothing else") {
   with_python([](const Python& py, SlaveProcess&) {
     const TemporaryFolder folder;

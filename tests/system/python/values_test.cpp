@@ -130,3 +130,22 @@ TEST_CASE("texts and bytes of many megabytes travel too") {
     CHECK_THAT(error.what(), Contains("16 MiB"));
   });
 }
+
+TEST_CASE("without numpy vectors arrive as arrays of Python's own, and come back as vectors") {
+  with_python([](const Python& py, SlaveProcess&) {
+    py.execute("import sys\nsys.modules['numpy'] = None");
+    CHECK(py.eval("lambda a: type(a).__name__ + a.typecode")(std::vector{1.5, 2.5})
+              .get<std::string>() == "arrayd");
+    CHECK(py.eval("lambda a: a")(std::vector{1.5, 2.5}).get<std::vector<double>>() ==
+          std::vector{1.5, 2.5});
+    const auto error = error_of_python(
+        [&] { py.eval("lambda a: a")(std::vector<std::complex<double>>{1}).wait(); });
+    CHECK_THAT(error.what(), Contains("python3-numpy"));
+  });
+}
+
+TEST_CASE("a range is plain data") {
+  with_python([](const Python& py, SlaveProcess&) {
+    CHECK(py.eval("range(2, 8, 3)").get<std::vector<int>>() == std::vector{2, 5});
+  });
+}

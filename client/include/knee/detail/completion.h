@@ -80,11 +80,11 @@ void complete_by_handler(TaskRef task, Handler handler) {
   // In one piece: a handler that was moved from may still refer to its executor, whose context may
   // end as soon as the handler has run.
   struct Waiting {
+    decltype(executor) target;  // the work ends last
     Handler handler;
-    decltype(executor) target;
     TaskRef task{};
   };
-  auto waiting = std::make_unique<Waiting>(Waiting{std::move(handler), std::move(executor)});
+  auto waiting = std::make_unique<Waiting>(Waiting{std::move(executor), std::move(handler)});
   TaskState& state = *task;
   state.consume([waiting = std::move(waiting)](TaskState& done) mutable {
     done.add_reference();

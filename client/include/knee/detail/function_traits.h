@@ -101,6 +101,15 @@ constexpr void check_parameter() {
   if constexpr (!kWritesBack<Parameter>) check_value<std::decay_t<Parameter>>();
 }
 
+/// Fails to compile unless T holds nothing that only arguments can refer to.
+template <class T>
+constexpr void check_self_contained() {
+  if constexpr (travels<T>())
+    static_assert(!needs_context<T>(),
+                  "knee: a knee::Ref, Object, Function or Shared can be an argument, but no part "
+                  "of a shared value, or of a member that is read or set from elsewhere");
+}
+
 template <class R>
 constexpr void check_result() {
   using Value = std::remove_cvref_t<R>;

@@ -67,8 +67,6 @@ class KNEE_EXPORT Object {
   /// The object itself and its type's tag, if it lives in this process.
   virtual void* local() noexcept { return nullptr; }
   virtual const void* type() const noexcept { return nullptr; }
-  /// Whether all who call it do nothing else until it answers.
-  virtual bool callers_wait() const noexcept { return false; }
   /// Why it could not be made, if that is known; null: nothing is known to have failed.
   virtual std::exception_ptr failure() const noexcept { return nullptr; }
   /// Sends a call off. `returned`: receives what the method returns, if that is a reference; may be
@@ -148,6 +146,21 @@ requires(std::is_base_of_v<C, T>) struct MethodTraits<T, R (C::*)(P...) const>
 };
 template <class T, class R, class C, class... P>
 requires(std::is_base_of_v<C, T>) struct MethodTraits<T, R (C::*)(P...) const noexcept>
+    : Signature<R, P...> {
+};
+template <class T, class R, class C, class... P>
+requires(std::is_base_of_v<C, T>) struct MethodTraits<T, R (C::*)(P...) &> : Signature<R, P...> {
+};
+template <class T, class R, class C, class... P>
+requires(std::is_base_of_v<C, T>) struct MethodTraits<T, R (C::*)(P...) & noexcept>
+    : Signature<R, P...> {
+};
+template <class T, class R, class C, class... P>
+requires(std::is_base_of_v<C, T>) struct MethodTraits<T, R (C::*)(P...) const&>
+    : Signature<R, P...> {
+};
+template <class T, class R, class C, class... P>
+requires(std::is_base_of_v<C, T>) struct MethodTraits<T, R (C::*)(P...) const& noexcept>
     : Signature<R, P...> {
 };
 template <class T, class R, class S, class... P>

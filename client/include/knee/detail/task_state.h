@@ -70,7 +70,7 @@ class KNEE_EXPORT TaskState {
 
   /// Blocks until it is done; several threads may. Throws Error::usage if that can never be.
   void wait();
-  /// The same, until then at most. Whether it is done.
+  /// The same, until then at most, by nobody else at the time. Whether it is done.
   bool wait_until(Deadline deadline);
   /// Sets what is called, once, when it is done; perhaps it is already. `anywhere`: the
   /// continuation only posts and may be called on the RPC loop; otherwise it runs on the callback
@@ -96,7 +96,7 @@ class KNEE_EXPORT TaskState {
   friend struct Access;
 
   /// By the first of those that wait. `attending`: that thread may use the driver; `waited`: it
-  /// does not any more; `nested`: it carries out calls meanwhile.
+  /// does not, or not any more; `nested`: it carries out calls meanwhile.
   enum class Phase : std::uint32_t { pending, armed, attending, waited, nested, abandoned, done };
 
   std::atomic<std::uint32_t> references_{1};
