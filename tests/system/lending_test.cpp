@@ -269,9 +269,9 @@ TEST_CASE("what a task that is gone has asked for and has not begun is not calle
         task.cancel();
       CHECK_THROWS_AS(task.get(), Error);
       cluster.resume_callbacks();
-      bool passed = false;
+      std::atomic<bool> passed = false;
       cluster.call<twice>(1).then([&](int) { passed = true; });
-      CHECK(wait_until([&] { return passed; }));
+      CHECK(wait_until([&] { return passed.load(); }));
       CHECK_FALSE(called);
     });
   }
