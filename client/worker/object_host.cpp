@@ -28,58 +28,10 @@ using detail::ObjectRef;
 /// Of this process. Its thread's.
 ObjectHost* here = nullptr;
 
-}  // namespace
-
-class ObjectHost::Drops {
- public:
-  /// Any thread.
-  void drop(proto::Object::Client client) {
-    if (std::this_thread::get_id() == thread_) return;  // gone with this function
-    const std::lock_guard lock(mutex_);
-    if (closed_) {  // there is no loop left that it could end on
-      (void)new proto::Object::Client(kj::mv(client));
-      return;
-    }
-    clients_.push_back(kj::mv(client));
-    bell_->fulfill();
-  }
-
-  // Of the host's thread:
-
-  std::vector<proto::Object::Client> take() {
-    const std::lock_guard lock(mutex_);
-    return std::exchange(clients_, {});
-  }
-  /// Resolves when there is something more. What came before this must be taken afterwards.
-  kj::Promise<void> next() {
-    auto bell = kj::newPromiseAndCrossThreadFulfiller<void>();
-    const std::lock_guard lock(mutex_);
-    bell_ = kj::mv(bell.fulfiller);
-    return kj::mv(bell.promise);
-  }
-  /// The host ends.
-  void close() {
-    const std::lock_guard lock(mutex_);
-    closed_ = true;
-    bell_ = nullptr;
-    clients_.clear();
-  }
-
- private:
-  const std::thread::id thread_ = std::this_thread::get_id();
-  std::mutex mutex_;
-  bool closed_ = false;
-  std::vector<proto::Object::Client> clients_;
-  kj::Own<kj::CrossThreadPromiseFulfiller<void>> bell_;
-};
-
-namespace {
-
 /// An object elsewhere that this process was given.
 class GivenObject final : public detail::Object {
  public:
-  GivenObject(ObjectHost& host, std::shared_ptr<ObjectHost::Drops> drops,
-              proto::Object::Client client)
+  GivenObject(ObjectHost& host, std::shared_ptr<Drops> drops, proto::Object::Client client)
       : host_(host), drops_(std::move(drops)), client_(kj::mv(client)) {}
   ~GivenObject() noexcept override { drops_->drop(kj::mv(client_)); }
   detail::TaskRef call(const detail::Method& method, detail::Bytes arguments,
@@ -93,7 +45,7 @@ class GivenObject final : public detail::Object {
 
  private:
   ObjectHost& host_;
-  std::shared_ptr<ObjectHost::Drops> drops_;
+  std::shared_ptr<Drops> drops_;
   proto::Object::Client client_;
 };
 
@@ -147,9 +99,9 @@ void interrupt_waiting() noexcept {
 }
 
 ObjectHost::ObjectHost(kj::AsyncIoContext& io, std::vector<std::string> files)
-    : io_(io), files_(std::move(files)), dropped_(std::make_shared<Drops>()) {
+    : io_(io), files_(std::move(files)), drops_(std::make_shared<Drops>()) {
   here = this;
-  drops_ = watch_for_drops().eagerlyEvaluate(nullptr);
+  drop_watch_ = watch_for_drops().eagerlyEvaluate(nullptr);
   detail::how_servers_wait() = [](detail::TaskState& task, detail::Deadline deadline) {
     here->wait_for(task, deadline);
   };
@@ -158,8 +110,8 @@ ObjectHost::ObjectHost(kj::AsyncIoContext& io, std::vector<std::string> files)
 ObjectHost::~ObjectHost() noexcept {
   detail::how_servers_wait() = nullptr;
   here = nullptr;
-  drops_ = nullptr;
-  dropped_->close();
+  drop_watch_ = nullptr;
+  drops_->close();
 }
 
 void ObjectHost::check_thread() const {
@@ -170,7 +122,7 @@ void ObjectHost::check_thread() const {
 }
 
 kj::Promise<void> ObjectHost::watch_for_drops() {
-  return dropped_->next().then([this] {
+  return drops_->next().then([this] {
     wake();
     return watch_for_drops();
   });
@@ -185,7 +137,7 @@ void ObjectHost::let_go(ObjectRef object, bool is_root) {
 }
 
 void ObjectHost::collect_dropped() {
-  dropped_->take();
+  drops_->take();
   while (!released_.empty()) {
     const auto released = std::exchange(released_, {});
   }
@@ -265,7 +217,7 @@ ObjectRef ObjectHost::take(proto::Object::Client client) {
 }
 
 ObjectRef ObjectHost::given(proto::Object::Client client) {
-  return std::make_shared<GivenObject>(*this, dropped_, kj::mv(client));
+  return std::make_shared<GivenObject>(*this, drops_, kj::mv(client));
 }
 
 detail::TaskRef ObjectHost::call(proto::Object::Client& object, const detail::Method& method,

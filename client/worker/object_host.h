@@ -9,7 +9,6 @@
 #include <list>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
@@ -20,6 +19,7 @@
 
 #include "client/call/call_wire.h"
 #include "client/call/use_wire.h"
+#include "client/worker/drops.h"
 #include "client/worker/output.h"
 #include "proto/object.capnp.h"
 
@@ -132,9 +132,6 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   /// As an object of others, whatever it is.
   detail::ObjectRef given(proto::Object::Client client);
 
-  /// What other threads let go of. It outlives the host: those who let go may.
-  class Drops;
-
  private:
   /// Of calls that wait, on one stack.
   static constexpr unsigned kDeepest = 200;
@@ -210,7 +207,7 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   Output output_;
   std::deque<detail::TaskRef> continuations_;
   std::uint64_t open_calls_ = 0;
-  std::shared_ptr<Drops> dropped_;
+  std::shared_ptr<Drops> drops_;             ///< what other threads let go of
   std::vector<detail::ObjectRef> released_;  ///< by others
   kj::Vector<kj::Own<kj::PromiseFulfiller<std::uint64_t>>> counting_;
   std::uint64_t arrived_ = 0;
@@ -218,7 +215,7 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   unsigned waits_ = 0;        ///< how many, on the stack
   bool interrupted_ = false;  ///< the innermost of them is to throw
   kj::Promise<void> interrupts_ = nullptr;
-  kj::Promise<void> drops_ = nullptr;
+  kj::Promise<void> drop_watch_ = nullptr;
   detail::ObjectDoors doors_{
       .hold = [this](proto::Object::Client client) { return hold(kj::mv(client)); },
       .offer = [this](const detail::ObjectRef& object) { return client_of(object); }};
