@@ -146,8 +146,9 @@ struct Outcome {
     # Its worker was killed for want of memory while the task ran. Charged.
 
     notStarted @10 :Text;
-    # It never started: taken back, or the worker that held it died of something else (the text says
-    # what). Not charged.
+    # It never started: taken back, or the worker that held it died of something else, or an input file
+    # was evicted before the command came (the text says what). Not charged. The input files of a
+    # command are to be asked for again (`Store.lacking`).
 
     refused @11 :Text;
     # It can never run at this slave (more cores than slots, unknown function ...). Final here.

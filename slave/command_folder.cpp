@@ -62,9 +62,10 @@ void copy_content(int from, int to, const std::string& path) {
   }
 }
 
-void place_one(BlobStore& store, const std::string& folder, const CommandOrder::Input& input) {
+/// Whether the store has it.
+bool place_one(BlobStore& store, const std::string& folder, const CommandOrder::Input& input) {
   const auto pin = store.pin(input.digest);
-  if (!pin) throw std::runtime_error("the input '" + input.name + "' is not in the slave's store");
+  if (!pin) return false;
   const fs::path path = fs::path(folder) / input.name;
   fs::create_directories(path.parent_path());
   const UniqueFd from(::open(pin->path().c_str(), O_RDONLY | O_CLOEXEC));
@@ -73,6 +74,7 @@ void place_one(BlobStore& store, const std::string& folder, const CommandOrder::
   const UniqueFd to(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
   if (!to) throw_errno("cannot make the input '" + path.string() + "'");
   copy_content(from.get(), to.get(), path);
+  return true;
 }
 
 std::string path_variable(const CommandOrder& order) {
@@ -178,12 +180,14 @@ class Collector {
 CommandFolder::CommandFolder(const std::string& scratch)
     : path_(make_working_folder(scratch, "command")) {}
 
-void CommandFolder::place(BlobStore& store, const std::vector<CommandOrder::Input>& inputs) {
+std::optional<std::string> CommandFolder::place(BlobStore& store,
+                                                const std::vector<CommandOrder::Input>& inputs) {
   const std::lock_guard lock(mutex_);
   for (const auto& input : inputs) {
     if (abandoned_) throw std::runtime_error("the command is not wanted any more");
-    place_one(store, path_, input);
+    if (!place_one(store, path_, input)) return input.name;
   }
+  return std::nullopt;
 }
 
 void CommandFolder::remove() {

@@ -2,6 +2,7 @@
 #include <atomic>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,7 +38,9 @@ class CommandFolder {
 
   /// Puts the inputs there. Throws std::runtime_error or std::system_error that names the file;
   /// also when the folder was removed meanwhile.
-  void place(BlobStore& store, const std::vector<CommandOrder::Input>& inputs);
+  /// Returns the name of an input that is not in the store (any more), or nothing.
+  std::optional<std::string> place(BlobStore& store,
+                                   const std::vector<CommandOrder::Input>& inputs);
 
   /// Removes it with all it holds. Processes of the command that still die may write into it: tries
   /// for a second.

@@ -30,6 +30,12 @@ UniqueFd reopen(int fd) {
   return opened;
 }
 
+/// What the disk had to say before a command may start.
+struct Prepared {
+  std::optional<std::string> lacks;  ///< an input that was evicted before the command came
+  std::string executable;
+};
+
 UniqueFd file_with(std::span<const std::byte> bytes) {
   const UniqueFd file = channel::SharedMemory::create_unmapped("knee-stdin", bytes.size());
   channel::write_at(file.get(), bytes, 0);
@@ -89,10 +95,17 @@ kj::Promise<void> CommandRun::live() {
   return slave_.disk
       .run([folder = folder_, order = order_, &store = slave_.store, name = slave_.name,
             there = working_folder_] {
-        folder->place(store, order->inputs);
-        return find_executable(*order, there, name);
+        Prepared prepared;
+        prepared.lacks = folder->place(store, order->inputs);
+        if (!prepared.lacks) prepared.executable = find_executable(*order, there, name);
+        return prepared;
       })
-      .then([this](std::string executable) { return run(std::move(executable)); })
+      .then([this](Prepared prepared) -> kj::Promise<void> {
+        if (!prepared.lacks) return run(std::move(prepared.executable));
+        end_.how = cancelled_ ? CommandEnd::How::cancelled : CommandEnd::How::not_started;
+        end_.explanation = "its input '" + *prepared.lacks + "' is not in the slave's store";
+        return kj::READY_NOW;
+      })
       .then([this] { return collect(); });
 }
 

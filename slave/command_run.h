@@ -22,7 +22,7 @@ struct SlaveContext;
 
 /// How a command ended.
 struct CommandEnd {
-  enum class How { ended, timed_out, cancelled, out_of_memory, crashed, refused };
+  enum class How { ended, timed_out, cancelled, out_of_memory, crashed, refused, not_started };
   How how = How::crashed;
   std::optional<process::DeathRecord> record;  ///< none: it never ran, or its keeper was killed
   std::string explanation;                     ///< one sentence, always

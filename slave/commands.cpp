@@ -111,6 +111,8 @@ void Commands::report(const QueuedTask& task, CommandEnd end) {
         return fill_death(outcome.initCrashed(), facts);
       case How::refused:
         return outcome.setRefused(end.explanation);
+      case How::not_started:
+        return outcome.setNotStarted(end.explanation);
     }
   });
 }

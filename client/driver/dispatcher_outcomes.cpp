@@ -44,7 +44,8 @@ void Dispatcher::settle(SlaveLink& link, detail::TaskState& task, proto::Outcome
                         AttemptEnd end) {
   if (outcome.isCommandEnded() && is_command(task)) return settle_command(link, task, outcome);
   if (outcome.isValue() && outcome.getValue().isValue()) return settle_large(link, task, outcome);
-  if (outcome.isRefused() && is_command(task)) link.forget_inputs(command_job(task));
+  const bool might_lack_inputs = outcome.isRefused() || outcome.isNotStarted();
+  if (might_lack_inputs && is_command(task)) link.forget_inputs(command_job(task));
   if (never_ran(Duration(outcome.getRunTime()), end))
     task.attempt = static_cast<std::uint16_t>(task.attempt - 1);
   if (!conclude(link, task, Duration(outcome.getRunTime()), end)) return;

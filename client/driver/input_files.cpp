@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 /// What a store was asked about is among the last to be evicted. Should it be gone all the same,
-/// the command is refused, and `forget` lets the next attempt ask again.
+/// the command comes back, and `forget` lets the next attempt ask again.
 constexpr auto kTrusted = std::chrono::minutes(5);
 /// Files from this size on are worth writing their digests down for the next run.
 constexpr std::uint64_t kWorthRemembering = std::uint64_t{16} * 1024 * 1024;
@@ -114,7 +114,10 @@ kj::Promise<void> InputShipment::put_lacking(proto::Store::Client store,
 }
 
 void InputShipment::forget(const std::vector<InputBlob>& blobs) {
-  for (const auto& blob : blobs) known_.erase(blob.digest);
+  for (const auto& blob : blobs) {
+    const auto known = known_.find(blob.digest);
+    if (known != known_.end() && known->second.upload->ended()) known_.erase(known);
+  }
 }
 
 kj::Promise<void> InputShipment::put(proto::Store::Client store, const InputBlob& blob) {

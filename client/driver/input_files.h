@@ -46,7 +46,7 @@ class InputShipment {
   kj::Promise<void> send(proto::Store::Client store, const std::vector<InputBlob>& blobs);
   /// The connection was lost.
   void forget() { known_.clear(); }
-  /// The slave says that it lacks some of these.
+  /// The slave may lack some of these; what is on its way to it is not asked for again.
   void forget(const std::vector<InputBlob>& blobs);
 
  private:

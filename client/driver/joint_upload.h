@@ -1,6 +1,7 @@
 #pragma once
 #include <kj/async.h>
 
+#include <cstdint>
 #include <memory>
 
 namespace knee::driver {
@@ -11,18 +12,25 @@ class JointUpload {
  public:
   explicit JointUpload(kj::Promise<void> upload)
       : there_(upload
-                   .catch_([failed = failed_](kj::Exception&& error) -> kj::Promise<void> {
-                     *failed = true;
-                     return kj::mv(error);
-                   })
+                   .then(
+                       [state = state_]() -> kj::Promise<void> {
+                         *state = State::arrived;
+                         return kj::READY_NOW;
+                       },
+                       [state = state_](kj::Exception&& error) -> kj::Promise<void> {
+                         *state = State::failed;
+                         return kj::mv(error);
+                       })
                    .fork()) {}
 
   kj::Promise<void> wait() { return there_.addBranch(); }
   /// It is to be tried again. Only marked: what failed must not be destroyed while it says so.
-  bool failed() const { return *failed_; }
+  bool failed() const { return *state_ == State::failed; }
+  bool ended() const { return *state_ != State::sending; }
 
  private:
-  std::shared_ptr<bool> failed_ = std::make_shared<bool>(false);
+  enum class State : std::uint8_t { sending, arrived, failed };
+  std::shared_ptr<State> state_ = std::make_shared<State>(State::sending);
   kj::ForkedPromise<void> there_;
 };
 

@@ -107,7 +107,7 @@ class SlaveLink {
   void signal(std::uint64_t task, int number);
   /// Feeds a command that runs there, as long as this connection lasts.
   void feed(std::uint64_t task, std::shared_ptr<InputSource> source);
-  /// A command was refused: its inputs may be gone from the slave's store.
+  /// A command did not start: its inputs may be gone from the slave's store.
   void forget_inputs(const CommandJob& job) { inputs_.forget(job.inputs); }
   /// Fetches a large result into `into`, which is empty and must live as long as the promise. Fails
   /// if it is not `size` long.
