@@ -1,8 +1,10 @@
 #include "cli/line_reader.h"
 
 #include <dlfcn.h>
+#include <termios.h>
 #include <unistd.h>
 
+#include <clocale>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
@@ -15,10 +17,44 @@ namespace fs = std::filesystem;
 constexpr const char* kLibrary = "libedit.so.2";
 constexpr int kLinesKept = 1000;
 
-template <class Function>
-void find(void* library, const char* name, Function& function) {
-  function = reinterpret_cast<Function>(::dlsym(library, name));
+template <class Pointer>
+bool find(void* library, const char* name, Pointer& pointer) {
+  pointer = reinterpret_cast<Pointer>(::dlsym(library, name));
+  return pointer != nullptr;
 }
+
+/// What the command behind Ctrl-C knows: it is a plain function.
+struct Interrupt {
+  int* line_done = nullptr;
+  bool typed = false;
+};
+Interrupt interrupt;
+
+int interrupt_line(int, int) {
+  interrupt.typed = true;
+  *interrupt.line_done = 1;
+  return 0;
+}
+
+/// While this lives, Ctrl-C is a key like any other.
+class InterruptKey {
+ public:
+  InterruptKey() {
+    if (::tcgetattr(STDIN_FILENO, &before_) != 0) return;
+    changed_ = true;
+    auto now = before_;
+    now.c_cc[VINTR] = _POSIX_VDISABLE;
+    ::tcsetattr(STDIN_FILENO, TCSADRAIN, &now);
+  }
+  ~InterruptKey() {
+    if (changed_) ::tcsetattr(STDIN_FILENO, TCSADRAIN, &before_);
+  }
+  InterruptKey(const InterruptKey&) = delete;
+
+ private:
+  termios before_{};
+  bool changed_ = false;
+};
 
 }  // namespace
 
@@ -27,18 +63,24 @@ LineReader::Editor LineReader::find_editor() {
   if (::isatty(STDIN_FILENO) == 0 || ::isatty(STDOUT_FILENO) == 0) return editor;
   void* library = ::dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL);  // for the rest of the process
   if (library == nullptr) return editor;
-  find(library, "add_history", editor.add_history);
-  find(library, "read_history", editor.read_history);
-  find(library, "write_history", editor.write_history);
-  find(library, "stifle_history", editor.stifle_history);
-  const bool all = editor.add_history != nullptr && editor.read_history != nullptr &&
-                   editor.write_history != nullptr && editor.stifle_history != nullptr;
+  const bool all = find(library, "add_history", editor.add_history) &&
+                   find(library, "read_history", editor.read_history) &&
+                   find(library, "write_history", editor.write_history) &&
+                   find(library, "stifle_history", editor.stifle_history) &&
+                   find(library, "rl_initialize", editor.initialize) &&
+                   find(library, "rl_add_defun", editor.add_command) &&
+                   find(library, "rl_done", editor.done);
   if (all) find(library, "readline", editor.readline);
   return editor;
 }
 
 LineReader::LineReader(std::string history) : editor_(find_editor()), history_(std::move(history)) {
   if (!editor_.is_there()) return;
+  std::setlocale(LC_CTYPE, "");  // libedit drops letters that are none in the locale
+  editor_.initialize();
+  interrupt.line_done = editor_.done;
+  constexpr int kCtrlC = 3;
+  editor_.add_command("knee-interrupt-line", interrupt_line, kCtrlC);
   editor_.stifle_history(kLinesKept);
   if (!history_.empty()) editor_.read_history(history_.c_str());
 }
@@ -48,12 +90,20 @@ LineReader::~LineReader() {
 }
 
 std::optional<std::string> LineReader::read(const std::string& prompt) {
-  if (!editor_.is_there()) {
-    std::cout << prompt << std::flush;
-    std::string line;
-    if (!std::getline(std::cin, line)) return std::nullopt;
-    return line;
-  }
+  if (editor_.is_there()) return edit(prompt);
+  std::cout << prompt << std::flush;
+  std::string line;
+  if (!std::getline(std::cin, line)) return std::nullopt;
+  return line;
+}
+
+bool LineReader::interrupted() const {
+  return interrupt.typed;
+}
+
+std::optional<std::string> LineReader::edit(const std::string& prompt) {
+  interrupt.typed = false;
+  const InterruptKey key;
   char* typed = editor_.readline(prompt.c_str());
   if (typed == nullptr) return std::nullopt;
   std::string line(typed);

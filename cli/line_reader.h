@@ -14,8 +14,11 @@ class LineReader {
   ~LineReader();
   LineReader(const LineReader&) = delete;
 
-  /// The next line without its end; none at the end of input.
+  /// The next line without its end; none at the end of input, or if it was interrupted.
   std::optional<std::string> read(const std::string& prompt);
+  /// Whether Ctrl-C was typed in place of the last line. Only where lines can be edited; elsewhere
+  /// it is a signal.
+  bool interrupted() const;
 
   /// $XDG_STATE_HOME/knee/NAME, else ~/.local/state/knee/NAME; empty if there is no home. Makes the
   /// folder.
@@ -29,9 +32,13 @@ class LineReader {
     int (*read_history)(const char*) = nullptr;
     int (*write_history)(const char*) = nullptr;
     void (*stifle_history)(int) = nullptr;
+    int (*initialize)() = nullptr;
+    int (*add_command)(const char* name, int (*command)(int, int), int key) = nullptr;
+    int* done = nullptr;  ///< a command that sets it ends the line
     bool is_there() const { return readline != nullptr; }
   };
   static Editor find_editor();
+  std::optional<std::string> edit(const std::string& prompt);
 
   Editor editor_;
   std::string history_;

@@ -81,6 +81,11 @@ int run_prompt(const Python& python) {
   std::string source;
   for (;;) {
     const auto line = lines.read(source.empty() ? ">>> " : "... ");
+    if (!line && lines.interrupted()) {
+      std::cerr << "\nKeyboardInterrupt\n";
+      source.clear();
+      continue;
+    }
     if (!line) break;
     source += (source.empty() ? "" : "\n") + *line;
     try {

@@ -18,7 +18,9 @@ namespace {
 struct PythonTool : ChildProcess {
   PythonTool(const SlaveProcess& slave, const std::string& rest, const std::string& state = {})
       : ChildProcess({{"sh", "-c", "exec " KNEE_TOOL " python gandalf " + rest},
-                      {{"KNEE_SLAVES", slave.address()}, {"XDG_STATE_HOME", state}}}) {}
+                      {{"KNEE_SLAVES", slave.address()},
+                       {"XDG_STATE_HOME", state},
+                       {"LC_ALL", "C.UTF-8"}}}) {}
 };
 
 }  // namespace
@@ -57,6 +59,28 @@ TEST_CASE("knee python on a terminal is a prompt") {
   tool.wait_for_out("goes on\n");
   terminal.type("exit(4)\n");
   CHECK(tool.wait() == 4);
+}
+
+TEST_CASE("Ctrl-C at the prompt of knee python drops what was typed") {
+  SlaveProcess slave;
+  const TemporaryFolder state;
+  Terminal terminal;
+  PythonTool tool(slave, "<> " + terminal.name() + " >&0", state.path());
+  REQUIRE(terminal.wait_for(">>> "));
+  terminal.type("def f():\n");
+  REQUIRE(terminal.wait_for("... "));
+  terminal.type("  exit(\x03");
+  REQUIRE(terminal.wait_for(">>> "));
+  tool.wait_for_err("KeyboardInterrupt");
+  terminal.type("print('2 Äpfel'[2:])\n");
+  CHECK(terminal.wait_for("\nÄpfel"));
+  // Ctrl-C is a signal again while something runs.
+  terminal.type("import time; print('as' + 'leep'); time.sleep(1000)\n");
+  CHECK(terminal.wait_for("asleep"));
+  tool.signal(SIGINT);
+  REQUIRE(terminal.wait_for(">>> "));
+  terminal.type("exit(3)\n");
+  CHECK(tool.wait() == 3);
 }
 
 TEST_CASE("nothing is left on the slave of a knee python that was killed") {
