@@ -156,9 +156,6 @@ void BagRun::ended(const Job& job, const CommandResult& result) {
   std::uint64_t received = result.out.size() + result.err.size();
   for (const auto& file : result.files) received += file.content.size();
   const double run_time = std::chrono::duration<double>(result.run_time).count();
-  const int code = result.signal != 0 ? 0 : result.exit_code;
-  log_.add({job.number, result.slave, now() - run_time, run_time, job.sent, received, code,
-            result.signal, job.line});
   std::string err = result.err;
   if (result.cut)
     err +=
@@ -170,6 +167,8 @@ void BagRun::ended(const Job& job, const CommandResult& result) {
     err += "knee: job " + std::to_string(job.number) + ": " + error.what() + "\n";
     exit_code = std::max(exit_code, 1);
   }
+  log_.add({job.number, result.slave, now() - run_time, run_time, job.sent, received,
+            result.signal != 0 ? 0 : exit_code, result.signal, job.line});
   show(job.number, result.out, std::move(err));
   count(job.number, exit_code);
 }

@@ -16,16 +16,16 @@ double seconds(std::chrono::nanoseconds time) {
 }
 
 void print_table(const std::vector<SlaveInfo>& slaves) {
-  Table table(
-      {"NAME", "ADDRESS", "SLOTS", "BUSY", "MEMORY", "FREE", "LOAD", "VERSION", "ROUND TRIP"});
+  Table table({"NAME", "ADDRESS", "CORES", "SLOTS", "BUSY", "MEMORY", "FREE", "LOAD", "VERSION",
+               "ROUND TRIP"});
   for (const auto& slave : slaves) {
     if (!slave.connected) {
-      table.add({slave.name, slave.address, "-", "-", "-", "-", "-", "-", "unreachable"});
+      table.add({slave.name, slave.address, "-", "-", "-", "-", "-", "-", "-", "unreachable"});
       continue;
     }
     char load[32];
     std::snprintf(load, sizeof load, "%.2f", slave.load);
-    table.add({slave.name, slave.address, std::to_string(slave.slots),
+    table.add({slave.name, slave.address, std::to_string(slave.cores), std::to_string(slave.slots),
                std::to_string(slave.slots_busy), size_text(static_cast<double>(slave.memory_total)),
                size_text(static_cast<double>(slave.memory_available)), load, slave.version,
                time_text(seconds(slave.round_trip))});
