@@ -55,7 +55,10 @@ class Cluster {
   explicit Cluster(const Options& options) : options_(options), random_(options.seed) {}
 
   Result run() {
-    for (std::uint32_t i = 0; i < options_.slaves; ++i) add_machine(0);
+    const auto late = static_cast<std::uint32_t>(options_.late * options_.slaves);
+    for (std::uint32_t i = late; i < options_.slaves; ++i) add_machine(0);
+    for (std::uint32_t i = 0; i < late; ++i)
+      at(uniform(0, options_.join_within), {.at = 0, .what = What::machine_joins});
     submit_all();
     turn();
     while (delivered_ < options_.tasks && !events_.empty()) {
@@ -81,6 +84,7 @@ class Cluster {
     take_back_arrives,
     given_back_arrives,
     cancel_arrives,
+    machine_joins,
     machine_dies,
     turn
   };
@@ -247,6 +251,10 @@ class Cluster {
       }
       case What::cancel_arrives:
         if (machine.alive) cancel(event);
+        break;
+      case What::machine_joins:
+        add_machine(now_);
+        turn();
         break;
       case What::machine_dies:
         die(event.machine);

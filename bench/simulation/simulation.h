@@ -12,7 +12,9 @@ struct Options {
   double mean = 0.5;        ///< run time of a task on a slave of speed 1, log-normal
   double sigma = 0.5;       ///< of its logarithm
   double latency = 0.0005;  ///< one way between driver and slave
-  double lifetime = 0;      ///< mean time until a slave dies, 0: they live; dead ones are replaced
+  double lifetime = 500;    ///< mean time until a slave dies, 0: they live; dead ones are replaced
+  double late = 0.1;        ///< part of the slaves that join while the bag runs
+  double join_within = 20;  ///< the late ones join within this time
   double laggards = 0;      ///< part of the attempts that take a hundred times as long
   bool repeatable = false;  ///< twins for stragglers
 };
