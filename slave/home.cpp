@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include "common/rpc/process_end.h"
 #include "slave/death_report.h"
 
 namespace knee::slave {
@@ -9,6 +10,9 @@ namespace {
 
 /// Of the one value a home's worker is passed: its socket.
 constexpr std::uint64_t kSocket = 1;
+
+/// A process that closes its socket is about to end; how, is known within this time.
+constexpr auto kNewsOfDeath = 2 * kj::SECONDS;
 
 }  // namespace
 
@@ -22,7 +26,7 @@ Home::Home(HomeOwner& owner, kj::UnixEventPort& port, std::uint32_t slot,
   auto end = kj::newPromiseAndFulfiller<void>();
   end_ = kj::mv(end.fulfiller);
   ended_ = end.promise.fork();
-  line_ = kj::heap<WorkerLine>(port);
+  line_ = kj::heap<WorkerLine>(port, [this, &port] { return fail_calls(port); });
   // A fresh channel has room for both.
   worker_->pass_value(kSocket, line_->take_worker_socket().get());
   worker_->tell(records.build<proto::ToWorker>(
@@ -35,6 +39,16 @@ Home::~Home() = default;
 
 proto::Object::Client Home::root() {
   return host_.rootRequest().send().getObject();
+}
+
+/// Whoever waits for an object, wherever, is to be told what became of it.
+kj::Promise<void> Home::fail_calls(kj::UnixEventPort& port) {
+  return on_end()
+      .exclusiveJoin(port.getTimer().afterDelay(kNewsOfDeath))
+      .then([this]() -> kj::Promise<void> {
+        if (!death_) return kj::READY_NOW;
+        return rpc::process_end(death_->explanation);
+      });
 }
 
 void Home::finish() {

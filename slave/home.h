@@ -73,6 +73,7 @@ class Home final : public WorkerOwner {
   void worker_progressed(Worker&) override {}
   void worker_died(Worker& worker, WorkerDeath death) override;
   bool may_read() override;
+  kj::Promise<void> fail_calls(kj::UnixEventPort& port);
 
   HomeOwner* owner_;
   std::uint32_t slot_;

@@ -18,6 +18,11 @@ std::pair<UniqueFd, UniqueFd> socket_pair() {
 
 WorkerLine::WorkerLine(kj::UnixEventPort& port) : WorkerLine(port, socket_pair()) {}
 
+WorkerLine::WorkerLine(kj::UnixEventPort& port, kj::Function<kj::Promise<void>()> reason)
+    : WorkerLine(port) {
+  stream_.end_with(kj::mv(reason));
+}
+
 WorkerLine::WorkerLine(kj::UnixEventPort& port, std::pair<UniqueFd, UniqueFd> sockets)
     : worker_socket_(std::move(sockets.first)),
       stream_(port, std::move(sockets.second)),

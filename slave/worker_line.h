@@ -12,6 +12,9 @@ namespace knee::slave {
 class WorkerLine {
  public:
   explicit WorkerLine(kj::UnixEventPort& port);
+  /// Asks `reason` when the worker's end is closed: calls that are not answered then fail as it
+  /// does.
+  WorkerLine(kj::UnixEventPort& port, kj::Function<kj::Promise<void>()> reason);
   WorkerLine(const WorkerLine&) = delete;
   ~WorkerLine();
 

@@ -17,6 +17,7 @@
 #include "client/call/task_access.h"
 #include "common/base/check.h"
 #include "common/program/function_address.h"
+#include "common/rpc/process_end.h"
 #include "common/rpc/rpc_loop.h"
 
 namespace knee::worker {
@@ -286,11 +287,14 @@ detail::TaskRef ObjectHost::use(proto::Object::Client& object, const detail::Use
 }
 
 void ObjectHost::fail(detail::TaskState& task, const kj::Exception& error) {
-  const bool lost = error.getType() == kj::Exception::Type::DISCONNECTED;
+  auto kind = Error::Kind::refused;
+  if (rpc::is_process_end(error))
+    kind = Error::Kind::crashed;
+  else if (error.getType() == kj::Exception::Type::DISCONNECTED)
+    kind = Error::Kind::slave_lost;
   Access::set_error(
-      task, std::make_exception_ptr(
-                Error(lost ? Error::Kind::slave_lost : Error::Kind::refused,
-                      "a call on an object elsewhere was not answered: " + rpc::text_of(error))));
+      task, std::make_exception_ptr(Error(
+                kind, "a call on an object elsewhere was not answered: " + rpc::text_of(error))));
   ended(task);
 }
 

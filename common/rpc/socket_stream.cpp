@@ -114,8 +114,8 @@ kj::Promise<size_t> SocketStream::read_more(kj::byte* to, size_t done, size_t mi
       empty_at_ = edges;
       continue;
     }
+    if (count == 0 || (count < 0 && errno == ECONNRESET && reason_ != nullptr)) return end(done);
     if (count < 0) KJ_FAIL_SYSCALL("read from a connection", errno);
-    if (count == 0) return done;
     const auto got = static_cast<size_t>(count);
     received_ += got;
     // Less than there was room for: the socket is empty, unless the end has come right behind.
@@ -125,6 +125,13 @@ kj::Promise<size_t> SocketStream::read_more(kj::byte* to, size_t done, size_t mi
     ahead_end_ = got > places[0].iov_len ? got - places[0].iov_len : 0;
     done += got - ahead_end_;
   }
+}
+
+kj::Promise<size_t> SocketStream::end(size_t done) {
+  KJ_IF_MAYBE (reason, reason_) {
+    return (*reason)().then([done] { return done; });
+  }
+  return done;
 }
 
 void SocketStream::abortRead() {

@@ -1,6 +1,7 @@
 #pragma once
 #include <kj/async-io.h>
 #include <kj/async-unix.h>
+#include <kj/function.h>
 
 #include <cstdint>
 #include <vector>
@@ -27,6 +28,10 @@ class SocketStream final : public kj::AsyncIoStream {
                                           kj::UnixEventPort& port);
   ~SocketStream();
 
+  /// Who reads at the end of the stream is told what comes of `reason`, if that fails. Before
+  /// anything is read.
+  void end_with(kj::Function<kj::Promise<void>()> reason) { reason_ = kj::mv(reason); }
+
   kj::Promise<size_t> tryRead(void* buffer, size_t min_bytes, size_t max_bytes) override;
   kj::Promise<void> write(const void* buffer, size_t size) override;
   kj::Promise<void> write(kj::ArrayPtr<const kj::ArrayPtr<const kj::byte>> pieces) override;
@@ -50,6 +55,7 @@ class SocketStream final : public kj::AsyncIoStream {
   kj::Promise<void> watch();
   size_t take_buffered(kj::byte* to, size_t most);
   kj::Promise<size_t> read_more(kj::byte* to, size_t done, size_t min_bytes, size_t max_bytes);
+  kj::Promise<size_t> end(size_t done);
   kj::Promise<void> when_readable();
 
   void flush_soon();
@@ -70,6 +76,7 @@ class SocketStream final : public kj::AsyncIoStream {
   std::uint64_t empty_at_ = 0;  ///< nothing is there to be read before `edges_` differs
   std::uint64_t received_ = 0;
   kj::Maybe<kj::Own<kj::PromiseFulfiller<void>>> reader_;
+  kj::Maybe<kj::Function<kj::Promise<void>()>> reason_;
 
   std::vector<kj::byte> out_;
   size_t out_sent_ = 0;

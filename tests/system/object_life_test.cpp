@@ -106,6 +106,22 @@ TEST_CASE("when its process dies every reference into it fails with what is know
   });
 }
 
+TEST_CASE("a reference that a task holds fails with what is known of the death, too") {
+  with_a_slave([](knee::Cluster& cluster, const knee::Slave& gandalf) {
+    const auto counter = gandalf.make<Counter>(1);
+    const auto text_of_crash = [](const knee::Ref<Counter>& held) -> std::string {
+      try {
+        held.call<&Counter::die>().get();
+      } catch (const Error& error) {
+        if (error.kind() == Error::Kind::crashed) return error.what();
+      }
+      return "";
+    };
+    CHECK_THAT(cluster.call(text_of_crash, counter).get(), Contains("SIGKILL"));
+    CHECK_THAT(cluster.call(text_of_crash, counter).get(), Contains("SIGKILL"));
+  });
+}
+
 TEST_CASE("a reference that came with a callback fails with what is known of the death, too") {
   with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
     const auto folder = gandalf.make<Folder>("home");
