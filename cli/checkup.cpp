@@ -4,7 +4,7 @@
 #include <kj/async-io.h>
 #include <netdb.h>
 #include <sys/stat.h>
-#include <unistd.h>
+#include <sys/utsname.h>
 
 #include <chrono>
 #include <cstring>
@@ -24,6 +24,10 @@ namespace {
 
 using rpc::Address;
 
+int seven_times(int number) {
+  return 7 * number;
+}
+
 /// The steps so far. Each takes what the ones before it have found.
 class Checkup {
  public:
@@ -34,7 +38,7 @@ class Checkup {
     step("address", &Checkup::parse) && step("permission", &Checkup::allow) &&
         step("name", &Checkup::resolve) && step("connection", &Checkup::connect) &&
         step("greeting", &Checkup::greet) && step("description", &Checkup::describe) &&
-        step("command", &Checkup::run_command);
+        step("command", &Checkup::run_command) && step("task", &Checkup::run_task);
     return std::move(steps_);
   }
 
@@ -155,6 +159,7 @@ class Checkup {
       const auto took = std::chrono::duration_cast<std::chrono::microseconds>(
           std::chrono::steady_clock::now() - asked);
       const auto it = answer.getDescription();
+      architecture_ = it.getArchitecture();
       advice_ = "It was told to end (SIGTERM), and will when its tasks have ended: start it again.";
       if (it.getDraining())
         throw std::runtime_error("the slave takes no new tasks: it is draining");
@@ -178,12 +183,8 @@ class Checkup {
     Command command;
     command.arguments = {"sh", "-c", "echo $((6 * 7))"};
     auto promise = cluster.run(std::move(command), {.attempts = 1});
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    while (!promise.ready()) {
-      if (std::chrono::steady_clock::now() > deadline)
-        throw std::runtime_error("a command did not end within 20 s");
-      ::usleep(2000);
-    }
+    if (!promise.wait_for(std::chrono::seconds(20)))
+      throw std::runtime_error("a command did not end within 20 s");
     const auto result = promise.get();
     if (result.out != "42\n")
       throw std::runtime_error("a command ran, but printed '" + result.out + result.err + "'");
@@ -193,12 +194,36 @@ class Checkup {
            " ms";
   }
 
+  std::string run_task() {
+    utsname here{};
+    ::uname(&here);
+    if (architecture_ != here.machine)
+      return std::string("not tried: this machine is ") + here.machine + ", the slave " +
+             architecture_ + "; it can run commands for it";
+    advice_ =
+        "Commands run there, but not a copy of this program: look at what knee-slave says on its "
+        "stderr.";
+    options_.commands_only = false;
+    Cluster cluster(options_);
+    const auto start = std::chrono::steady_clock::now();
+    auto promise = cluster.call<seven_times>(TaskOptions{.attempts = 1}, 6);
+    if (!promise.wait_for(std::chrono::seconds(60)))
+      throw std::runtime_error("a function of this program did not end within 60 s");
+    if (promise.get() != seven_times(6)) throw std::runtime_error("a function came to nonsense");
+    return "ran a function of this program, sent there if need be, in " +
+           std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(
+                              std::chrono::steady_clock::now() - start)
+                              .count()) +
+           " ms";
+  }
+
   class ClosedDoor final : public proto::Door::Server {};
 
   std::string text_;
   ClusterOptions options_;
   std::vector<CheckupStep> steps_;
   std::string advice_;
+  std::string architecture_;  ///< the slave's
   Address address_;
   kj::AsyncIoContext io_ = kj::setupAsyncIo();
   kj::Own<kj::AsyncIoStream> stream_;

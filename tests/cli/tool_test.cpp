@@ -303,7 +303,15 @@ TEST_CASE("knee doctor finds a well slave well") {
   SlaveProcess slave;
   Tool tool({"doctor", slave.address()});
   CHECK(tool.wait() == 0);
-  CHECK_THAT(tool.out(), Contains("slave gandalf") && Contains("well") && !Contains("FAILED"));
+  CHECK_THAT(tool.out(), Contains("slave gandalf") && Contains("ran a function of this program") &&
+                             Contains("well") && !Contains("FAILED"));
+}
+
+TEST_CASE("knee doctor finds out that programs do not fit into a slave's store") {
+  SlaveProcess slave({.flags = {"--store-size", "200000"}});
+  Tool tool({"doctor", slave.address()});
+  CHECK(tool.wait() == 1);
+  CHECK_THAT(tool.out(), Contains("FAILED  task") && Contains("larger --store-size"));
 }
 
 TEST_CASE("knee doctor names the step that fails and what to do") {
