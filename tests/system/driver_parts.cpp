@@ -9,6 +9,7 @@
 #include <functional>
 #include <iostream>
 #include <map>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -81,6 +82,20 @@ struct Speaker {
 /// `print_by_object`: an object that prints a line.
 void print_by_object(Cluster& cluster, const Arguments&) {
   cluster.slave("gandalf").make<Speaker>().call<&Speaker::say>("said by an object").get();
+}
+
+struct Drawer {
+  void jam() { throw std::runtime_error("it is jammed"); }
+  Object open() { return Exposed("a drawer"); }
+};
+
+/// `ignore_failures`: calls, one of a method and one by a name, that fail while nobody looks.
+void ignore_failures(Cluster& cluster, const Arguments&) {
+  const auto drawer = cluster.slave("gandalf").make<Drawer>();
+  (void)drawer.call<&Drawer::jam>();
+  const Object opened = drawer.call<&Drawer::open>();
+  (void)opened.call("missing");
+  std::cout << opened.str() << '\n';
 }
 
 int ask(const Function<int(int)>& function) {
@@ -174,6 +189,7 @@ const std::map<std::string, std::function<void(Cluster&, const Arguments&)>>& pa
       {"halfway", halfway},
       {"hold", hold_one},
       {"call_absent", call_absent},
+      {"ignore_failures", ignore_failures},
       {"lend", lend},
       {"map", map},
       {"print", print},

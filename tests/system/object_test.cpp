@@ -212,6 +212,16 @@ TEST_CASE("what objects print comes out at the driver with their slave's name") 
   CHECK_THAT(driver.out() + driver.err(), Contains("[gandalf") && Contains("said by an object"));
 }
 
+TEST_CASE("a call that fails and whose result nobody looks at is said on stderr") {
+  SlaveProcess gandalf;
+  DriverProcess driver({.part = "ignore_failures", .slaves = {gandalf.address()}});
+  driver.wait_for_err("unhandled failure: ");
+  driver.wait_for_err("it is jammed");
+  driver.wait_for_err("a drawer: it has no method 'missing'");
+  CHECK(driver.wait() == 0);
+  CHECK(count_of(driver.err(), "unhandled failure: ") == 2);
+}
+
 TEST_CASE("a driver that calls an object on a slave that is not there says so") {
   SlaveProcess gandalf({.start = false});
   DriverProcess driver({.part = "call_absent", .slaves = {gandalf.address()}});
