@@ -84,6 +84,15 @@ void print_by_object(Cluster& cluster, const Arguments&) {
   cluster.slave("gandalf").make<Speaker>().call<&Speaker::say>("said by an object").get();
 }
 
+/// `idle_objects READY`: one in the common process and one in a process of its own.
+void idle_objects(Cluster& cluster, const Arguments& arguments) {
+  const auto common = cluster.slave("gandalf").make<Speaker>();
+  const auto own = cluster.slave("gandalf").make<Speaker>(Placement::own());
+  common.wait();
+  own.wait();
+  hang(arguments.at(0));
+}
+
 struct Drawer {
   void jam() { throw std::runtime_error("it is jammed"); }
   Object open() { return Exposed("a drawer"); }
@@ -189,6 +198,7 @@ const std::map<std::string, std::function<void(Cluster&, const Arguments&)>>& pa
       {"halfway", halfway},
       {"hold", hold_one},
       {"call_absent", call_absent},
+      {"idle_objects", idle_objects},
       {"ignore_failures", ignore_failures},
       {"lend", lend},
       {"map", map},
