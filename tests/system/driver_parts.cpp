@@ -4,8 +4,11 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <climits>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <functional>
 #include <iostream>
 #include <map>
@@ -107,6 +110,29 @@ void ignore_failures(Cluster& cluster, const Arguments&) {
   std::cout << opened.str() << '\n';
 }
 
+/// A line of /proc/self/status, in bytes.
+std::int64_t memory(const std::string& line) {
+  std::ifstream status("/proc/self/status");
+  for (std::string name; status >> name; status.ignore(INT_MAX, '\n'))
+    if (name == line + ":") {
+      std::int64_t kilobytes = 0;
+      status >> kilobytes;
+      return kilobytes << 10;
+    }
+  return 0;
+}
+
+/// `copy FILE THERE BACK`: to a slave and back. Prints how much memory that took at most, in
+/// bytes.
+void copy(Cluster& cluster, const Arguments& arguments) {
+  const auto files = cluster.slave("gandalf").files();
+  files.list("/");
+  const auto before = memory("VmRSS");
+  files.upload(arguments.at(0), arguments.at(1));
+  files.download(arguments.at(1), arguments.at(2));
+  std::cout << memory("VmHWM") - before << '\n';
+}
+
 int ask(const Function<int(int)>& function) {
   return function(1);
 }
@@ -198,6 +224,7 @@ const std::map<std::string, std::function<void(Cluster&, const Arguments&)>>& pa
       {"halfway", halfway},
       {"hold", hold_one},
       {"call_absent", call_absent},
+      {"copy", copy},
       {"idle_objects", idle_objects},
       {"ignore_failures", ignore_failures},
       {"lend", lend},
