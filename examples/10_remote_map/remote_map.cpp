@@ -1,6 +1,6 @@
 // Tasks that call back: each searches a part of the numbers for primes of a certain kind, hands
 // over what it finds as it finds it, and is told whether to go on.
-//   remote_map [LIMIT]
+//   remote_map [LIMIT [ENOUGH]]
 
 #include <knee/knee.h>
 
@@ -19,16 +19,15 @@ bool is_prime(std::uint64_t n) {
   return n > 1;
 }
 
-/// Pairs of primes that differ by 2. `found` is told of each; false ends the search.
+/// Pairs of primes that differ by 2. `found` is told of each; false ends the search. Gives how many
+/// numbers were searched.
 std::uint64_t search(std::uint64_t from, std::uint64_t to,
                      const knee::Function<bool(std::uint64_t)>& found) {
-  std::uint64_t pairs = 0;
   for (auto n = from; n < to; ++n) {
     if (!is_prime(n) || !is_prime(n + 2)) continue;
-    ++pairs;
-    if (!found(n)) break;
+    if (!found(n)) return n + 1 - from;
   }
-  return pairs;
+  return to - from;
 }
 
 }  // namespace
@@ -36,21 +35,26 @@ std::uint64_t search(std::uint64_t from, std::uint64_t to,
 int main(int argc, char** argv) {
   knee::Cluster cluster(argc, argv);
   const std::uint64_t limit = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 20'000;
+  const std::size_t enough = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 100;
 
   // Callbacks run one at a time, on one thread.
   std::set<std::uint64_t> pairs;
-  constexpr std::size_t kEnough = 100'000;
+  std::uint64_t searched = 0;
   const auto found = [&](std::uint64_t n) {
-    pairs.insert(n);
-    return pairs.size() < kEnough;
+    if (pairs.size() < enough) pairs.insert(n);
+    return pairs.size() < enough;
   };
 
   auto bag = cluster.bag({.name = "twin primes"});
   constexpr std::uint64_t kPart = 1000;
   for (std::uint64_t from = 0; from < limit; from += kPart)
-    bag.call<search>(from, std::min(from + kPart, limit), found).then([](std::uint64_t) {});
+    bag.call<search>(from, std::min(from + kPart, limit), found).then([&](std::uint64_t n) {
+      searched += n;
+    });
   bag.wait();
 
-  std::cout << pairs.size() << " pairs below " << limit << ", the last of them " << *pairs.rbegin()
-            << " and " << *pairs.rbegin() + 2 << '\n';
+  std::cout << pairs.size() << " pairs";
+  if (!pairs.empty())
+    std::cout << ", the last of them " << *pairs.rbegin() << " and " << *pairs.rbegin() + 2;
+  std::cout << '\n' << searched << " of " << limit << " numbers searched\n";
 }

@@ -60,6 +60,19 @@ TEST_CASE("a driver that is killed leaves nothing, and the next one has all slot
   CHECK(first.get() + second.get() == 3);
 }
 
+TEST_CASE("a driver that is killed while its objects wait for calls leaves none of them") {
+  SlaveProcess slave;
+  const LeakCheck leaks({&slave});
+  const TemporaryFolder folder;
+  DriverProcess driver(
+      {.part = "idle_objects", .arguments = {folder / "ready"}, .slaves = {slave.address()}});
+  wait_for_marks(folder / "ready");
+  CHECK(slave.family().size() >= 2);
+  driver.kill();
+  CHECK(wait_until([&] { return slave.family().empty(); }, 1s * kTimeSlack));
+  CHECK(leaks.found() == "");
+}
+
 TEST_CASE("a driver may be stopped for a second") {
   stop_for(1s);
 }

@@ -4,11 +4,15 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <climits>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <functional>
 #include <iostream>
 #include <map>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -81,6 +85,52 @@ struct Speaker {
 /// `print_by_object`: an object that prints a line.
 void print_by_object(Cluster& cluster, const Arguments&) {
   cluster.slave("gandalf").make<Speaker>().call<&Speaker::say>("said by an object").get();
+}
+
+/// `idle_objects READY`: one in the common process and one in a process of its own.
+void idle_objects(Cluster& cluster, const Arguments& arguments) {
+  const auto common = cluster.slave("gandalf").make<Speaker>();
+  const auto own = cluster.slave("gandalf").make<Speaker>(Placement::own());
+  common.wait();
+  own.wait();
+  hang(arguments.at(0));
+}
+
+struct Drawer {
+  void jam() { throw std::runtime_error("it is jammed"); }
+  Object open() { return Exposed("a drawer"); }
+};
+
+/// `ignore_failures`: calls, one of a method and one by a name, that fail while nobody looks.
+void ignore_failures(Cluster& cluster, const Arguments&) {
+  const auto drawer = cluster.slave("gandalf").make<Drawer>();
+  (void)drawer.call<&Drawer::jam>();
+  const Object opened = drawer.call<&Drawer::open>();
+  (void)opened.call("missing");
+  std::cout << opened.str() << '\n';
+}
+
+/// A line of /proc/self/status, in bytes.
+std::int64_t memory(const std::string& line) {
+  std::ifstream status("/proc/self/status");
+  for (std::string name; status >> name; status.ignore(INT_MAX, '\n'))
+    if (name == line + ":") {
+      std::int64_t kilobytes = 0;
+      status >> kilobytes;
+      return kilobytes << 10;
+    }
+  return 0;
+}
+
+/// `copy FILE THERE BACK`: to a slave and back. Prints how much memory that took at most, in
+/// bytes.
+void copy(Cluster& cluster, const Arguments& arguments) {
+  const auto files = cluster.slave("gandalf").files();
+  files.list("/");
+  const auto before = memory("VmRSS");
+  files.upload(arguments.at(0), arguments.at(1));
+  files.download(arguments.at(1), arguments.at(2));
+  std::cout << memory("VmHWM") - before << '\n';
 }
 
 int ask(const Function<int(int)>& function) {
@@ -174,6 +224,9 @@ const std::map<std::string, std::function<void(Cluster&, const Arguments&)>>& pa
       {"halfway", halfway},
       {"hold", hold_one},
       {"call_absent", call_absent},
+      {"copy", copy},
+      {"idle_objects", idle_objects},
+      {"ignore_failures", ignore_failures},
       {"lend", lend},
       {"map", map},
       {"print", print},

@@ -272,6 +272,26 @@ TEST_CASE("a copy to a full disk says so, and goes on when there is room") {
   CHECK(content_of(folder / "small/to") == content_of(folder / "from"));
 }
 
+TEST_CASE("a remote file may be of more than 4 GiB") {
+  constexpr std::uint64_t kFar = std::uint64_t{5} << 30;
+  with_a_slave([](const knee::Slave& gandalf, const TemporaryFolder& folder) {
+    const auto file = gandalf.files().open(folder / "sparse", knee::OpenMode::update);
+    file.write(kFar, "far away");
+    CHECK(file.size() == kFar + 8);
+    CHECK(file.read(kFar, 100) == "far away");
+    CHECK(file.read(kFar - 2, 5) == std::string("\0\0far", 5));
+    CHECK(file.read(kFar + 8, 100).empty());
+    CHECK(file.read(kFar - (std::uint64_t{4} << 30), 3) == std::string(3, '\0'));
+    CHECK(gandalf.files().status(folder / "sparse")->size == kFar + 8);
+    CHECK(fs::file_size(folder / "sparse") == kFar + 8);
+    file.resize(kFar + 3);
+    CHECK(gandalf.files().list(folder.path()).front().size == kFar + 3);
+    knee::RemoteStream stream(file);
+    stream.seekg(static_cast<std::streamoff>(kFar));
+    CHECK(stream.get() == 'f');
+  });
+}
+
 TEST_CASE("a stream over a remote file goes wherever an istream goes") {
   with_a_slave([](const knee::Slave& gandalf, const TemporaryFolder& folder) {
     const int many = 200'000;

@@ -23,6 +23,7 @@ class Counter {
   int add(int number) { return value += number; }
   int add(double number) { return value += static_cast<int>(std::lround(number)); }
   int current() const { return value; }
+  static int raise_by(Counter& counter, int number) { return counter.value += number; }
   const std::string& name() const noexcept { return name_; }
   void rename(const std::string& name) { name_ = name; }
   int process() { return ::getpid(); }

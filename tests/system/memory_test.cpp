@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "common/process/oom_counter.h"
+#include "tests/system/harness/driver_process.h"
 #include "tests/system/harness/leak_check.h"
 #include "tests/system/harness/marks.h"
 #include "tests/system/harness/process_view.h"
@@ -98,6 +99,19 @@ TEST_CASE("what a task has freed goes back to the system when its worker has not
   const auto worker = cluster.call<fill_and_free>(64 * kMiB).get();
   REQUIRE(worker != 0);
   CHECK(wait_until([&] { return resident_memory_of(worker) < 40 * kMiB * kMemorySlack; }));
+}
+
+TEST_CASE("a driver that copies a large file needs no more memory for that") {
+  SlaveProcess slave;
+  const TemporaryFolder folder;
+  std::ofstream(folder / "here").close();
+  fs::resize_file(folder / "here", 256 * kMiB);
+  DriverProcess driver({.part = "copy",
+                        .arguments = {folder / "here", folder / "there", folder / "back"},
+                        .slaves = {slave.address()}});
+  CHECK(driver.wait() == 0);
+  CHECK(fs::file_size(folder / "back") == 256 * kMiB);
+  CHECK(std::stoull(driver.out()) < 64 * kMiB * kMemorySlack);
 }
 
 TEST_CASE("a task that the kernel kills for want of memory is said to be, and others go on") {

@@ -1,3 +1,4 @@
+#include <unistd.h>
 #include <catch2/catch.hpp>
 
 #include <atomic>
@@ -63,6 +64,32 @@ struct Caller {
   knee::Function<int(int)> kept;
 };
 
+/// Throws a ball to another and gets it back.
+struct Player {
+  /// The processes of those who had it.
+  std::vector<int> throw_to(const knee::Ref<Player>& other, const knee::Ref<Player>& self,
+                            int times) {
+    std::vector<int> seen{::getpid()};
+    if (times == 0) return seen;
+    const auto others = other.call<&Player::throw_to>(self, other, times - 1).get();
+    seen.insert(seen.end(), others.begin(), others.end());
+    return seen;
+  }
+};
+
+/// Between players of two processes.
+void play(const knee::Ref<Player>& one, const knee::Ref<Player>& other) {
+  std::vector<int> processes;
+  for (const auto& player : {one, other})
+    processes.push_back(player.call<&Player::throw_to>(other, one, 0).get().front());
+  CHECK(processes[0] != processes[1]);
+  for (const int times : {1, 2, 5, 10}) {
+    const auto seen = one.call<&Player::throw_to>(other, one, times).get();
+    REQUIRE(seen.size() == static_cast<std::size_t>(times) + 1);
+    for (std::size_t i = 0; i < seen.size(); ++i) CHECK(seen[i] == processes[i % 2]);
+  }
+}
+
 struct Store {
   explicit Store(std::vector<int> its_numbers) : numbers(std::move(its_numbers)) {}
   const std::vector<int>& content() const { return numbers; }
@@ -124,6 +151,20 @@ TEST_CASE("a callback may call the object that waits for it, five deep") {
     };
     CHECK(caller.call<&Caller::descend>(5, again).get() == 5);
   });
+}
+
+TEST_CASE("an object may be called back by the object of another process that it waits for") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    play(gandalf.make<Player>(knee::Placement::own()),
+         gandalf.make<Player>(knee::Placement::own()));
+  });
+}
+
+TEST_CASE("an object may be called back by the object of another slave that it waits for") {
+  SlaveProcess gandalf({.name = "gandalf"});
+  SlaveProcess frodo({.name = "frodo"});
+  knee::Cluster cluster(reaching({&gandalf, &frodo}));
+  play(cluster.slave("gandalf").make<Player>(), cluster.slave("frodo").make<Player>());
 }
 
 TEST_CASE("a callback that throws makes the remote call throw with the same text") {

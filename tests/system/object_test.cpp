@@ -48,6 +48,7 @@ TEST_CASE("an object on a slave is made, called, read and changed") {
     counter.set<&Counter::value>(20).get();
     CHECK(counter.get<&Counter::value>().get() == 20);
     CHECK(counter.call<times>(3).get() == 60);
+    CHECK(counter.call<&Counter::raise_by>(2).get() == 22);
     CHECK(gandalf.objects() == 1);
   });
 }
@@ -75,7 +76,7 @@ TEST_CASE("what a call that returns a reference returns can be called at once") 
 
 TEST_CASE("ten calls on objects that are still being made take hardly more than one round trip") {
   // So that a machine with much else to do is not taken for one that waits.
-  const std::chrono::milliseconds kOneWay = kTimeSlack == 1 ? 5ms : 60ms;
+  const std::chrono::milliseconds kOneWay = kTimeSlack == 1 ? 10ms : 60ms;
   SlaveProcess gandalf;
   const SlowLine line(gandalf.address(), kOneWay);
   knee::ClusterOptions options = reaching(gandalf);
@@ -83,20 +84,20 @@ TEST_CASE("ten calls on objects that are still being made take hardly more than 
   knee::Cluster cluster(options);
   const auto first = cluster.slave("gandalf").make<Link>(0);
   first.wait();
-  // Other programs may take their time from this one.
-  bool quick = false;
-  for (int i = 0; i < 50 && !quick; ++i) {
+  std::vector<std::chrono::steady_clock::duration> times;
+  for (int i = 0; i < 11; ++i) {
     int depth = 0;
-    const auto time = time_of([&] {
+    times.push_back(time_of([&] {
       auto last = first;
       for (int calls = 1; calls < 10; ++calls) last = last.call<&Link::next>();
       depth = last.get<&Link::depth>().get();
-    });
+    }));
     CHECK(depth == 9);
-    REQUIRE(time > 2 * kOneWay);
-    quick = time < 3 * kOneWay;
+    REQUIRE(times.back() > 2 * kOneWay);
   }
-  CHECK(quick);
+  // Other programs may take their time from this one.
+  std::sort(times.begin(), times.end());
+  CHECK(times[5] < 3 * kOneWay);
 }
 
 TEST_CASE("to make an object, have it open another and call that is one round trip") {
@@ -110,14 +111,28 @@ TEST_CASE("to make an object, have it open another and call that is one round tr
   const auto kept = slave.make<Folder>("home");
   kept.wait();
   // Heartbeats and the ends of earlier calls may come in between.
-  unsigned least = UINT_MAX;
-  for (int i = 0; i < 10 && least > 1; ++i) {
-    const auto before = line.turns();
+  const auto takes = [&line](unsigned trips, const auto& use) {
+    unsigned least = UINT_MAX;
+    for (int i = 0; i < 10 && least > trips; ++i) least = std::min(least, line.turns_of(use));
+    return least == trips;
+  };
+  CHECK(takes(1, [&] {
     CHECK(slave.make<Folder>("home").call<&Folder::open>("notes").call<&File::read>().get() ==
           "what home/notes says");
-    least = std::min(least, line.turns() - before);
-  }
-  CHECK(least <= 1);
+  }));
+  // Who waits for the folder needs another, and who waits for the file too a third.
+  CHECK(takes(2, [&] {
+    const auto folder = slave.make<Folder>("home");
+    folder.wait();
+    folder.call<&Folder::open>("notes").call<&File::read>().get();
+  }));
+  CHECK(takes(3, [&] {
+    const auto folder = slave.make<Folder>("home");
+    folder.wait();
+    const auto file = folder.call<&Folder::open>("notes");
+    file.wait();
+    file.call<&File::read>().get();
+  }));
 }
 
 TEST_CASE("a constructor or method that throws says so to all that is called on its result") {
@@ -195,6 +210,16 @@ TEST_CASE("what objects print comes out at the driver with their slave's name") 
   DriverProcess driver({.part = "print_by_object", .slaves = {gandalf.address()}});
   CHECK(driver.wait() == 0);
   CHECK_THAT(driver.out() + driver.err(), Contains("[gandalf") && Contains("said by an object"));
+}
+
+TEST_CASE("a call that fails and whose result nobody looks at is said on stderr") {
+  SlaveProcess gandalf;
+  DriverProcess driver({.part = "ignore_failures", .slaves = {gandalf.address()}});
+  driver.wait_for_err("unhandled failure: ");
+  driver.wait_for_err("it is jammed");
+  driver.wait_for_err("a drawer: it has no method 'missing'");
+  CHECK(driver.wait() == 0);
+  CHECK(count_of(driver.err(), "unhandled failure: ") == 2);
 }
 
 TEST_CASE("a driver that calls an object on a slave that is not there says so") {

@@ -93,6 +93,11 @@ class SlowLine::Parts {
 
   const std::string& address() const { return address_; }
   unsigned turns() const { return turns_; }
+  unsigned begin() {
+    const unsigned before = turns_;
+    slave_spoke_ = true;  // whatever the driver has sent already, what it sends now counts
+    return before;
+  }
 
  private:
   void accept() {
@@ -103,7 +108,7 @@ class SlowLine::Parts {
       slave->connect(Protocol::endpoint(slave_), error);
       if (!error) {
         std::make_shared<Flow>(driver, slave, delay_, [this] {
-          if (std::exchange(slave_spoke_, false)) ++turns_;
+          if (slave_spoke_.exchange(false)) ++turns_;
         })->read();
         std::make_shared<Flow>(slave, driver, delay_, [this] { slave_spoke_ = true; })->read();
       }
@@ -113,7 +118,7 @@ class SlowLine::Parts {
 
   std::string slave_;
   std::chrono::milliseconds delay_;
-  bool slave_spoke_ = false;
+  std::atomic<bool> slave_spoke_ = false;
   std::atomic<unsigned> turns_ = 0;
   TemporaryFolder folder_;
   std::string address_ = "unix:" + (folder_ / "slow.sock");
@@ -129,6 +134,10 @@ SlowLine::~SlowLine() = default;
 
 const std::string& SlowLine::address() const {
   return parts_->address();
+}
+
+unsigned SlowLine::begin() const {
+  return parts_->begin();
 }
 
 unsigned SlowLine::turns() const {

@@ -1,5 +1,6 @@
 #pragma once
 #include <chrono>
+#include <concepts>
 #include <memory>
 #include <string>
 
@@ -16,11 +17,20 @@ class SlowLine {
 
   /// To be dialed instead of the slave's.
   const std::string& address() const;
-  /// How often the driver has sent something after the slave had: round trips, one after the other.
-  unsigned turns() const;
+  /// How often the driver sends something after the slave has, while `action` runs: its round
+  /// trips, one after the other, and perhaps what else travels meanwhile. Never less.
+  template <std::invocable Action>
+  unsigned turns_of(Action action) const {
+    const auto before = begin();
+    action();
+    return turns() - before;
+  }
 
  private:
   class Parts;
+  unsigned begin() const;
+  unsigned turns() const;
+
   std::unique_ptr<Parts> parts_;
 };
 

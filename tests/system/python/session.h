@@ -34,7 +34,7 @@ void with_python(Body body) {
 #endif
 }
 
-/// The same with a slave that is so far away: `body(session, line)`.
+/// The same with a slave that is so far away: `body(session)`.
 template <class Body>
 void with_python_over(std::chrono::milliseconds one_way, Body body) {
 #ifdef KNEE_PYTHON_BUILT
@@ -45,7 +45,7 @@ void with_python_over(std::chrono::milliseconds one_way, Body body) {
   options.insecure = true;
   options.commands_only = true;
   knee::Cluster cluster(options);
-  body(cluster.slave("gandalf").python(), line);
+  body(cluster.slave("gandalf").python());
 #else
   (void)one_way;
   (void)body;

@@ -1,0 +1,89 @@
+// What a task was lent and has handed on to an object that outlives it.
+#include <catch2/catch.hpp>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "tests/system/harness/marks.h"
+#include "tests/system/live_objects.h"
+
+using namespace knee::test;
+using knee::Error;
+
+namespace {
+
+class Keeper {
+ public:
+  void keep(knee::Function<int(int)> function) { function_ = std::move(function); }
+  int use(int number) { return function_(number); }
+  void keep_counter(knee::Ref<Counter> counter) { counter_ = std::move(counter); }
+  int use_counter(int number) { return counter_.call<kAddNumber>(number).get(); }
+
+ private:
+  knee::Function<int(int)> function_;
+  knee::Ref<Counter> counter_;
+};
+
+/// Tells that it has handed something on, and ends at once or when it is cancelled.
+void end(const std::string& handed_on, bool when_cancelled) {
+  leave_mark(handed_on, "");
+  if (when_cancelled) (void)wait_until([] { return knee::this_task::cancelled(); });
+}
+
+void hand_on(const knee::Ref<Keeper>& keeper, const knee::Function<int(int)>& function,
+             const std::string& handed_on, bool when_cancelled) {
+  keeper.call<&Keeper::keep>(function).get();
+  keeper.call<&Keeper::use>(1).get();
+  end(handed_on, when_cancelled);
+}
+
+void hand_on_counter(const knee::Ref<Keeper>& keeper, const knee::Ref<Counter>& counter,
+                     const std::string& handed_on, bool when_cancelled) {
+  keeper.call<&Keeper::keep_counter>(counter).get();
+  keeper.call<&Keeper::use_counter>(1).get();
+  end(handed_on, when_cancelled);
+}
+
+/// Waits until the task has handed it on, and for its end.
+void see_it_end(knee::Promise<void> task, const std::string& handed_on, bool by_cancelling) {
+  wait_for_marks(handed_on);
+  if (!by_cancelling) return task.get();
+  task.cancel();
+  CHECK(error_of(std::move(task)).kind() == Error::Kind::cancelled);
+}
+
+}  // namespace
+
+TEST_CASE("a function that a task has handed on to an object is not called when the task is gone") {
+  for (const bool cancelled : {false, true}) {
+    INFO((cancelled ? "cancelled" : "ended"));
+    const TemporaryFolder folder;
+    with_a_slave([&](knee::Cluster& cluster, const knee::Slave& gandalf) {
+      const auto keeper = gandalf.make<Keeper>();
+      std::atomic<int> calls = 0;
+      const auto count = [&](int) { return ++calls; };
+      see_it_end(cluster.call<hand_on>(keeper, count, folder / "handed on", cancelled),
+                 folder / "handed on", cancelled);
+      CHECK(error_of(keeper.call<&Keeper::use>(10)).kind() == Error::Kind::exception);
+      CHECK(calls == 1);
+    });
+  }
+}
+
+TEST_CASE("what a driver offers is not called by whom a task handed it on to, when that is gone") {
+  for (const bool cancelled : {false, true}) {
+    INFO((cancelled ? "cancelled" : "ended"));
+    const TemporaryFolder folder;
+    with_a_slave([&](knee::Cluster& cluster, const knee::Slave& gandalf) {
+      const auto keeper = gandalf.make<Keeper>();
+      const auto counter = std::make_shared<Counter>(0);
+      see_it_end(cluster.call<hand_on_counter>(keeper, cluster.offer(counter), folder / "handed on",
+                                               cancelled),
+                 folder / "handed on", cancelled);
+      CHECK(error_of(keeper.call<&Keeper::use_counter>(10)).kind() == Error::Kind::exception);
+      CHECK(counter->current() == 1);
+    });
+  }
+}
