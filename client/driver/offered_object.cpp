@@ -4,7 +4,7 @@
 
 #include <atomic>
 #include <optional>
-#include <type_traits>
+#include <stdexcept>
 
 #include "client/call/call_chain.h"
 #include "client/call/call_wire.h"
@@ -111,14 +111,16 @@ kj::Promise<void> OfferedObject::in_turn(kj::Promise<void> ready) {
       }));
 }
 
-/// Carries it out on the callback thread, if it is still wanted then.
+/// Carries it out on the callback thread, if it is still wanted then, and else fails. The membrane
+/// of the loan does not see calls of those whom the task has handed it on to.
 template <class Work>
 auto OfferedObject::run(const Caller& caller, Work work) {
   const auto wanted = std::make_shared<std::atomic<bool>>(true);
   return rpc::offload([this, caller](auto job) { surroundings_->run(caller, std::move(job)); },
                       [wanted, holds = holds_, work = std::move(work)]() mutable {
-                        using Answer = std::invoke_result_t<Work&>;
-                        return *wanted && (holds == nullptr || *holds) ? work() : Answer();
+                        if (!*wanted || (holds != nullptr && !*holds))
+                          throw std::runtime_error("the task that it was given to has ended");
+                        return work();
                       })
       .attach(kj::defer([wanted] { *wanted = false; }));
 }

@@ -14,15 +14,20 @@ using knee::Error;
 
 namespace {
 
+const auto has_ended = Catch::Contains("the task that it was given to has ended");
+
 class Keeper {
  public:
   void keep(knee::Function<int(int)> function) { function_ = std::move(function); }
   int use(int number) { return function_(number); }
   void keep_counter(knee::Ref<Counter> counter) { counter_ = std::move(counter); }
   int use_counter(int number) { return counter_.call<kAddNumber>(number).get(); }
+  void keep_listener(knee::Function<void(int)> listener) { listener_ = std::move(listener); }
+  void tell(int number) { listener_(number); }
 
  private:
   knee::Function<int(int)> function_;
+  knee::Function<void(int)> listener_;
   knee::Ref<Counter> counter_;
 };
 
@@ -56,7 +61,7 @@ void see_it_end(knee::Promise<void> task, const std::string& handed_on, bool by_
 
 }  // namespace
 
-TEST_CASE("a function that a task has handed on to an object is not called when the task is gone") {
+TEST_CASE("a function that a task has handed on to an object fails there when the task is gone") {
   for (const bool cancelled : {false, true}) {
     INFO((cancelled ? "cancelled" : "ended"));
     const TemporaryFolder folder;
@@ -66,10 +71,23 @@ TEST_CASE("a function that a task has handed on to an object is not called when 
       const auto count = [&](int) { return ++calls; };
       see_it_end(cluster.call<hand_on>(keeper, count, folder / "handed on", cancelled),
                  folder / "handed on", cancelled);
-      CHECK(error_of(keeper.call<&Keeper::use>(10)).kind() == Error::Kind::exception);
+      CHECK_THAT(error_of(keeper.call<&Keeper::use>(10)).what(), has_ended);
       CHECK(calls == 1);
     });
   }
+}
+
+TEST_CASE("a function without a result that a task has handed on fails, too") {
+  with_a_slave([](knee::Cluster& cluster, const knee::Slave& gandalf) {
+    const auto keeper = gandalf.make<Keeper>();
+    std::atomic<int> calls = 0;
+    const auto hand_on_listener = [](const knee::Ref<Keeper>& to, knee::Function<void(int)> told) {
+      to.call<&Keeper::keep_listener>(std::move(told)).get();
+    };
+    cluster.call(hand_on_listener, keeper, [&](int) { ++calls; }).get();
+    CHECK_THAT(error_of(keeper.call<&Keeper::tell>(10)).what(), has_ended);
+    CHECK(calls == 0);
+  });
 }
 
 TEST_CASE("what a driver offers is not called by whom a task handed it on to, when that is gone") {
@@ -82,7 +100,7 @@ TEST_CASE("what a driver offers is not called by whom a task handed it on to, wh
       see_it_end(cluster.call<hand_on_counter>(keeper, cluster.offer(counter), folder / "handed on",
                                                cancelled),
                  folder / "handed on", cancelled);
-      CHECK(error_of(keeper.call<&Keeper::use_counter>(10)).kind() == Error::Kind::exception);
+      CHECK_THAT(error_of(keeper.call<&Keeper::use_counter>(10)).what(), has_ended);
       CHECK(counter->current() == 1);
     });
   }
