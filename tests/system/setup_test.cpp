@@ -61,6 +61,28 @@ void overwrite_a_byte(const fs::path& file) {
 
 }  // namespace
 
+TEST_CASE("a slave started without any option listens on its user's private socket") {
+  const TemporaryFolder folder;
+  const LeakCheck leaks;
+  {
+    const ChildProcess slave({{std::getenv("KNEE_SLAVE")},
+                              {{"XDG_RUNTIME_DIR", folder.path()},
+                               {"XDG_CACHE_HOME", folder / "cache"},
+                               {"TMPDIR", folder.path()}}});
+    const std::string socket = folder / "knee/slave.sock";
+    slave.wait_for_err("listening on unix:" + socket);
+    CHECK((fs::status(folder / "knee").permissions() & fs::perms::all) == fs::perms::owner_all);
+    knee::ClusterOptions options;
+    options.slaves = {"unix:" + socket};
+    options.progress = false;
+    knee::Cluster cluster(options);
+    CHECK(cluster.call<twice>(21).get() == 42);
+    CHECK(cluster.slots() >= 1);
+    CHECK(fs::is_directory(folder / "cache/knee/store"));
+  }
+  CHECK(leaks.found() == "");
+}
+
 TEST_CASE("a second slave on the same socket says that it is taken, and the first goes on") {
   SlaveProcess slave;
   const LeakCheck leaks({&slave});
