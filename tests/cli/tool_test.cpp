@@ -9,10 +9,12 @@
 #include <boost/json.hpp>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "common/base/unique_fd.h"
 #include "tests/cli/tool_process.h"
 #include "tests/system/harness/marks.h"
+#include "tests/system/harness/peer.h"
 #include "tests/system/harness/terminal.h"
 #include "tests/system/harness/slave_process.h"
 
@@ -32,6 +34,15 @@ TEST_CASE("knee slaves lists those that answer and why the others do not") {
   REQUIRE(list.size() == 1);
   CHECK(list[0].at("name") == "gandalf");
   CHECK(list[0].at("slots").to_number<int>() == 2);
+  CHECK(list[0].at("cores").to_number<unsigned>() >= 1);
+  CHECK(list[0].at("cores").to_number<unsigned>() <= std::thread::hardware_concurrency());
+  CHECK(list[0].at("memory_total").to_number<std::uint64_t>() > 1'000'000);
+  CHECK(list[0].at("memory_available").to_number<std::uint64_t>() <=
+        list[0].at("memory_total").to_number<std::uint64_t>());
+  CHECK(list[0].at("load").to_number<double>() >= 0);
+  Tool version({"--version"});
+  CHECK(version.wait() == 0);
+  CHECK_THAT(version.out(), Contains(list[0].at("version").as_string().c_str()));
   CHECK(list[0].at("round_trip_s").as_double() > 0);
 }
 
@@ -198,6 +209,56 @@ TEST_CASE("knee bag runs a line for each argument and counts failures") {
   CHECK(tool.out() == "job 0\njob 3\njob 0\njob 1\n");
 }
 
+TEST_CASE("knee bag shows output as jobs end, or in the order of their arguments") {
+  SlaveProcess slave;
+  const TemporaryFolder here;
+  // The first job ends after the second.
+  const std::string line =
+      "[ {} = 2 ] || until [ -e " + here / "second" + " ]; do sleep 0.01; done; echo job {}";
+  Tool by_end(slave, {"bag", line, ":::", "1", "2"});
+  by_end.wait_for_out("job 2\n");
+  leave_mark(here / "second", "");
+  CHECK(by_end.wait() == 0);
+  CHECK(by_end.out() == "job 2\njob 1\n");
+  std::filesystem::remove(here / "second");
+  Tool by_argument(slave, {"bag", "-k", line + "; touch " + here / "second", ":::", "1", "2"});
+  CHECK(by_argument.wait() == 0);
+  CHECK(by_argument.out() == "job 1\njob 2\n");
+}
+
+TEST_CASE("knee bag ends a job that runs too long, which is a failure") {
+  SlaveProcess slave;
+  Tool tool(slave, {"bag", "--timeout", std::to_string(kTimeSlack), "sleep {}; echo slept {}",
+                    ":::", "0", "1000"});
+  CHECK(tool.wait() == 1);
+  CHECK(tool.out() == "slept 0\n");
+  CHECK_THAT(tool.err(), Contains("job 2: ") && Contains("longer than its limit"));
+  CHECK(wait_until([&] { return slave.family().empty(); }));
+}
+
+TEST_CASE("knee bag starts a job whose slave is lost as often as it may") {
+  SlaveProcess slave;
+  const TemporaryFolder here;
+  // The driver hears only of jobs that run for a while that they have started.
+  const std::string line = "sleep 0.3; echo runs >> " + here / "{}" + "; exec sleep 1000";
+  Tool once(slave, {"bag", "--attempts", "1", line, ":::", "once"});
+  wait_for_marks(here / "once");
+  slave.kill();
+  CHECK(once.wait() == 1);
+  CHECK_THAT(once.err(), Contains("job 1: ") && Contains("attempt 1 was lost with its slave"));
+  slave.start();
+  Tool twice(slave, {"bag", "--attempts", "2", line, ":::", "twice"});
+  for (std::size_t starts = 1; starts <= 2; ++starts) {
+    wait_for_marks(here / "twice", starts);
+    slave.kill();
+    slave.start();
+  }
+  CHECK(twice.wait() == 1);
+  CHECK_THAT(twice.err(), Contains("attempt 2 was lost with its slave"));
+  CHECK(marks_in(here / "once").size() == 1);
+  CHECK(marks_in(here / "twice").size() == 2);
+}
+
 TEST_CASE("knee bag shows progress while there are more jobs than it hands over at once") {
   SlaveProcess slave;
   const TemporaryFolder here;
@@ -235,6 +296,10 @@ TEST_CASE("knee bag takes arguments and whole lines from standard input and file
   Script input(slave, "printf 'a b\\nc\\n' | $knee bag -k printf '\"%s.\"' {}");
   CHECK(input.wait() == 0);
   CHECK(input.out() == "a b.c.");
+  std::ofstream(here / "words") << "a b\nc\n";
+  Tool combined(slave, {"bag", "-k", "echo {1}-{2}", "::::", here / "words", ":::", "1", "2"});
+  CHECK(combined.wait() == 0);
+  CHECK(combined.out() == "a b-1\na b-2\nc-1\nc-2\n");
 }
 
 TEST_CASE("knee bag sends and fetches files and keeps a log") {
@@ -287,6 +352,11 @@ TEST_CASE("an output that a command did not make is a failure") {
   Tool bag(slave, {"bag", "--out", "r{}", "true", ":::", "1", "2"});
   CHECK(bag.wait() == 2);
   CHECK_THAT(bag.err(), Contains("job 1: the command made no file 'r1'"));
+  const TemporaryFolder here;
+  Script log(slave, "$knee bag --out r --joblog " + here / "log" + " true ::: 1; cut -f 7-9 " +
+                        here / "log");
+  CHECK(log.wait() == 0);
+  CHECK(log.out() == "Exitval\tSignal\tCommand\n1\t0\ttrue 1\n");
 }
 
 TEST_CASE("knee bench measures what its slaves can do") {
@@ -297,6 +367,7 @@ TEST_CASE("knee bench measures what its slaves can do") {
   CHECK(result.at("tasks_per_s").as_double() > 100);
   CHECK(result.at("slaves").at(0).at("name") == "gandalf");
   CHECK(result.at("slaves").at(0).at("round_trip_s").as_double() > 0);
+  CHECK(result.at("slaves").at(0).at("bytes_per_s").as_double() > 0);
 }
 
 TEST_CASE("knee doctor finds a well slave well") {
@@ -322,6 +393,11 @@ TEST_CASE("knee doctor names the step that fails and what to do") {
   Tool tcp({"doctor", "127.0.0.1:1"});
   CHECK(tcp.wait() == 1);
   CHECK_THAT(tcp.out(), Contains("FAILED  permission") && Contains("ssh -N -L"));
+  Tool nameless({"doctor", "--insecure", "no-such-host.invalid"});
+  CHECK(nameless.wait() == 1);
+  CHECK_THAT(nameless.out(), Contains("FAILED  name") &&
+                                 Contains("cannot find 'no-such-host.invalid'") &&
+                                 Contains("getent hosts"));
   Tool refused({"doctor", "--insecure", "--json", "127.0.0.1:1"});
   CHECK(refused.wait() == 1);
   const auto steps = boost::json::parse(refused.out()).as_array();
@@ -329,7 +405,7 @@ TEST_CASE("knee doctor names the step that fails and what to do") {
   CHECK_FALSE(steps.back().at("passed").as_bool());
 }
 
-TEST_CASE("knee doctor says that something else listens, or a driver, and what to do") {
+TEST_CASE("knee doctor says that not a slave listens, or one of another version, and what to do") {
   const TemporaryFolder here;
   sockaddr_un name{};
   name.sun_family = AF_UNIX;
@@ -344,6 +420,14 @@ TEST_CASE("knee doctor says that something else listens, or a driver, and what t
   CHECK(other.wait() == 1);
   CHECK_THAT(other.out(), Contains("FAILED  greeting") && Contains("began with 'SSH-2.0-'") &&
                               Contains("Something else listens there"));
+
+  const std::string address = "unix:" + here / "future.sock";
+  const Peer peer(address, [] { return kj::heap<FutureDoor>(); });
+  Tool future({"doctor", address});
+  CHECK(future.wait() == 1);
+  CHECK_THAT(future.out(), Contains("FAILED  greeting") &&
+                               Contains("protocol 2 (Knee 9.9) cannot talk to protocol 1") &&
+                               Contains("use the same version of Knee"));
 
   knee::ClusterOptions options;
   options.listen = {"unix:" + here / "driver.sock"};

@@ -1,6 +1,9 @@
 #include "slave/machine.h"
 
+#include <sched.h>
 #include <catch2/catch.hpp>
+
+#include <thread>
 #include <vector>
 
 using namespace knee::slave;
@@ -78,6 +81,21 @@ TEST_CASE("the system's name for people, with and without quotes") {
   CHECK(pretty_name("PRETTY_NAME=Plain\n") == "Plain");
   CHECK(pretty_name("PRETTY_NAME='One \\\"two\\\"'\n") == "One \"two\"");
   CHECK(pretty_name("ID=x\n") == "");
+}
+
+TEST_CASE("the cores are those that the process may use, not those there are") {
+  std::uint32_t cores = 0;
+  bool bound = false;
+  std::thread([&] {  // whose affinity is its own
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(static_cast<unsigned>(::sched_getcpu()), &one);
+    bound = ::sched_setaffinity(0, sizeof one, &one) == 0;
+    cores = usable_cores();
+  })
+      .join();
+  REQUIRE(bound);
+  CHECK(cores == 1);
 }
 
 TEST_CASE("this machine has a core, memory, a name") {

@@ -164,47 +164,70 @@ TEST_CASE("a lost slave costs a task with one attempt its life, in words") {
 TEST_CASE("the tasks of a lost slave go to another one") {
   SlaveProcess gandalf({.name = "gandalf"});
   SlaveProcess frodo({.name = "frodo"});
+  const LeakCheck leaks({&frodo});
   const TemporaryFolder folder;
-  knee::Cluster cluster(reaching({&gandalf, &frodo}));
-  REQUIRE(wait_until([&] { return cluster.slots() == 4; }));
-  auto bag = cluster.bag();
-  int on_frodo = 0;
-  const auto count = [&](const std::string& slave) { on_frodo += slave == "frodo" ? 1 : 0; };
-  for (int i = 0; i < 20; ++i) bag.call<hang_on_gandalf>(folder / "hang").then(count);
-  wait_for_marks(folder / "hang");
-  gandalf.kill();
-  bag.wait();
-  CHECK(on_frodo == 20);
+  {
+    knee::Cluster cluster(reaching({&gandalf, &frodo}));
+    REQUIRE(wait_until([&] { return cluster.slots() == 4; }));
+    auto bag = cluster.bag();
+    int on_frodo = 0;
+    const auto count = [&](const std::string& slave) { on_frodo += slave == "frodo" ? 1 : 0; };
+    for (int i = 0; i < 20; ++i) bag.call<hang_on_gandalf>(folder / "hang").then(count);
+    Others others(cluster);
+    wait_for_marks(folder / "hang");
+    gandalf.kill();
+    bag.wait();
+    CHECK(on_frodo == 20);
+    CHECK(others.complaints() == "");
+  }
+  CHECK(leaks.found() == "");
 }
 
 TEST_CASE("a slave may be started after its driver") {
   SlaveProcess slave({.start = false});
-  knee::Cluster cluster(reaching(slave));
-  auto promise = cluster.call<twice>(21);
-  CHECK(cluster.slots() == 0);
-  slave.start();
-  CHECK(promise.get() == 42);
-  CHECK(cluster.slaves() == std::vector<std::string>{"gandalf"});
+  const LeakCheck leaks;
+  {
+    knee::Cluster cluster(reaching(slave));
+    Others others(cluster);
+    auto promise = cluster.call<twice>(21);
+    CHECK(cluster.slots() == 0);
+    slave.start();
+    CHECK(promise.get() == 42);
+    CHECK(others.complaints() == "");
+    CHECK(cluster.slaves() == std::vector<std::string>{"gandalf"});
+  }
+  CHECK(wait_until([&] { return slave.family().empty(); }));
+  slave.kill();
+  CHECK(leaks.found() == "");
 }
 
 TEST_CASE("a slave that comes in the middle of a bag gets its part") {
   SlaveProcess gandalf({.name = "gandalf", .slots = 1});
   SlaveProcess frodo({.name = "frodo", .slots = 1, .start = false});
+  const LeakCheck leaks({&gandalf});
   const TemporaryFolder folder;
-  knee::Cluster cluster(reaching({&gandalf, &frodo}));
-  auto bag = cluster.bag();
-  // Neither ends before both run, and gandalf has one slot.
-  auto first = bag.call<meet>(folder / "met", 2u);
-  auto second = bag.call<meet>(folder / "met", 2u);
-  wait_for_marks(folder / "met");
-  frodo.start();
-  CHECK(std::set<std::string>{first.get(), second.get()} ==
-        std::set<std::string>{"frodo", "gandalf"});
+  {
+    knee::Cluster cluster(reaching({&gandalf, &frodo}));
+    auto bag = cluster.bag();
+    // Neither ends before both run, and gandalf has one slot.
+    auto first = bag.call<meet>(folder / "met", 2u);
+    auto second = bag.call<meet>(folder / "met", 2u);
+    Others others(cluster);
+    wait_for_marks(folder / "met");
+    frodo.start();
+    CHECK(std::set<std::string>{first.get(), second.get()} ==
+          std::set<std::string>{"frodo", "gandalf"});
+    CHECK(others.complaints() == "");
+  }
+  CHECK(wait_until([&] { return frodo.family().empty(); }));
+  frodo.kill();
+  CHECK(leaks.found() == "");
 }
 
 TEST_CASE("a slave on which everything crashes does not swallow the bag") {
   SlaveProcess good({.name = "good"});
   SlaveProcess hole({.name = "hole", .environment = {{"KNEE_TEST_BLACK_HOLE", "1"}}});
+  const LeakCheck leaks({&good, &hole});
   DriverProcess driver(
       {.part = "black_hole", .arguments = {"300"}, .slaves = {good.address(), hole.address()}});
   const int code = driver.wait();
@@ -213,12 +236,14 @@ TEST_CASE("a slave on which everything crashes does not swallow the bag") {
   CHECK_THAT(driver.out(), Contains("300 results"));
   CHECK_THAT(driver.err(), Contains("slave hole is given no tasks"));
   CHECK_THAT(driver.err(), !Contains("slave good is given no tasks"));
+  CHECK(leaks.found() == "");
 }
 
 TEST_CASE(
     "with a short heartbeat a silent slave is suspect and lost soon, and its tasks go elsewhere") {
   SlaveProcess gandalf({.name = "gandalf"});
   SlaveProcess frodo({.name = "frodo"});
+  const LeakCheck leaks({&gandalf, &frodo});
   const TemporaryFolder folder;
   DriverProcess driver({.part = "rest_and_mark",
                         .arguments = {folder / "done", "x", "400"},
@@ -233,6 +258,8 @@ TEST_CASE(
   });
   CHECK(took < 15s);
   CHECK_THAT(driver.out(), Contains("400 results"));
+  gandalf.process().resume();
+  CHECK(leaks.found() == "");
 }
 
 TEST_CASE("a slave told to end finishes what runs and gives back the rest") {

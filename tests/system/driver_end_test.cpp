@@ -20,6 +20,7 @@ namespace {
 /// A driver that is stopped for so long in the middle of its bag.
 void stop_for(std::chrono::seconds pause) {
   SlaveProcess slave;
+  const LeakCheck leaks({&slave});
   const TemporaryFolder folder;
   DriverProcess driver({.part = "rest_and_mark",
                         .arguments = {folder / "done", "x", "300"},
@@ -34,6 +35,7 @@ void stop_for(std::chrono::seconds pause) {
   CHECK_THAT(driver.out(), Contains("300 results"));
   // Nothing was lost, so nothing ran twice.
   CHECK(marks_in(folder / "done").size() == 300);
+  CHECK(leaks.found() == "");
 }
 
 }  // namespace

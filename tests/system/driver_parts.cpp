@@ -179,9 +179,11 @@ void hold_one(Cluster& cluster, const Arguments& arguments) {
   cluster.call<hold>(1, arguments.at(0), arguments.at(1)).get();
 }
 
-/// `print COUNT`: one task that prints so many lines.
+/// `print COUNT`: one task that prints so many lines, among others.
 void print(Cluster& cluster, const Arguments& arguments) {
+  Others others(cluster);
   cluster.call<print_lines>(number(arguments.at(0))).get();
+  std::cerr << others.complaints();
 }
 
 /// `rest_and_mark FILE TEXT COUNT`: tasks of 10 ms that leave the mark TEXT.

@@ -20,6 +20,7 @@
 #include "common/rpc/listener.h"
 #include "tests/system/harness/driver_process.h"
 #include "tests/system/harness/leak_check.h"
+#include "tests/system/harness/peer.h"
 #include "tests/system/harness/process_view.h"
 #include "tests/system/tasks.h"
 
@@ -98,64 +99,6 @@ void wait_for_drops(const ChildProcess& process, std::size_t count) {
   CHECK(wait_until([&] { return drops() >= count; }));
   CHECK(drops() == count);
 }
-
-/// Answers hello with another protocol than ours.
-class FutureDoor final : public knee::proto::Door::Server {
-  kj::Promise<void> hello(HelloContext context) override {
-    auto hello = context.getResults().initHello();
-    knee::rpc::describe_build(hello);
-    hello.setProtocol(2);
-    hello.setVersion("9.9");
-    hello.setName("future");
-    return kj::READY_NOW;
-  }
-};
-
-/// Serves doors at an address, on a thread of its own, until its end.
-class Peer {
- public:
-  using MakeDoor = std::function<knee::proto::Door::Client()>;
-  Peer(std::string address, MakeDoor make_door)
-      : thread_([this, address = std::move(address), make_door = std::move(make_door)] {
-          serve(address, make_door);
-        }) {
-    CHECK(wait_until([&] { return listens_.load(); }));
-  }
-  ~Peer() {
-    enough_ = true;
-    thread_.join();
-  }
-
- private:
-  void serve(const std::string& address, const MakeDoor& make_door) {
-    auto io = kj::setupAsyncIo();
-    auto listener =
-        knee::rpc::Listener::open(knee::rpc::Address::parse(address), io).wait(io.waitScope);
-    listens_ = true;
-    std::vector<kj::Promise<void>> served;
-    auto& timer = io.provider->getTimer();
-    auto next = listener->accept();
-    while (!enough_) {
-      if (!next.poll(io.waitScope)) {
-        timer.afterDelay(5 * kj::MILLISECONDS).wait(io.waitScope);
-        continue;
-      }
-      served.push_back(knee::rpc::Connection::open(next.wait(io.waitScope),
-                                                   knee::rpc::Connection::Side::accepted,
-                                                   make_door(), timer)
-                           .then([](kj::Own<knee::rpc::Connection> connection) {
-                             auto ended = connection->on_disconnect();
-                             return ended.attach(kj::mv(connection));
-                           })
-                           .eagerlyEvaluate([](kj::Exception&&) {}));
-      next = listener->accept();
-    }
-  }
-
-  std::atomic<bool> listens_ = false;
-  std::atomic<bool> enough_ = false;
-  std::thread thread_;
-};
 
 /// A slave whose commands all end with a large output and a large file that cannot be had.
 class ForgetfulSlave final : public knee::proto::Slave::Server {
@@ -341,41 +284,48 @@ TEST_CASE("a hundred megabytes of zeros are dropped long before their end") {
 }
 
 TEST_CASE("a driver of another protocol is refused by the slave, in words on both sides") {
-  SlaveProcess slave({.tcp = true});
-  std::string refusal;
-  std::thread([&] {
-    auto io = kj::setupAsyncIo();
-    auto stream = knee::rpc::connect(knee::rpc::Address::parse(slave.address()), io);
-    auto connection =
-        knee::rpc::Connection::open(stream.wait(io.waitScope), knee::rpc::Connection::Side::dialed,
-                                    kj::heap<FutureDoor>(), io.provider->getTimer())
-            .wait(io.waitScope);
-    auto request = connection->door().helloRequest();
-    auto hello = request.initHello();
-    knee::rpc::describe_build(hello);
-    hello.setProtocol(2);
-    hello.setVersion("9.9");
-    hello.setName("future driver");
-    hello.setRole(knee::proto::Hello::Role::DRIVER);
-    auto answer = request.send().wait(io.waitScope);
-    refusal = answer.getHello().getRefusal().cStr();
-    if (answer.hasSlave()) refusal += " (and yet there is a slave)";
-  }).join();
-  CHECK_THAT(refusal, Contains("protocol 2 (Knee 9.9)") && Contains("protocol 1") &&
-                          Contains("use the same Knee version") && !Contains("yet there is"));
-  slave.process().wait_for_err("refused");
-  CHECK_THAT(slave.err(), Contains("future driver") && Contains("protocol 2 (Knee 9.9)"));
+  disturb_a_bag([](const SlaveProcess& slave) {
+    std::string refusal;
+    std::thread([&] {
+      auto io = kj::setupAsyncIo();
+      auto stream = knee::rpc::connect(knee::rpc::Address::parse(slave.address()), io);
+      auto connection = knee::rpc::Connection::open(stream.wait(io.waitScope),
+                                                    knee::rpc::Connection::Side::dialed,
+                                                    kj::heap<FutureDoor>(), io.provider->getTimer())
+                            .wait(io.waitScope);
+      auto request = connection->door().helloRequest();
+      auto hello = request.initHello();
+      describe_future(hello, "future driver");
+      hello.setRole(knee::proto::Hello::Role::DRIVER);
+      auto answer = request.send().wait(io.waitScope);
+      refusal = answer.getHello().getRefusal().cStr();
+      if (answer.hasSlave()) refusal += " (and yet there is a slave)";
+    }).join();
+    CHECK_THAT(refusal, Contains("protocol 2 (Knee 9.9)") && Contains("protocol 1") &&
+                            Contains("use the same Knee version") && !Contains("yet there is"));
+    slave.process().wait_for_err("refused");
+    CHECK_THAT(slave.err(), Contains("future driver") && Contains("protocol 2 (Knee 9.9)"));
+  });
 }
 
 TEST_CASE("a slave of another protocol is refused by the driver, in words") {
   const TemporaryFolder folder;
   const std::string address = "unix:" + (folder / "slave.sock");
   const Peer peer(address, [] { return kj::heap<FutureDoor>(); });
-  DriverProcess driver({.part = "call_one", .slaves = {address}});
-  driver.wait_for_err("no slave yet");
-  CHECK_THAT(driver.err(), Contains("protocol 2 (Knee 9.9) cannot talk to protocol 1"));
-  CHECK(driver.is_alive());
-  driver.kill();
+  const SlaveProcess slave;
+  const LeakCheck leaks({&slave});
+  {
+    auto options = reaching(slave);
+    options.slaves.push_back(address);
+    knee::Cluster cluster(options);
+    Others others(cluster);
+    DriverProcess driver({.part = "call_one", .slaves = {address}});
+    driver.wait_for_err("no slave yet");
+    CHECK_THAT(driver.err(), Contains("protocol 2 (Knee 9.9) cannot talk to protocol 1"));
+    CHECK(driver.is_alive());
+    CHECK(others.complaints() == "");
+  }
+  CHECK(leaks.found() == "");
 }
 
 TEST_CASE("results that cannot be fetched do not stay at the slave") {

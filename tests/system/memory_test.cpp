@@ -122,22 +122,26 @@ TEST_CASE("a task that the kernel kills for want of memory is said to be, and ot
   }
   SlaveProcess slave({.slots = 2, .around = memory->around()});
   const TemporaryFolder here;
-  const LeakCheck leaks;
+  const LeakCheck leaks({&slave});
   {
     knee::Cluster cluster(reaching(slave));
     auto other = cluster.call<hold>(7, here / "started", here / "go");
     wait_for_marks(here / "started");
-    const auto error =
-        error_of(cluster.call<take_all>(knee::TaskOptions{.attempts = 1}, 1024 * kMiB));
+    auto greedy = cluster.call<take_all>(knee::TaskOptions{.attempts = 1}, 1024 * kMiB);
+    Others others(cluster);
+    const auto error = error_of(std::move(greedy));
     CHECK(error.kind() == knee::Error::Kind::out_of_memory);
     CHECK_THAT(error.what(), Contains("gandalf") && Contains("memory"));
+    CHECK_THAT(error.task(), Contains("take_all"));
+    CHECK(error.slave() == "gandalf");
+    CHECK(error.attempt() == 1);
     CHECK(cluster.call<twice>(21).get() == 42);
     leave_mark(here / "go", "now");
     CHECK(other.get() == 7);
+    CHECK(others.complaints() == "");
     CHECK(marks_in(here / "started").size() == 1);
   }
   CHECK(slave.process().is_alive());
-  slave.kill();
   CHECK(leaks.found() == "");
 }
 

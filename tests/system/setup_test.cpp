@@ -61,13 +61,42 @@ void overwrite_a_byte(const fs::path& file) {
 
 }  // namespace
 
+TEST_CASE("a slave started without any option listens on its user's private socket") {
+  const TemporaryFolder folder;
+  const LeakCheck leaks;
+  {
+    const ChildProcess slave({{std::getenv("KNEE_SLAVE")},
+                              {{"XDG_RUNTIME_DIR", folder.path()},
+                               {"XDG_CACHE_HOME", folder / "cache"},
+                               {"TMPDIR", folder.path()}}});
+    const std::string socket = folder / "knee/slave.sock";
+    slave.wait_for_err("listening on unix:" + socket);
+    CHECK((fs::status(folder / "knee").permissions() & fs::perms::all) == fs::perms::owner_all);
+    knee::ClusterOptions options;
+    options.slaves = {"unix:" + socket};
+    options.progress = false;
+    knee::Cluster cluster(options);
+    CHECK(cluster.call<twice>(21).get() == 42);
+    CHECK(cluster.slots() >= 1);
+    CHECK(fs::is_directory(folder / "cache/knee/store"));
+  }
+  CHECK(leaks.found() == "");
+}
+
 TEST_CASE("a second slave on the same socket says that it is taken, and the first goes on") {
   SlaveProcess slave;
-  ChildProcess second(slave_at(slave.address()));
-  CHECK(second.wait() == 1);
-  CHECK_THAT(second.err(), Contains(slave.address()) && Contains("another process"));
-  knee::Cluster cluster(reaching(slave));
-  CHECK(cluster.call<twice>(1).get() == 2);
+  const LeakCheck leaks({&slave});
+  {
+    knee::Cluster cluster(reaching(slave));
+    Others others(cluster);
+    ChildProcess second(slave_at(slave.address()));
+    CHECK(second.wait() == 1);
+    CHECK_THAT(second.err(), Contains(slave.address()) && Contains("another process"));
+    CHECK(others.complaints() == "");
+    knee::Cluster next(reaching(slave));
+    CHECK(next.call<twice>(1).get() == 2);
+  }
+  CHECK(leaks.found() == "");
 }
 
 TEST_CASE("of slaves started at once on a dead one's socket one gets it, the others say so") {
@@ -99,11 +128,18 @@ TEST_CASE("a socket in a folder that others may write to is refused, with what t
                               Contains("chmod go-w " + folder.path().string()));
 }
 
-TEST_CASE("a second slave on the same port says that it is taken") {
+TEST_CASE("a second slave on the same port says that it is taken, and the first goes on") {
   SlaveProcess slave({.tcp = true});
-  ChildProcess second(slave_at(slave.address()));
-  CHECK(second.wait() == 1);
-  CHECK_THAT(second.err(), Contains(slave.address()) && Contains("Address already in use"));
+  const LeakCheck leaks({&slave});
+  {
+    knee::Cluster cluster(reaching(slave));
+    Others others(cluster);
+    ChildProcess second(slave_at(slave.address()));
+    CHECK(second.wait() == 1);
+    CHECK_THAT(second.err(), Contains(slave.address()) && Contains("Address already in use"));
+    CHECK(others.complaints() == "");
+  }
+  CHECK(leaks.found() == "");
 }
 
 TEST_CASE("TCP without --insecure is refused, with a hint what to do") {
@@ -163,21 +199,28 @@ TEST_CASE("a slave whose disk is full says so to the driver and spoils nothing")
   SlaveProcess full(
       {.name = "full", .flags = {"--store", store, "--store-size", "1GB"}, .around = space});
   SlaveProcess fine({.name = "fine"});
-  DriverProcess lonely({.part = "call_one", .slaves = {full.address()}});
-  DriverProcess happy({.part = "call_one", .slaves = {full.address(), fine.address()}});
-  CHECK(happy.wait() == 0);
-  CHECK(happy.out() == "42\n");
-  lonely.wait_for_err("no slave yet");
-  CHECK_THAT(lonely.err(), Contains(full.address()) && Contains("No space left on device"));
+  const LeakCheck leaks({&full, &fine});
+  {
+    DriverProcess lonely({.part = "call_one", .slaves = {full.address()}});
+    knee::Cluster cluster(reaching({&full, &fine}));
+    Others others(cluster);
+    CHECK(cluster.call<twice>(21).get() == 42);
+    CHECK(others.complaints() == "");
+    lonely.wait_for_err("no slave yet");
+    CHECK_THAT(lonely.err(), Contains(full.address()) && Contains("No space left on device"));
+  }
+  CHECK(leaks.found() == "");
 }
 
 TEST_CASE("a file damaged in the store is fetched again, and not run") {
   SlaveProcess slave;
-  const LeakCheck leaks;
+  const LeakCheck leaks({&slave});
   const auto run = [&] {
     knee::Cluster cluster(reaching(slave));
+    Others others(cluster);
     auto promise = cluster.call<twice>(21);
     CHECK(promise.get() == 42);
+    CHECK(others.complaints() == "");
   };
   run();
   const bool restarted = GENERATE(false, true);
@@ -190,7 +233,6 @@ TEST_CASE("a file damaged in the store is fetched again, and not run") {
   const fs::path again = largest_file(slave.store());
   const bool mended = content_of(again) == before;
   CHECK(mended);
-  slave.kill();
   CHECK(leaks.found() == "");
 }
 

@@ -72,6 +72,27 @@ void spin_deaf() {
   for (;;) ::pause();
 }
 
+constexpr int kHandled[] = {SIGTERM, SIGSEGV, SIGALRM};
+
+int handle_signals() {
+  for (const int number : kHandled) ::signal(number, [](int) {});
+  return 4;
+}
+/// How many of them do not have the default action.
+int handled_signals() {
+  int count = 0;
+  for (const int number : kHandled) {
+    struct sigaction action {};
+    ::sigaction(number, nullptr, &action);
+    count += action.sa_handler == SIG_DFL ? 0 : 1;
+  }
+  return count;
+}
+void fault_for_ever() {
+  handle_signals();
+  for (;;) ::raise(SIGSEGV);
+}
+
 std::string output_of_shell(std::string command) {
   std::string text;
   FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
@@ -127,6 +148,7 @@ TEST_CASE("a million lines of a task arrive in order, each with its slave's name
       },
       60s));
   CHECK(driver.wait() == 0);
+  CHECK_THAT(driver.err(), !Contains(" times"));
   CHECK(most < 200 * 1024 * 1024 * kMemorySlack);
   std::istringstream text(driver.out());
   int expected = 0;
@@ -148,7 +170,9 @@ TEST_CASE("a daemon that a task leaves behind ends with its worker") {
   const TemporaryFolder folder;
   {
     knee::Cluster cluster(reaching(slave));
+    Others others(cluster);
     cluster.call<leave_a_daemon>(folder / "daemon").get();
+    CHECK(others.complaints() == "");
   }
   CHECK(leaks.found() == "");
   CHECK_FALSE(is_alive(std::stoi(marks_in(folder / "daemon").at(0))));
@@ -167,11 +191,17 @@ TEST_CASE("a daemon that a task leaves behind ends when its slave is killed") {
 
 TEST_CASE("a task that changes the folder does not move the next one") {
   SlaveProcess slave({.slots = 1});
-  knee::Cluster cluster(reaching(slave));
-  const auto home = cluster.call<working_folder>().get();
-  CHECK_THAT(home, Contains(slave.scratch()));
-  cluster.call<go_to_root>().get();
-  CHECK(cluster.call<working_folder>().get() == home);
+  const LeakCheck leaks({&slave});
+  {
+    knee::Cluster cluster(reaching(slave));
+    const auto home = cluster.call<working_folder>().get();
+    CHECK_THAT(home, Contains(slave.scratch()));
+    Others others(cluster);
+    cluster.call<go_to_root>().get();
+    CHECK(cluster.call<working_folder>().get() == home);
+    CHECK(others.complaints() == "");
+  }
+  CHECK(leaks.found() == "");
 }
 
 TEST_CASE("a task that closes every descriptor costs at most its own worker") {
@@ -216,12 +246,34 @@ TEST_CASE("a task that ignores and blocks all signals is still killed at its tim
   CHECK(leaks.found() == "");
 }
 
+TEST_CASE(
+    "a task that handles signals is killed at its timeout, and its next worker has defaults") {
+  SlaveProcess slave({.slots = 1});
+  const LeakCheck leaks({&slave});
+  {
+    knee::Cluster cluster(reaching(slave));
+    Others others(cluster);
+    CHECK(cluster.call<handle_signals>().get() == 4);
+    const Error error = error_of(cluster.call<fault_for_ever>(knee::TaskOptions{.timeout = 100ms}));
+    CHECK(error.kind() == Error::Kind::timeout);
+    CHECK(cluster.call<handled_signals>().get() == 0);
+    CHECK(others.complaints() == "");
+  }
+  CHECK(leaks.found() == "");
+}
+
 TEST_CASE("a pipe that its reader closes ends its writer as in a shell") {
   SlaveProcess slave;
-  knee::Cluster cluster(reaching(slave));
-  CHECK(cluster.call<output_of_shell>("yes | head -1").get() == "y\n0");
-  CHECK(cluster.call<output_of_shell>("bash -c 'set -o pipefail; yes | head -1'").get() ==
-        "y\n141");
+  const LeakCheck leaks({&slave});
+  {
+    knee::Cluster cluster(reaching(slave));
+    Others others(cluster);
+    CHECK(cluster.call<output_of_shell>("yes | head -1").get() == "y\n0");
+    CHECK(cluster.call<output_of_shell>("bash -c 'set -o pipefail; yes | head -1'").get() ==
+          "y\n141");
+    CHECK(others.complaints() == "");
+  }
+  CHECK(leaks.found() == "");
 }
 
 TEST_CASE("a task can ask where it is") {

@@ -46,4 +46,13 @@ std::string Tally::complaints() const {
   return text;
 }
 
+Others::Others(Cluster& cluster) : bag_(cluster.bag({.name = "others"})) {
+  for (int i = 0; i < 100; ++i) bag_.call<rest>(i, 1).then([this](int x) { results_.add(x); });
+}
+
+std::string Others::complaints() {
+  bag_.wait();
+  return results_.complaints();
+}
+
 }  // namespace knee::test

@@ -58,4 +58,17 @@ class Tally {
   std::vector<int> times_;
 };
 
+/// A hundred tasks beside what a test is about, which must not suffer from it.
+class Others {
+ public:
+  explicit Others(Cluster& cluster);
+  Others(const Others&) = delete;
+  /// Waits for them. Empty: the result of each has come exactly once.
+  std::string complaints();
+
+ private:
+  Tally results_{100};
+  Bag bag_;
+};
+
 }  // namespace knee::test

@@ -36,7 +36,7 @@ int main(int argc, char** argv) {
   ::setenv("KNEE_SLAVE", KNEE_SLAVE_BUILT, 0);
   if (::geteuid() == 0 && std::getenv("KNEE_TEST_AS_ROOT") == nullptr) {
     if (!nobody_may_run(std::getenv("KNEE_SLAVE")))
-      std::puts("NOT as an ordinary user, who cannot reach the build folder: as root");
+      std::puts("skipped: as an ordinary user, who cannot reach the build folder; run as root");
     else if (!become_nobody())
       return std::perror("cannot become an ordinary user"), 1;
   }
