@@ -56,6 +56,20 @@ class BareRoot {
   bool proc_;
 };
 
+/// What runs a driver as an ordinary user whose home and `folder` are its own; empty: this is one,
+/// or one may not run it.
+std::vector<std::string> as_ordinary_user(const std::string& driver, const std::string& folder) {
+  if (::geteuid() != 0) return {};
+  const std::vector<std::string> user{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+                                      "--"};
+  if (!succeeds(BareRoot::with(user, {"test", "-x", driver}))) {
+    skip("as an ordinary user, who may not run " + driver);
+    return {};
+  }
+  return BareRoot::with({"sh", "-c", R"(chown 65534:65534 "$HOME" "$0" && exec "$@")", folder},
+                        user);
+}
+
 /// What drivers print that use a slave in such a root.
 void check_drivers(bool proc) {
   for (const auto* driver : {"ship_static", "ship_static_pie", "ship_pie", "ship_no_pie"}) {
@@ -109,5 +123,6 @@ TEST_CASE("a worker uses the shipped library, not another one that waits at the 
   // Without LD_LIBRARY_PATH for it: the driver itself finds it at its rpath.
   CHECK(printed_by({.driver = "ship_rpath",
                     .words = {"replaced-library", built("other/libown.so"), place},
+                    .around = as_ordinary_user(built("ship_rpath"), built("at_rpath")),
                     .library_folders = {library_folders()[0]}}) == "right1 right\n");
 }
