@@ -85,7 +85,7 @@ Verb add_bag(CLI::App& app, const Words& words) {
                    "Seconds a job may run. Default: no limit.")
       ->check(CLI::Range(0.001, 1e9));
   verb->add_option("--attempts", given->settings.attempts,
-                   "Starts of a job in all, when slaves are lost. Default: 3.")
+                   "Starts of a job in all, when slaves are lost while it runs. Default: 3.")
       ->check(CLI::Range(1, 255));
   const SlaveOptions slaves(*verb);
   return {verb, [slaves, given, verb, &words] {
