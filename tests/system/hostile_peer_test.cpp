@@ -57,6 +57,14 @@ class Stranger {
     return true;
   }
 
+  /// Says that, and no more. Leaves after the other side has: what was said would else be lost if
+  /// that had spoken, too.
+  void say_last(const std::string& text) const {
+    say(text);
+    ::shutdown(socket_.get(), SHUT_WR);
+    CHECK(is_dropped());
+  }
+
   /// Whether the other side closes the connection before the deadline.
   bool is_dropped(std::chrono::milliseconds deadline = kDeadline) const {
     const auto end = std::chrono::steady_clock::now() + deadline;
@@ -180,7 +188,7 @@ TEST_CASE("a client that speaks something else is dropped and logged once") {
 TEST_CASE("a client that goes away in the middle of its first words is logged, a silent one not") {
   disturb_a_bag([](const SlaveProcess& slave) {
     { const Stranger silent(slave.port()); }
-    { Stranger(slave.port()).say("KNEE"); }
+    Stranger(slave.port()).say_last("KNEE");
     slave.process().wait_for_err("does not speak Knee; it began with 'KNEE'");
     CHECK(count_of(slave.err(), "dropped a connection") == 1);
   });
@@ -208,7 +216,7 @@ TEST_CASE("a client that ends in the middle of a message is dropped") {
   disturb_a_bag([](const SlaveProcess& slave) {
     // One segment of 1000 words, of which 100 come.
     const std::string header = "\0\0\0\0\xe8\3\0\0"s;
-    { Stranger(slave.port()).say(kPreface + header + std::string(800, '\0')); }
+    Stranger(slave.port()).say_last(kPreface + header + std::string(800, '\0'));
     wait_for_drops(slave.process(), 1);
     const Stranger huge(slave.port());
     // One segment of 2^32 - 1 words.
@@ -235,13 +243,13 @@ TEST_CASE("garbage behind the right first words is dropped and logged once") {
 
 TEST_CASE("a client that says no more than the right first words is not logged, nor are drivers") {
   SlaveProcess slave({.tcp = true});
-  { Stranger(slave.port()).say(kPreface); }
+  Stranger(slave.port()).say_last(kPreface);
   {
     knee::Cluster cluster(reaching(slave));
     CHECK(cluster.call<twice>(1).get() == 2);
   }
   // Those before it have been seen to when this one is.
-  { Stranger(slave.port()).say("KNEE"); }
+  Stranger(slave.port()).say_last("KNEE");
   wait_for_drops(slave.process(), 1);
   CHECK_THAT(slave.err(), Contains("it began with 'KNEE'"));
 }
@@ -260,7 +268,7 @@ TEST_CASE(
     CHECK(browser.is_dropped());
     wait_for_drops(driver, ++strangers);
   }
-  { Stranger(port).say(kPreface + "\0\0\0\0\xe8\3\0\0"s + std::string(800, '\0')); }
+  Stranger(port).say_last(kPreface + "\0\0\0\0\xe8\3\0\0"s + std::string(800, '\0'));
   wait_for_drops(driver, ++strangers);
   const SlaveProcess slave({.tcp = true, .dial = {"127.0.0.1:" + std::to_string(port)}});
   CHECK(driver.wait() == 0);
