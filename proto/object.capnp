@@ -6,7 +6,7 @@
 #
 # Calls on one object are carried out in the order in which they were sent, one at a time, and so are
 # calls on all objects of one process. A call may be sent on the `object` of another call before that
-# has been answered.
+# has been answered; it keeps its place among the calls of who sent it (`Call.number`).
 
 using Cxx = import "/capnp/c++.capnp";
 $Cxx.namespace("knee::proto");

@@ -10,8 +10,12 @@ struct CallIdentity {
   std::uint64_t chain = 0;   ///< proto::Call.chain; 0: none
   std::uint64_t number = 0;  ///< proto::Call.number; 0: not told
 };
-/// A number that no call has had before, here or, most likely, elsewhere.
+/// A number that no call has had before, here or, most likely, elsewhere. Those of one process
+/// count up.
 std::uint64_t new_number();
+
+/// Whether one process has sent both, in this order. False where that is not known.
+bool was_sent_before(const CallIdentity& one, const CallIdentity& other) noexcept;
 
 /// The chain of what this thread calls now; 0 where it carries out nothing for others.
 std::uint64_t current_chain() noexcept;

@@ -355,9 +355,13 @@ kj::Promise<void> ObjectHost::arrive(const detail::Object* object,
                                      kj::Function<void(Arrived&)> carry_out) {
   auto paf = kj::newPromiseAndFulfiller<void>();
   auto given_up = std::make_shared<kj::Canceler>();
+  // What was asked of a result comes when that is there. It was sent before what has come already.
+  const auto later = std::find_if(waiting_.begin(), waiting_.end(), [&](const Arrived& other) {
+    return was_sent_before(identity, other.identity);
+  });
   auto& call =
-      waiting_.emplace_back(Arrived{object, identity, kj::mv(carry_out), kj::mv(paf.fulfiller),
-                                    given_up, round_, arguments.size() == 0});
+      *waiting_.insert(later, Arrived{object, identity, kj::mv(carry_out), kj::mv(paf.fulfiller),
+                                      given_up, round_, arguments.size() == 0});
   if (!call.ready) {
     kj::Vector<kj::Promise<void>> known;
     for (auto given : arguments)
@@ -452,6 +456,7 @@ void ObjectHost::carry_out(std::list<Arrived>::iterator place) {
   waiting_.erase(place);
   call.carry_out(call);
   call.done->fulfill();
+  io_.waitScope.poll();  // what was asked of its result arrives
 }
 
 /// So that what a call printed is at the driver before its answer: it goes another way, by the

@@ -19,6 +19,14 @@ using knee::Error;
 
 namespace {
 
+/// One for the whole process.
+struct Diary {
+  static inline std::string text;
+  knee::Ref<Diary> another() { return knee::make_ref<Diary>(); }
+  void note(const std::string& line) { text += line; }
+  std::string all() const { return text; }
+};
+
 int times(const Counter& counter, int factor) {
   return counter.value * factor;
 }
@@ -133,6 +141,17 @@ TEST_CASE("to make an object, have it open another and call that is one round tr
     file.wait();
     file.call<&File::read>().get();
   }));
+}
+
+TEST_CASE("what is called on a result comes before what is called later on another object") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    const auto diary = gandalf.make<Diary>();
+    const auto other = diary.call<&Diary::another>();
+    auto first = other.call<&Diary::note>("first ");
+    auto second = other.call<&Diary::another>().call<&Diary::note>("second ");
+    auto third = diary.call<&Diary::note>("third");
+    CHECK(diary.call<&Diary::all>().get() == "first second third");
+  });
 }
 
 TEST_CASE("a constructor or method that throws says so to all that is called on its result") {
