@@ -15,8 +15,8 @@ struct CheckupStep {
 };
 
 /// Goes the way to one slave step by step, up to the first that fails: address, name, connection,
-/// preface and hello, version, a command, a task. `options`: those of the driver, whose slaves are not
-/// looked at. Blocks, at most about a minute.
+/// preface and hello, version, a command, a task. `options`: those of the driver, whose slaves are
+/// not looked at. Blocks, at most about a minute.
 std::vector<CheckupStep> check_slave(const std::string& address, ClusterOptions options);
 
 }  // namespace knee::cli
