@@ -358,7 +358,13 @@ TEST_CASE("a callback may wait for long behind a call that has told the driver s
     CHECK_FALSE(wait_until([&] { return came.load(); }, 7s));  // the driver looks every 3 s
     leave_mark(folder / "go", "");
     CHECK(wait_until([&] { return came.load(); }));
-    CHECK(wait_until([&] { return told.current() == 1; }));
+    CHECK(wait_until([&] {
+      int count = 0;  // read where it is changed, on the callback thread
+      auto bag = cluster.bag();
+      bag.call<twice>(1).then([&](int) { count = told.current(); });
+      bag.wait();
+      return count == 1;
+    }));
   });
 }
 
