@@ -56,8 +56,9 @@ struct Call {
   # In place of `arguments`, if they are more than 256 KiB.
 
   number @6 :UInt64;
-  # Tells it from all other calls that are under way, whoever made them (it counts from a number that nobody
-  # else has, most likely). 0: not told.
+  # Tells it from all other calls that are under way, whoever made them. Each process counts up from a number
+  # of its own, far from all others most likely: a call that is up to 2^40 ahead of another one was sent
+  # after it, by the same process. 0: not told.
 }
 
 struct CallResult {

@@ -171,6 +171,8 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   kj::Promise<void> arrive(const detail::Object* object, const detail::CallIdentity& identity,
                            capnp::List<proto::Object>::Reader arguments,
                            kj::Function<void(Arrived&)> carry_out);
+  /// Before which of those that wait it belongs.
+  std::list<Arrived>::iterator place_of(const detail::CallIdentity& identity);
   template <class Of>
   std::list<Arrived>::iterator next(Of of_those);
   void carry_out(const detail::ObjectRef& object, ObjectCallContext& context, Arrived& call);
