@@ -28,6 +28,11 @@ int seven_times(int number) {
   return 7 * number;
 }
 
+std::string milliseconds_text(std::chrono::nanoseconds time) {
+  return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(time).count()) +
+         " ms";
+}
+
 /// The steps so far. Each takes what the ones before it have found.
 class Checkup {
  public:
@@ -173,8 +178,7 @@ class Checkup {
   std::string run_command() {
     advice_ =
         "If the slots are busy, it would have to wait for them: see BUSY in knee slaves. Else look "
-        "at what "
-        "knee-slave says on its stderr.";
+        "at what knee-slave says on its stderr.";
     options_.slaves = {text_};
     options_.listen.clear();
     options_.local = false;
@@ -188,10 +192,7 @@ class Checkup {
     const auto result = promise.get();
     if (result.out != "42\n")
       throw std::runtime_error("a command ran, but printed '" + result.out + result.err + "'");
-    return "ran one in " +
-           std::to_string(
-               std::chrono::duration_cast<std::chrono::milliseconds>(result.run_time).count()) +
-           " ms";
+    return "ran one in " + milliseconds_text(result.run_time);
   }
 
   std::string run_task() {
@@ -211,10 +212,7 @@ class Checkup {
       throw std::runtime_error("a function of this program did not end within 60 s");
     if (promise.get() != seven_times(6)) throw std::runtime_error("a function came to nonsense");
     return "ran a function of this program, sent there if need be, in " +
-           std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(
-                              std::chrono::steady_clock::now() - start)
-                              .count()) +
-           " ms";
+           milliseconds_text(std::chrono::steady_clock::now() - start);
   }
 
   class ClosedDoor final : public proto::Door::Server {};

@@ -16,7 +16,7 @@ struct CheckupStep {
 
 /// Goes the way to one slave step by step, up to the first that fails: address, name, connection,
 /// preface and hello, version, a command, a task. `options`: those of the driver, whose slaves are
-/// not looked at. Blocks, at most about a minute.
+/// not looked at. Blocks, at most about two minutes.
 std::vector<CheckupStep> check_slave(const std::string& address, ClusterOptions options);
 
 }  // namespace knee::cli
