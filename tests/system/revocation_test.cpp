@@ -51,30 +51,37 @@ void hand_on_counter(const knee::Ref<Keeper>& keeper, const knee::Ref<Counter>& 
   end(handed_on, when_cancelled);
 }
 
-/// Waits until the task has handed it on, and for its end.
-void see_it_end(knee::Promise<void> task, const std::string& handed_on, bool by_cancelling) {
-  wait_for_marks(handed_on);
-  if (!by_cancelling) return task.get();
-  task.cancel();
-  CHECK(error_of(std::move(task)).kind() == Error::Kind::cancelled);
+/// Twice, with a keeper: `round(cluster, keeper, see_gone)`. `see_gone(start)` starts a task, waits
+/// until it has handed something on, and for its end: by itself at first, then by cancelling it.
+template <class Round>
+void when_a_task_is_gone(Round round) {
+  for (const bool cancelled : {false, true}) {
+    INFO((cancelled ? "cancelled" : "ended"));
+    const TemporaryFolder folder;
+    with_a_slave([&](knee::Cluster& cluster, const knee::Slave& gandalf) {
+      round(cluster, gandalf.make<Keeper>(), [&](const auto& start) {
+        knee::Promise<void> task = start(folder / "handed on", cancelled);
+        wait_for_marks(folder / "handed on");
+        if (!cancelled) return task.get();
+        task.cancel();
+        CHECK(error_of(std::move(task)).kind() == Error::Kind::cancelled);
+      });
+    });
+  }
 }
 
 }  // namespace
 
 TEST_CASE("a function that a task has handed on to an object fails there when the task is gone") {
-  for (const bool cancelled : {false, true}) {
-    INFO((cancelled ? "cancelled" : "ended"));
-    const TemporaryFolder folder;
-    with_a_slave([&](knee::Cluster& cluster, const knee::Slave& gandalf) {
-      const auto keeper = gandalf.make<Keeper>();
-      std::atomic<int> calls = 0;
-      const auto count = [&](int) { return ++calls; };
-      see_it_end(cluster.call<hand_on>(keeper, count, folder / "handed on", cancelled),
-                 folder / "handed on", cancelled);
-      CHECK_THAT(error_of(keeper.call<&Keeper::use>(10)).what(), has_ended);
-      CHECK(calls == 1);
+  when_a_task_is_gone([](knee::Cluster& cluster, const knee::Ref<Keeper>& keeper, auto see_gone) {
+    std::atomic<int> calls = 0;
+    see_gone([&](const std::string& handed_on, bool when_cancelled) {
+      return cluster.call<hand_on>(
+          keeper, [&](int) { return ++calls; }, handed_on, when_cancelled);
     });
-  }
+    CHECK_THAT(error_of(keeper.call<&Keeper::use>(10)).what(), has_ended);
+    CHECK(calls == 1);
+  });
 }
 
 TEST_CASE("a function without a result that a task has handed on fails, too") {
@@ -91,17 +98,13 @@ TEST_CASE("a function without a result that a task has handed on fails, too") {
 }
 
 TEST_CASE("what a driver offers is not called by whom a task handed it on to, when that is gone") {
-  for (const bool cancelled : {false, true}) {
-    INFO((cancelled ? "cancelled" : "ended"));
-    const TemporaryFolder folder;
-    with_a_slave([&](knee::Cluster& cluster, const knee::Slave& gandalf) {
-      const auto keeper = gandalf.make<Keeper>();
-      const auto counter = std::make_shared<Counter>(0);
-      see_it_end(cluster.call<hand_on_counter>(keeper, cluster.offer(counter), folder / "handed on",
-                                               cancelled),
-                 folder / "handed on", cancelled);
-      CHECK_THAT(error_of(keeper.call<&Keeper::use_counter>(10)).what(), has_ended);
-      CHECK(counter->current() == 1);
+  when_a_task_is_gone([](knee::Cluster& cluster, const knee::Ref<Keeper>& keeper, auto see_gone) {
+    const auto counter = std::make_shared<Counter>(0);
+    see_gone([&](const std::string& handed_on, bool when_cancelled) {
+      return cluster.call<hand_on_counter>(keeper, cluster.offer(counter), handed_on,
+                                           when_cancelled);
     });
-  }
+    CHECK_THAT(error_of(keeper.call<&Keeper::use_counter>(10)).what(), has_ended);
+    CHECK(counter->current() == 1);
+  });
 }
