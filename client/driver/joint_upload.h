@@ -26,6 +26,7 @@ class JointUpload {
   kj::Promise<void> wait() { return there_.addBranch(); }
   /// It is to be tried again. Only marked: what failed must not be destroyed while it says so.
   bool failed() const { return *state_ == State::failed; }
+  /// It has arrived, or failed.
   bool ended() const { return *state_ != State::sending; }
 
  private:
