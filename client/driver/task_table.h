@@ -100,7 +100,8 @@ class TaskTable {
   std::size_t bytes_used() const;
 
  private:
-  static constexpr unsigned kChunkBits = 14;
+  // 48 kB: a new chunk is written to as a whole, also for the one task of a small driver.
+  static constexpr unsigned kChunkBits = 10;
   static constexpr std::uint32_t kChunk = 1u << kChunkBits;
 
   std::vector<std::unique_ptr<TaskRecord[]>> chunks_;

@@ -4,11 +4,12 @@
 #include <kj/debug.h>
 
 #include <cstddef>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <optional>
 #include <span>
-#include <vector>
 
 #include "layout.h"
 
@@ -18,7 +19,9 @@ namespace knee::channel {
 /// Builds one record after another in the same scratch memory. Not thread-safe.
 class RecordBuilder {
  public:
-  RecordBuilder() : scratch_(kMaxRecord / sizeof(capnp::word) + 1024) {}
+  RecordBuilder() : scratch_(static_cast<capnp::word*>(std::calloc(kWords, sizeof(capnp::word)))) {
+    if (!scratch_) throw std::bad_alloc();
+  }
 
   /// Calls `fill(root builder)` and returns the record's bytes, valid until the next `build`.
   /// The caller keeps what it puts in below kMaxRecord; what exceeds the scratch comes back empty.
@@ -26,7 +29,7 @@ class RecordBuilder {
   std::span<const std::byte> build(Fill&& fill) {
     // The message zeroes what it used of the scratch when it ends: keep it alive until the next.
     message_.reset();
-    message_.emplace(kj::arrayPtr(scratch_.data(), scratch_.size()));
+    message_.emplace(kj::arrayPtr(scratch_.get(), kWords));
     fill(message_->template initRoot<Root>());
     const auto segments = message_->getSegmentsForOutput();
     if (segments.size() != 1) return {};
@@ -37,7 +40,13 @@ class RecordBuilder {
   void clear() { message_.reset(); }
 
  private:
-  std::vector<capnp::word> scratch_;
+  struct Free {
+    void operator()(capnp::word* words) const noexcept { std::free(words); }
+  };
+  static constexpr std::size_t kWords = kMaxRecord / sizeof(capnp::word) + 1024;
+
+  // Of calloc, which leaves new memory untouched: few records come near the largest.
+  std::unique_ptr<capnp::word[], Free> scratch_;
   std::optional<capnp::MallocMessageBuilder> message_;
 };
 

@@ -125,12 +125,13 @@ std::string refusal_of(proto::Hello::Reader theirs) {
 }
 
 void tune_socket(kj::AsyncIoStream& stream) {
+  int domain = AF_UNSPEC;
+  kj::uint size = sizeof domain;
+  stream.getsockopt(SOL_SOCKET, SO_DOMAIN, &domain, &size);
+  // Others have none of these, and to fail costs milliseconds: kj's exceptions trace the stack.
+  if (domain != AF_INET && domain != AF_INET6) return;
   const auto set = [&stream](int level, int option, int value) {
-    try {
-      stream.setsockopt(level, option, &value, sizeof value);
-    } catch (const kj::Exception&) {
-      // A Unix socket has none of these.
-    }
+    stream.setsockopt(level, option, &value, sizeof value);
   };
   set(IPPROTO_TCP, TCP_NODELAY, 1);
   set(SOL_SOCKET, SO_KEEPALIVE, 1);
