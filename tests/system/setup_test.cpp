@@ -213,7 +213,7 @@ TEST_CASE("a slave whose disk is full says so to the driver and spoils nothing")
 }
 
 TEST_CASE("a file damaged in the store is fetched again, and not run") {
-  SlaveProcess slave;
+  SlaveProcess slave({.own_store = true});
   const LeakCheck leaks({&slave});
   const auto run = [&] {
     knee::Cluster cluster(reaching(slave));

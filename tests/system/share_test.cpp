@@ -211,7 +211,7 @@ TEST_CASE("a worker that replaces a dead one knows the shared values") {
 }
 
 TEST_CASE("a shared value is there again after its slave was killed and restarted") {
-  SlaveProcess slave({.slots = 1});
+  SlaveProcess slave({.slots = 1, .own_store = true});
   const LeakCheck leaks({&slave});
   const TemporaryFolder folder;
   {

@@ -90,7 +90,7 @@ TEST_CASE("a queued command finds its input although the store made room meanwhi
 }
 
 TEST_CASE("an input that somebody has removed from a slave's store is sent again") {
-  SlaveProcess slave;
+  SlaveProcess slave({.own_store = true});
   const TemporaryFolder here;
   knee::Cluster cluster(commands_on(slave));
   const auto command = reader_of(here, 'a');

@@ -10,6 +10,20 @@
 #include "tests/system/harness/process_view.h"
 
 namespace knee::test {
+namespace {
+
+std::string shared_store() {
+  static const TemporaryFolder folder;
+  return folder / "store";
+}
+
+bool has_own_store(const SlaveProcess::Setup& setup) {
+  return setup.own_store ||
+         std::any_of(setup.flags.begin(), setup.flags.end(),
+                     [](const std::string& flag) { return flag.starts_with("--store"); });
+}
+
+}  // namespace
 
 SlaveProcess::SlaveProcess(Setup setup) : setup_(std::move(setup)) {
   for (const char* name : {"run", "cache", "scratch"})
@@ -30,12 +44,17 @@ void SlaveProcess::launch() {
   for (const auto& driver : setup_.dial)
     plan.arguments.insert(plan.arguments.end(), {"--dial", driver});
   if (setup_.tcp) plan.arguments.emplace_back("--insecure");
+  if (!has_own_store(setup_)) plan.arguments.insert(plan.arguments.end(), {"--store", store()});
   plan.arguments.insert(plan.arguments.end(), setup_.flags.begin(), setup_.flags.end());
   plan.environment = setup_.environment;
   plan.environment.emplace("XDG_RUNTIME_DIR", folder_ / "run");
   plan.environment.emplace("XDG_CACHE_HOME", folder_ / "cache");
   plan.environment.emplace("TMPDIR", scratch());
   process_.emplace(plan);
+}
+
+std::string SlaveProcess::store() const {
+  return has_own_store(setup_) ? folder_ / "cache/knee/store" : shared_store();
 }
 
 bool SlaveProcess::is_ready() const {

@@ -12,7 +12,8 @@
 namespace knee::test {
 
 /// A real knee-slave with folders of its own, on a Unix socket or on a loopback port, or one that
-/// dials drivers. Destruction kills it. One thread.
+/// dials drivers. All of a test program keep programs in one store, so that the first one alone has
+/// to fetch the test program. Destruction kills it. One thread.
 class SlaveProcess {
  public:
   struct Setup {
@@ -23,6 +24,7 @@ class SlaveProcess {
     std::vector<std::string> flags{};  ///< more of them
     std::map<std::string, std::string> environment{};
     bool start = true;
+    bool own_store = false;  ///< empty, in its folder; also where flags say something of the store
     std::vector<std::string> around{};  ///< a command that runs knee-slave: {"nice"}
   };
 
@@ -48,7 +50,7 @@ class SlaveProcess {
   std::string err() const { return process_->err(); }
 
   /// Where it keeps programs, its scratch folders ($TMPDIR) and its socket.
-  std::string store() const { return folder_ / "cache/knee/store"; }
+  std::string store() const;
   std::string scratch() const { return folder_ / "scratch"; }
   std::string folder() const { return folder_.path(); }
 

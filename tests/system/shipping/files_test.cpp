@@ -53,7 +53,7 @@ TEST_CASE("a driver that was rebuilt while it runs ships the program that runs")
 }
 
 TEST_CASE("an unchanged driver ships nothing the second time, a relinked one only its own file") {
-  const SlaveProcess slave;
+  const SlaveProcess slave({.own_store = true});
   const DriverPlan plan{.driver = "ship_pie", .words = {"twins"}, .slaves = {slave.address()}};
   CHECK(received_by(slave) == 0);
   CHECK(printed_by(plan) == kTwins);

@@ -33,7 +33,7 @@ std::vector<std::string> drivers() {
 
 TEST_CASE(
     "each task of two files with equal names runs its own code, however the driver is linked") {
-  const SlaveProcess slave;
+  const SlaveProcess slave({.own_store = true});
   for (const auto& driver : drivers()) {
     INFO(driver);
     CHECK(printed_by({.driver = driver, .words = {"twins"}, .slaves = {slave.address()}}) ==
@@ -43,7 +43,7 @@ TEST_CASE(
 }
 
 TEST_CASE("a worker has the driver's name, argv[0] and environment, however the driver is linked") {
-  const SlaveProcess slave;
+  const SlaveProcess slave({.own_store = true});
   for (const auto& driver : drivers()) {
     INFO(driver);
     const auto said =
@@ -57,7 +57,7 @@ TEST_CASE("a worker has the driver's name, argv[0] and environment, however the 
 }
 
 TEST_CASE("a task can start its own program again") {
-  const SlaveProcess slave;
+  const SlaveProcess slave({.own_store = true});
   for (const auto& driver : drivers()) {
     INFO(driver);
     const auto said =
