@@ -137,6 +137,11 @@ std::exception_ptr lost_slave_error(const detail::TaskState& task, const std::st
               "was lost with its slave, and had no attempts left: " + why);
 }
 
+std::exception_ptr ended_process_error(const detail::TaskState& task, const std::string& slave,
+                                       const std::string& why) {
+  return make(Kind::crashed, where_of(task, slave), "was not answered: " + why);
+}
+
 std::exception_ptr lost_result_error(const detail::TaskState& task, const std::string& slave,
                                      const std::string& why) {
   return make(Kind::slave_lost, where_of(task, slave),

@@ -21,6 +21,9 @@ std::exception_ptr error_of(const detail::TaskState& task, proto::Outcome::Reade
 std::exception_ptr cancelled_error(const detail::TaskState& task, const std::string& slave = {});
 std::exception_ptr lost_slave_error(const detail::TaskState& task, const std::string& slave,
                                     const std::string& why);
+/// The process of the object that it is a call on has ended. `slave`: where, if that is known.
+std::exception_ptr ended_process_error(const detail::TaskState& task, const std::string& slave,
+                                       const std::string& why);
 /// The task ran, but its large result could not be fetched.
 std::exception_ptr lost_result_error(const detail::TaskState& task, const std::string& slave,
                                      const std::string& why);

@@ -12,6 +12,7 @@
 #include "client/driver/object_ref.h"
 #include "client/driver/python_program.h"
 #include "client/driver/slave_link.h"
+#include "common/rpc/process_end.h"
 #include "common/rpc/rpc_loop.h"
 
 namespace knee::driver {
@@ -21,6 +22,8 @@ using detail::Access;
 
 /// The news of a process's death follow the end of its calls within this time.
 constexpr auto kNewsOfDeath = 5 * kj::SECONDS;
+/// The same if the error says already that some process has ended.
+constexpr auto kMoreNews = 1 * kj::SECONDS;
 
 std::exception_ptr thrown_error(const detail::TaskState& task, proto::Failure::Reader thrown,
                                 const std::string& slave) {
@@ -341,22 +344,28 @@ kj::Promise<void> Objects::broken(Open& call, const kj::Exception& error) {
     fail(call, refused_error(*call.task, slave, why));
     return kj::READY_NOW;
   }
+  const bool is_end = rpc::is_process_end(error);
+  const auto fail_as_lost = [this, &call, is_end, why](const std::string& where) {
+    fail(call, is_end ? ended_process_error(*call.task, where, why)
+                      : lost_slave_error(*call.task, where, why));
+  };
   if (!call.home || !has_session(surroundings_.settled(call.home->index))) {
-    fail(call, lost_slave_error(*call.task, slave, why));
+    fail_as_lost(slave);
     return kj::READY_NOW;
   }
   // Its process has died; the slave says how.
   const auto home = call.home;
   return home->ended.addBranch()
-      .exclusiveJoin(timer_.afterDelay(kNewsOfDeath))
+      .exclusiveJoin(timer_.afterDelay(is_end ? kMoreNews : kNewsOfDeath))
       .catch_([](kj::Exception&&) {})
-      .then([this, &call, home, why] {
+      .then([this, &call, home, fail_as_lost] {
         KJ_IF_MAYBE (end, home->outcome) {
           const auto outcome = (*end)->getOutcome();
           fail(call, home->python ? python_end_error(*call.task, outcome, home->slave)
                                   : error_of(*call.task, outcome, home->slave, {}));
         } else {
-          fail(call, lost_slave_error(*call.task, home->slave, why));
+          // It lived elsewhere: an object of this process has given it.
+          fail_as_lost("");
         }
       });
 }

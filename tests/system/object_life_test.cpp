@@ -24,6 +24,20 @@ struct Guard {
   std::string file;
 };
 
+/// Hands on what lives elsewhere.
+struct Shelf {
+  knee::Ref<Counter> same(knee::Ref<Counter> counter) { return counter; }
+  /// The Error::Kind of a call on it.
+  int kind_of_failure(const knee::Ref<Counter>& counter) {
+    try {
+      counter.call<&Counter::current>().get();
+    } catch (const Error& error) {
+      return static_cast<int>(error.kind());
+    }
+    return -1;
+  }
+};
+
 }  // namespace
 
 TEST_CASE("an object is destroyed when the last reference to it is gone") {
@@ -135,6 +149,53 @@ TEST_CASE("a reference that came with a callback fails with what is known of the
     CHECK(error.slave() == "gandalf");
     CHECK_THAT(error.what(), Contains("SIGKILL"));
   });
+}
+
+TEST_CASE("a reference that an object of another process gave says how its own process died") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    const auto counter = gandalf.make<Counter>(knee::Placement::own(), 1);
+    const auto shelf = gandalf.make<Shelf>();
+    const auto again = shelf.call<&Shelf::same>(counter);
+    CHECK(again.call<&Counter::current>().get() == 1);
+    CHECK(error_of(counter.call<&Counter::die>()).kind() == Error::Kind::crashed);
+    const auto error = error_of(again.call<&Counter::current>());
+    CHECK(error.kind() == Error::Kind::crashed);
+    CHECK_THAT(error.what(), Contains("SIGKILL"));
+    // The object that gave it lives, and learns the same.
+    CHECK(shelf.call<&Shelf::kind_of_failure>(counter).get() ==
+          static_cast<int>(Error::Kind::crashed));
+  });
+}
+
+TEST_CASE("a reference that a task gave back says how its process died") {
+  with_a_slave([](knee::Cluster& cluster, const knee::Slave& gandalf) {
+    const auto counter = gandalf.make<Counter>(knee::Placement::own(), 1);
+    knee::Ref<Counter> again;
+    const auto give = [](const knee::Ref<Counter>& held,
+                         const knee::Function<void(knee::Ref<Counter>)>& back) { back(held); };
+    cluster.call(give, counter, [&](const knee::Ref<Counter>& came) { again = came; }).get();
+    CHECK(again.call<&Counter::current>().get() == 1);
+    CHECK(error_of(counter.call<&Counter::die>()).kind() == Error::Kind::crashed);
+    const auto error = error_of(again.call<&Counter::current>());
+    CHECK(error.kind() == Error::Kind::crashed);
+    CHECK_THAT(error.what(), Contains("SIGKILL"));
+  });
+}
+
+TEST_CASE("a reference to another slave's object fails when that is lost, not the one it came by") {
+  SlaveProcess gandalf;
+  SlaveProcess frodo({.name = "frodo"});
+  knee::Cluster cluster(reaching({&gandalf, &frodo}));
+  const auto counter = cluster.slave("frodo").make<Counter>(1);
+  const auto shelf = cluster.slave("gandalf").make<Shelf>();
+  const auto again = shelf.call<&Shelf::same>(counter);
+  CHECK(again.call<&Counter::current>().get() == 1);
+  frodo.kill();
+  const auto error = error_of(again.call<&Counter::current>());
+  CHECK(error.kind() == Error::Kind::slave_lost);
+  CHECK(error.slave() == "");
+  CHECK(shelf.call<&Shelf::kind_of_failure>(counter).get() ==
+        static_cast<int>(Error::Kind::slave_lost));
 }
 
 TEST_CASE(
