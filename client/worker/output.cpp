@@ -1,22 +1,17 @@
 #include "output.h"
 
-#include <fcntl.h>
 #include <sys/ioctl.h>
 
 #include <cstdio>
 #include <iostream>
 
+#include "client/worker/high_descriptor.h"
+
 namespace knee::worker {
-namespace {
-
-/// Out of the way of programs that close "all" small descriptors.
-constexpr int kOutOfTheWay = 500;
-
-}  // namespace
 
 Output::Output() {
   std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
-  for (int i = 0; i < 2; ++i) pipes_[i].reset(::fcntl(i + 1, F_DUPFD_CLOEXEC, kOutOfTheWay));
+  for (int i = 0; i < 2; ++i) pipes_[i] = out_of_the_way(i + 1);
 }
 
 bool Output::flush() {

@@ -16,6 +16,7 @@
 #include "client/call/exception_text.h"
 #include "client/worker/current_task.h"
 #include "client/worker/freed_memory.h"
+#include "client/worker/high_descriptor.h"
 #include "client/worker/object_server.h"
 #include "client/worker/output.h"
 #include "client/worker/shared_values.h"
@@ -50,7 +51,7 @@ class Server {
   explicit Server(UniqueFd socket) : channel_(std::move(socket)) {
     read_setup();
     keep_freed_memory();
-    home_.reset(::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    home_ = out_of_the_way(UniqueFd(::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC)).get());
     channel_.put(records_.build<proto::FromWorker>(
         [](proto::FromWorker::Builder record) { record.setReady(); }));
   }
@@ -208,7 +209,7 @@ class Server {
         channel::is_same(argument_.fd(), fd.get())) {
       argument_.resize(size);
     } else {
-      argument_ = channel::SharedMemory::map(std::move(fd), size);
+      argument_ = channel::SharedMemory::map(out_of_the_way(fd.get()), size);
       argument_.expect_reading();
     }
   }
@@ -263,9 +264,9 @@ void serve_if_worker() {
   program::restore_library_path();
   if (!socket) return;  // a child of a worker inherited the variable
   try {
-    // Out of the way of tasks that close the small numbers.
     UniqueFd given(*socket);
-    UniqueFd moved(check(::fcntl(given.get(), F_DUPFD_CLOEXEC, 500), "cannot move the channel"));
+    auto moved = out_of_the_way(given.get());
+    check(moved.get(), "cannot move the channel");
     given.reset();
     Server(std::move(moved)).serve();
   } catch (const std::exception& error) {

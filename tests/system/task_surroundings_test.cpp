@@ -52,6 +52,14 @@ int close_everything() {
   for (int fd = 0; fd < 1024; ++fd) ::close(fd);
   return 1;
 }
+/// As programs do that become daemons, and moves.
+int close_small_numbers() {
+  for (int fd = 3; fd < 256; ++fd) ::close(fd);
+  return ::chdir("/");
+}
+std::string here_with(const std::string& text) {
+  return std::filesystem::current_path().string() + text.back();
+}
 int write_over_output() {
   const int nowhere = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
   ::dup2(nowhere, 1);
@@ -218,6 +226,22 @@ TEST_CASE("a task that closes every descriptor costs at most its own worker") {
     CHECK(closing.get() == 1);
     bag.wait();
     CHECK(results.complaints() == "");
+  }
+  CHECK(leaks.found() == "");
+}
+
+TEST_CASE("a task that closes the small descriptors leaves the next one what it had") {
+  SlaveProcess slave({.slots = 1});
+  const LeakCheck leaks({&slave});
+  {
+    knee::Cluster cluster(reaching(slave));
+    const std::string large(1'000'000, 'a');
+    const auto before = cluster.call<here_with>(large).get();
+    const auto workers = slave.workers();
+    CHECK(cluster.call<close_small_numbers>().get() == 0);
+    CHECK(cluster.call<here_with>(large).get() == before);
+    CHECK(cluster.call<here_with>(large + "a").get() == before);
+    CHECK(slave.workers() == workers);
   }
   CHECK(leaks.found() == "");
 }
