@@ -155,13 +155,20 @@ kj::Promise<void> Daemon::dial(rpc::Address address, unsigned failures) {
       })
       .then([this, address, &was_met](kj::Own<rpc::Connection> connection) {
         auto& open = *connection;
-        return meet(open).then([this, address, &was_met, connection = kj::mv(connection)](
-                                   proto::Membership::Client membership) mutable {
-          was_met = true;
-          say("serving " + address.text());
-          // Letting go of it would mean that this slave leaves.
-          return until_end(kj::mv(connection)).attach(kj::mv(membership));
-        });
+        auto silence = io_.provider->getTimer()
+                           .afterDelay(rpc::kGreetingDeadline)
+                           .then([]() -> proto::Membership::Client {
+                             throw std::runtime_error("it did not let this slave in within 10 s");
+                           });
+        return meet(open)
+            .exclusiveJoin(kj::mv(silence))
+            .then([this, address, &was_met,
+                   connection = kj::mv(connection)](proto::Membership::Client membership) mutable {
+              was_met = true;
+              say("serving " + address.text());
+              // Letting go of it would mean that this slave leaves.
+              return until_end(kj::mv(connection)).attach(kj::mv(membership));
+            });
       })
       .then([address] { say(address.text() + " has ended the connection; dialing again"); },
             [address, failures](kj::Exception&& error) {

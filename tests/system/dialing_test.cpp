@@ -13,6 +13,7 @@
 #include "tests/system/harness/driver_process.h"
 #include "tests/system/harness/leak_check.h"
 #include "tests/system/harness/marks.h"
+#include "tests/system/harness/peer.h"
 #include "tests/system/harness/process_view.h"
 #include "tests/system/tasks.h"
 
@@ -56,6 +57,10 @@ class BrokenSlave final : public knee::proto::Slave::Server {
   kj::Promise<void> openSession(OpenSessionContext) override {
     return KJ_EXCEPTION(FAILED, "there is no room for a session");
   }
+};
+
+class SilentDoor final : public knee::proto::Door::Server {
+  kj::Promise<void> hello(HelloContext) override { return kj::NEVER_DONE; }
 };
 
 class BrokenDoor final : public knee::proto::Door::Server {};
@@ -361,6 +366,16 @@ TEST_CASE("a slave that dials and was stopped until it was given up comes back b
     other.kill();
   }
   CHECK(leaks.found() == "");
+}
+
+TEST_CASE("a slave that dials whoever greets and then says nothing gives up and dials again",
+          "[.slow]") {
+  const TemporaryFolder folder;
+  const std::string address = "unix:" + folder / "s";
+  const Peer silent(address, [] { return kj::heap<SilentDoor>(); });
+  SlaveProcess slave({.dial = {address}, .start = false});
+  slave.launch();
+  slave.process().wait_for_err("did not let this slave in within 10 s");
 }
 
 TEST_CASE("a slave that joined and cannot be used is let go, and may come again") {
