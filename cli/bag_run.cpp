@@ -175,7 +175,8 @@ void BagRun::ended(const Job& job, const CommandResult& result) {
 
 void BagRun::failed(const Job& job, const Error& error) {
   if (error.kind() == Error::Kind::cancelled) {
-    // A halt; neither done nor failed.
+    // A halt; neither done nor failed. What comes after it in order has its turn.
+    show(job.number, "", "");
     const std::lock_guard lock(mutex_);
     --running_;
     changed_.notify_all();

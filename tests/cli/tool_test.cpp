@@ -317,6 +317,14 @@ TEST_CASE("knee bag sends and fetches files and keeps a log") {
         "gandalf\t0\t0\ttr ab AB < d/b.x > d/b.y\n");
 }
 
+TEST_CASE("knee bag keeps the order and still says why it stops now") {
+  SlaveProcess slave;
+  Tool tool(slave, {"bag", "-k", "--halt", "now,fail=1", "sleep {}; echo why >&2; exit 7",
+                    ":::", "1000", "0"});
+  CHECK(tool.wait() == 7);
+  CHECK_THAT(tool.err(), Contains("why"));
+}
+
 TEST_CASE("knee bag stops now at a failure, with its exit code") {
   SlaveProcess slave;
   Tool tool(slave, {"bag", "--halt", "now,fail=1", "sleep {}; exit 7", ":::", "0", "1000", "1000"});
