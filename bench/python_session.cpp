@@ -14,8 +14,7 @@ int main(int argc, char** argv) {
   constexpr std::size_t kNumbers = 8'000'000;
   py.execute(
       "items = list(range(100000))\ndata = bytes(8 << 20)\n"
-      "try:\n    import numpy\n    array = numpy.zeros(8000000)\n"
-      "except ImportError:\n    import array as a\n    array = a.array('d', bytes(64000000))\n");
+      "import numpy\narray = numpy.zeros(8000000)\n");
   const auto items = py["items"];
   const auto data = py["data"];
   const auto array = py["array"];
