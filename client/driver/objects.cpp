@@ -145,6 +145,8 @@ bool Objects::start(detail::TaskRef task) {
     place = found->second.place;
   }
   place.first = surroundings_.settled(place.first);
+  const auto before = std::exchange(last_slave_, place.first);
+  on_several_slaves_ |= before && *before != place.first;
   if (call.returned != 0) {
     Entry& made = entries_[call.returned];
     made.place = place;
@@ -241,8 +243,8 @@ void Objects::send(detail::TaskRef task) {
 void Objects::send_call(Open& kept, proto::Object::Client object, const ObjectCall& call) {
   const auto arguments =
       std::make_shared<const detail::Bytes>(std::move(Access::payload(*kept.task)));
-  auto sent = request(object, *call.method, arguments, call.objects, call.identity);
-  made(call.returned, sent.getObject(), kept.home);
+  auto sent = made_by(call, kept.home,
+                      request(object, *call.method, arguments, call.objects, call.identity));
   const auto returned = entries_.find(call.returned);
   if (call.target.restartable && returned != entries_.end())
     returned->second.maker = std::make_shared<Maker>(Maker{call.method, arguments, call.objects});
@@ -281,6 +283,7 @@ proto::Object::Client Objects::client_of(const detail::ObjectRef& object, Holds 
   detail::made(object);
   surroundings_.check(object);
   if (const auto id = held_id(*object)) {
+    lent_away_ |= on_several_slaves_;
     Entry& entry = entries_.at(*id);  // its reference is here
     KJ_IF_MAYBE (client, entry.client) return *client;
     KJ_IF_MAYBE (promised, entry.promised) return promised->client;
@@ -289,6 +292,7 @@ proto::Object::Client Objects::client_of(const detail::ObjectRef& object, Holds 
     entry.promised = Promised{kj::mv(paf.fulfiller), client};
     return client;
   }
+  lent_away_ = true;
   return offered_.add(kj::heap<OfferedObject>(offering_, object, std::move(holds)));
 }
 

@@ -17,6 +17,7 @@
 #include <knee/detail/object.h>
 
 #include "client/call/call_wire.h"
+#include "client/call/returned_object.h"
 #include "client/call/use_wire.h"
 #include "client/driver/offered_object.h"
 #include "client/driver/shipment.h"
@@ -225,6 +226,11 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   /// What a call returns is on its way.
   void made(std::uint64_t returned, proto::Object::Client object,
             const std::shared_ptr<Home>& home);
+  /// The same of a call that was just sent: its answer.
+  template <class Results>
+  kj::Promise<capnp::Response<Results>> made_by(const ObjectCall& call,
+                                                const std::shared_ptr<Home>& home,
+                                                capnp::RemotePromise<Results> sent);
   void fail_by_failure(Open& call, proto::Failure::Reader failure);
   kj::Promise<void> broken(Open& call, const kj::Exception& error);
   void fail(Open& call, std::exception_ptr error);
@@ -242,7 +248,26 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   std::unordered_map<const detail::Method*, Shipment::Place> functions_;
   std::list<Open> open_;                             ///< calls that were sent and have no answer
   std::unordered_map<std::uint64_t, Open*> makers_;  ///< those of `open_` by what they return
+  std::optional<std::uint32_t> last_slave_{};        ///< of the last call
+  bool on_several_slaves_ = false;                   ///< there have been calls
+  /// An object may have been given to where it does not live, and so come back from there.
+  bool lent_away_ = false;
   kj::Own<kj::TaskSet> calls_;
 };
+
+template <class Results>
+kj::Promise<capnp::Response<Results>> Objects::made_by(const ObjectCall& call,
+                                                       const std::shared_ptr<Home>& home,
+                                                       capnp::RemotePromise<Results> sent) {
+  // What a process makes lives in it.
+  const bool may_be_elsewhere = lent_away_ && call.target.object != Target::kRoot;
+  if (call.returned == 0 || !may_be_elsewhere) {
+    made(call.returned, sent.getObject(), home);
+    return kj::mv(sent);
+  }
+  auto [object, answer] = detail::returned_with_answer(kj::mv(sent));
+  made(call.returned, kj::mv(object), home);
+  return kj::mv(answer);
+}
 
 }  // namespace knee::driver

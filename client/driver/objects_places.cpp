@@ -34,6 +34,7 @@ std::vector<Objects::Place> Objects::places_on(std::uint32_t slave) const {
 }
 
 void Objects::move(std::uint32_t from, std::uint32_t to) {
+  if (last_slave_ == from) last_slave_ = to;
   for (const auto& place : places_on(from)) {
     auto waiting = std::move(roots_.at(place).waiting);
     roots_.erase(place);

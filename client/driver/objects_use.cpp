@@ -25,8 +25,7 @@ void Objects::send_use(Open& kept, proto::Object::Client object, const ObjectCal
   detail::write_use(request.initUse(), *call.use, call.identity, doors_);
   call.use->arguments.clear();
   call.use->named.clear();
-  auto sent = request.send();
-  made(call.returned, sent.getObject(), kept.home);
+  auto sent = made_by(call, kept.home, request.send());
   const detail::ObjectDoors doors{
       .hold = [this,
                home = kept.home](proto::Object::Client given) { return hold(kj::mv(given), home); },

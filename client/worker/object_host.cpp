@@ -12,6 +12,7 @@
 #include <stdexcept>
 
 #include "client/call/call_chain.h"
+#include "client/call/returned_object.h"
 #include "client/call/task_access.h"
 #include "common/base/check.h"
 #include "common/program/function_address.h"
@@ -220,13 +221,15 @@ detail::TaskRef ObjectHost::call(proto::Object::Client& object, const detail::Me
   auto sent = detail::send_call(object, locate(method),
                                 std::make_shared<const detail::Bytes>(std::move(arguments)),
                                 objects, {detail::current_chain(), number}, doors_.offer);
-  if (returned != nullptr) *returned = given(sent.getObject());
+  auto [made, answered] = detail::returned_with_answer(kj::mv(sent));
+  if (returned != nullptr) *returned = given(kj::mv(made));
   detail::TaskRef task(new detail::TaskState);
   task->id = number;
   ++open_calls_;
   // The object is kept: what is large of its answer is read from there.
   sent_.add(
-      sent.then([task, object](capnp::Response<proto::Object::CallResults> answer) mutable
+      answered
+          .then([task, object](capnp::Response<proto::Object::CallResults> answer) mutable
                 -> kj::Promise<void> {
             const auto result = answer.getResult();
             if (result.isException()) {
@@ -251,13 +254,14 @@ detail::TaskRef ObjectHost::use(proto::Object::Client& object, const detail::Use
   auto request = object.useRequest(detail::size_of(use));
   const auto number = detail::new_number();
   detail::write_use(request.initUse(), use, {detail::current_chain(), number}, doors_);
-  auto sent = request.send();
-  if (returned != nullptr) *returned = given(sent.getObject());
+  auto [made, answered] = detail::returned_with_answer(request.send());
+  if (returned != nullptr) *returned = given(kj::mv(made));
   detail::TaskRef task(new detail::TaskState);
   task->id = number;
   ++open_calls_;
   // As in `call`.
-  sent_.add(sent.then([this, object](capnp::Response<proto::Object::UseResults> answer) mutable {
+  sent_.add(answered
+                .then([this, object](capnp::Response<proto::Object::UseResults> answer) mutable {
                   return detail::read_answer(kj::mv(answer), doors_).attach(kj::mv(object));
                 })
                 .then(

@@ -63,6 +63,20 @@ struct Folder {
   std::string read(const knee::Ref<File>& file) { return file.call<&File::read>().get(); }
 };
 
+/// Hands on what lives elsewhere.
+struct Shelf {
+  knee::Ref<Counter> same(knee::Ref<Counter> counter) { return counter; }
+  /// The Error::Kind of a call on it.
+  int kind_of_failure(const knee::Ref<Counter>& counter) {
+    try {
+      counter.call<&Counter::current>().get();
+    } catch (const knee::Error& error) {
+      return static_cast<int>(error.kind());
+    }
+    return -1;
+  }
+};
+
 /// Calls `round(cluster, slave)` and looks for what it has left.
 template <class Round>
 void with_a_slave(Round round) {

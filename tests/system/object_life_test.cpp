@@ -24,20 +24,6 @@ struct Guard {
   std::string file;
 };
 
-/// Hands on what lives elsewhere.
-struct Shelf {
-  knee::Ref<Counter> same(knee::Ref<Counter> counter) { return counter; }
-  /// The Error::Kind of a call on it.
-  int kind_of_failure(const knee::Ref<Counter>& counter) {
-    try {
-      counter.call<&Counter::current>().get();
-    } catch (const Error& error) {
-      return static_cast<int>(error.kind());
-    }
-    return -1;
-  }
-};
-
 }  // namespace
 
 TEST_CASE("an object is destroyed when the last reference to it is gone") {
