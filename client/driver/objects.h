@@ -259,8 +259,9 @@ template <class Results>
 kj::Promise<capnp::Response<Results>> Objects::made_by(const ObjectCall& call,
                                                        const std::shared_ptr<Home>& home,
                                                        capnp::RemotePromise<Results> sent) {
-  // What a process makes lives in it.
-  const bool may_be_elsewhere = lent_away_ && call.target.object != Target::kRoot;
+  // What a process makes lives in it, and so does what Python gives for the next use.
+  const bool is_there = call.target.object == Target::kRoot || (home && home->python);
+  const bool may_be_elsewhere = lent_away_ && !is_there;
   if (call.returned == 0 || !may_be_elsewhere) {
     made(call.returned, sent.getObject(), home);
     return kj::mv(sent);

@@ -35,6 +35,13 @@ TEST_CASE("statements are executed and expressions evaluated in one namespace") 
   });
 }
 
+TEST_CASE("what the driver gave to Python can be used as soon as Python gives it back") {
+  with_python([](const Python& py, SlaveProcess&) {
+    py.set("increment", knee::callback([](int n) { return n + 1; }));
+    for (int i = 0; i < 100; ++i) CHECK(py["increment"](i).get<int>() == i + 1);
+  });
+}
+
 TEST_CASE("a session may be used before its slave is there") {
 #ifdef KNEE_PYTHON_BUILT
   SlaveProcess gandalf({.start = false});
