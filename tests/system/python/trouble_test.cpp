@@ -140,7 +140,12 @@ TEST_CASE("an interrupt ends what Python does with KeyboardInterrupt, and nothin
     py.execute(
         "import time\ndef hang(mark, wait):\n    print('x', file=open(mark, 'a', 1))\n    wait()\n"
         "def spin():\n    while True: pass\ndef sleep(): time.sleep(1000)");
-    for (const char* wait : {"spin", "sleep"}) {
+    for (const std::string wait : {"spin", "sleep"}) {
+#ifdef __SANITIZE_THREAD__
+      // It keeps a signal until the program calls what it intercepts, and a loop of Python's does
+      // not.
+      if (wait == "spin") continue;
+#endif
       auto hanging = py["hang"].async(started + wait, py[wait]);
       wait_for_marks(started + wait);
       py.interrupt();
