@@ -129,7 +129,7 @@ bool is_about(std::uint64_t bytes, std::size_t content) {
 }  // namespace
 
 TEST_CASE("a shared value is the same in every task, and travels once") {
-  SlaveProcess slave;
+  SlaveProcess slave({.own_store = true});
   const LeakCheck leaks({&slave});
   {
     knee::Cluster cluster(reaching(slave));
@@ -158,8 +158,8 @@ TEST_CASE("a shared value is the same in every task, and travels once") {
 }
 
 TEST_CASE("each of two slaves gets a shared value once") {
-  SlaveProcess gandalf({.name = "gandalf"});
-  SlaveProcess frodo({.name = "frodo"});
+  SlaveProcess gandalf({.name = "gandalf", .own_store = true});
+  SlaveProcess frodo({.name = "frodo", .own_store = true});
   const LeakCheck leaks({&gandalf, &frodo});
   {
     knee::Cluster cluster(reaching({&gandalf, &frodo}));
@@ -281,7 +281,7 @@ TEST_CASE("values of nothing can be shared") {
 }
 
 TEST_CASE("50 MB are shared, and cost the slave's own memory nothing") {
-  SlaveProcess slave;
+  SlaveProcess slave({.own_store = true});
   const LeakCheck leaks({&slave});
   {
     knee::Cluster cluster(reaching(slave));
