@@ -209,7 +209,9 @@ class Server {
         channel::is_same(argument_.fd(), fd.get())) {
       argument_.resize(size);
     } else {
-      argument_ = channel::SharedMemory::map(out_of_the_way(fd.get()), size);
+      // A task may have lowered the number of files that this process may open.
+      if (auto high = out_of_the_way(fd.get())) fd = std::move(high);
+      argument_ = channel::SharedMemory::map(std::move(fd), size);
       argument_.expect_reading();
     }
   }
