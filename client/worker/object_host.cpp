@@ -2,6 +2,7 @@
 
 #include <kj/async-unix.h>
 #include <knee/error.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -305,6 +306,15 @@ void ObjectHost::wait_for(detail::TaskState& task, detail::Deadline deadline) {
   const auto before = std::exchange(waited_, deadline == detail::kNever ? task.id : 0);
   KJ_DEFER(waited_ = before);
   wait_until([&task] { return task.done(); }, deadline);
+}
+
+void ObjectHost::wait_for_event(kj::Promise<void> event) {
+  const auto begin = std::chrono::steady_clock::now();
+  const auto waited = [&] { return std::chrono::steady_clock::now() - begin; };
+  while (!event.poll(io_.waitScope) && waited() < spin_.limit())
+    ::sched_yield();  // to whoever has something to do, above all who would give us something
+  event.wait(io_.waitScope);
+  spin_.waited(waited());
 }
 
 ObjectHost::Wait ObjectHost::waits() const {

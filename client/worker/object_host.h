@@ -21,6 +21,7 @@
 #include "client/call/use_wire.h"
 #include "client/worker/drops.h"
 #include "client/worker/output.h"
+#include "common/channel/spin_policy.h"
 #include "proto/object.capnp.h"
 
 namespace knee::worker {
@@ -64,6 +65,9 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   void wake() {
     if (wake_.get() != nullptr && wake_->isWaiting()) wake_->fulfill();
   }
+
+  /// Runs the loop until that resolves; looks for what comes for a moment before it sleeps.
+  void wait_for_event(kj::Promise<void> event);
 
   /// Nobody holds anything any more, and somebody has.
   bool is_abandoned() const { return held_ == 0 && was_held_; }
@@ -116,7 +120,7 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
       if (std::exchange(interrupted_, false)) throw Interrupted();
       if (carry_out_own()) continue;
       if (std::chrono::steady_clock::now() >= deadline) return;
-      something_until(deadline).wait(io_.waitScope);
+      wait_for_event(something_until(deadline));
       collect_dropped();
     }
   }
@@ -216,6 +220,7 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   std::uint64_t waited_ = 0;  ///< number of the call that is waited for without a limit; 0: none
   unsigned waits_ = 0;        ///< how many, on the stack
   bool interrupted_ = false;  ///< the innermost of them is to throw
+  channel::SpinPolicy spin_{channel::usable_cores()};
   kj::Promise<void> interrupts_ = nullptr;
   kj::Promise<void> drop_watch_ = nullptr;
   detail::ObjectDoors doors_{

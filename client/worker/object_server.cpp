@@ -52,6 +52,7 @@ void serve_objects(UniqueFd socket, std::vector<std::string> files) {
   auto io = kj::setupAsyncIo();
   ObjectHost host(io, std::move(files));
   rpc::SocketStream stream(io.unixEventPort, std::move(socket));
+  stream.send_finishes_at_once();  // a method may run for long
   capnp::TwoPartyVatNetwork network(stream, capnp::rpc::twoparty::Side::SERVER);
   detail::ObjectRef root;
   if (how_homes_begin() != nullptr) {
@@ -76,7 +77,7 @@ void serve_objects(UniqueFd socket, std::vector<std::string> files) {
     if (host.has_continuations())
       host.run_continuations();
     else if (!host.carry_out_one())
-      until_something().wait(io.waitScope);
+      host.wait_for_event(until_something());
     io.waitScope.poll();
     host.collect_dropped();
   }

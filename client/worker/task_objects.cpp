@@ -30,7 +30,9 @@ struct TaskObjects::Line {
   Line(kj::UnixEventPort& port, UniqueFd socket, proto::TaskObjects::Client server)
       : stream(port, std::move(socket)),
         network(stream, capnp::rpc::twoparty::Side::SERVER),
-        system(capnp::makeRpcServer(network, kj::mv(server))) {}
+        system(capnp::makeRpcServer(network, kj::mv(server))) {
+    stream.send_finishes_at_once();  // the task may run for long
+  }
 
   rpc::SocketStream stream;
   capnp::TwoPartyVatNetwork network;

@@ -1,4 +1,6 @@
 #pragma once
+#include <sched.h>
+
 #include <chrono>
 
 namespace knee::channel {
@@ -25,5 +27,11 @@ class SpinPolicy {
   bool alone_;
   bool was_short_ = false;
 };
+
+/// That this process may use; its slave may have bound it to some.
+inline unsigned usable_cores() {
+  cpu_set_t set;
+  return ::sched_getaffinity(0, sizeof set, &set) == 0 ? static_cast<unsigned>(CPU_COUNT(&set)) : 1;
+}
 
 }  // namespace knee::channel

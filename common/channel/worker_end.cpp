@@ -20,12 +20,6 @@ constexpr int kLooks = 20;
 /// How long it sleeps before it counts as idle.
 constexpr int kIdle = 1000;  // ms
 
-/// Of this process, which its slave may have bound to some.
-unsigned usable_cores() {
-  cpu_set_t set;
-  return ::sched_getaffinity(0, sizeof set, &set) == 0 ? static_cast<unsigned>(CPU_COUNT(&set)) : 1;
-}
-
 void wait_while(const std::atomic<std::uint32_t>& word, std::uint32_t value,
                 const timespec* limit) {
   ::syscall(SYS_futex, &word, FUTEX_WAIT, value, limit, nullptr, 0);

@@ -63,6 +63,7 @@ struct RpcLoop::Core {
   std::optional<kj::WaitScope> own_scope{std::in_place, loop};  ///< while the own thread runs it
   kj::AsyncIoContext io = context_of(port, *own_scope);
   kj::UnixEventPort::FdObserver bell;
+  kj::Own<kj::PromiseFulfiller<void>> inner_bell;  ///< for who runs turns: costs no system calls
 };
 
 RpcLoop::RpcLoop()
@@ -105,6 +106,8 @@ void RpcLoop::ring() {
   if (lent_ && !borrowed_) {
     recalled_ = true;
     returned_.notify_one();
+  } else if (runner_ == std::this_thread::get_id()) {
+    core_->inner_bell->fulfill();
   } else {
     ::eventfd_write(bell_.get(), 1);
   }
@@ -185,14 +188,22 @@ void RpcLoop::lend() {
 }
 
 void RpcLoop::run_turns(kj::WaitScope& scope, const Condition& done) {
+  const auto set_runner = [this](std::thread::id runner) {
+    const std::lock_guard lock(mutex_);
+    runner_ = runner;
+  };
+  set_runner(std::this_thread::get_id());
   for (;;) {
     // Asked for first, so that nothing is missed. Edge-triggered: every write to the eventfd is an
     // edge, so it needs no reading.
-    auto rung = core_->bell.whenBecomesReadable();
+    auto inner = kj::newPromiseAndFulfiller<void>();
+    core_->inner_bell = kj::mv(inner.fulfiller);
+    auto rung = core_->bell.whenBecomesReadable().exclusiveJoin(kj::mv(inner.promise));
     take_jobs();
-    if (done()) return;
+    if (done()) break;
     rung.wait(scope);
   }
+  set_runner({});
 }
 
 // --- borrowing

@@ -50,8 +50,9 @@ class RpcLoop {
   /// Runs the loop on the calling thread until `done`, which saves the two wake-ups of having it
   /// run elsewhere. `done` is asked whenever jobs have run. Afterwards the loop's own thread takes
   /// over: at once, or, if `idle` says that nothing is expected, only after a while (kLease) in
-  /// which nobody has borrowed the loop again. False: somebody else has borrowed it, or the caller
-  /// has a KJ loop of its own; then nothing was done. Not from a job.
+  /// which nobody has borrowed the loop again. What is ready then waits for the next who runs the
+  /// loop, and goes out with what that one sends. False: somebody else has borrowed it, or the
+  /// caller has a KJ loop of its own; then nothing was done. Not from a job.
   bool run_until(const Condition& done, const Condition& idle) noexcept;
 
  private:
@@ -64,17 +65,18 @@ class RpcLoop {
   void take_jobs();
   /// The borrower has ended. `at_once`: the loop must not stay alone.
   void give_back(bool at_once);
-  /// Sees to it that somebody takes the jobs. Locked.
+  /// Sees to it that whoever runs the loop takes the jobs. Locked.
   void ring();
 
   std::mutex mutex_;
   std::vector<Job> jobs_;
   bool stopping_ = false;
-  bool lent_ = false;      ///< the loop's own thread does not run it
-  bool borrowed_ = false;  ///< another thread runs it, or will as soon as it is lent
-  bool used_ = false;      ///< borrowed since the own thread looked last
-  bool recalled_ = false;  ///< the own thread is to take over as soon as nobody has borrowed it
-  bool dozing_ = false;    ///< the own thread waits for the borrower, however long
+  bool lent_ = false;       ///< the loop's own thread does not run it
+  bool borrowed_ = false;   ///< another thread runs it, or will as soon as it is lent
+  bool used_ = false;       ///< borrowed since the own thread looked last
+  bool recalled_ = false;   ///< the own thread is to take over as soon as nobody has borrowed it
+  bool dozing_ = false;     ///< the own thread waits for the borrower, however long
+  std::thread::id runner_;  ///< runs turns
   std::condition_variable lent_out_;
   std::condition_variable returned_;
 

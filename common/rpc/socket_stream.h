@@ -14,6 +14,8 @@ namespace knee::rpc {
 /// (docs/design/decisions/0007):
 /// - it reads ahead, so that a message takes one call and not three;
 /// - small writes of one turn of the loop leave together at its end;
+/// - a message that only says that an answer is needed no more (Finish of rpc.capnp) waits for the
+///   next write, for at most kLongestDelay: whoever has just answered is not woken for it;
 /// - it asks for writability only when the socket is full: a Unix socket else wakes its writer for
 ///   every message the other side has read.
 ///
@@ -31,6 +33,11 @@ class SocketStream final : public kj::AsyncIoStream {
   /// Who reads at the end of the stream is told what comes of `reason`, if that fails. Before
   /// anything is read.
   void end_with(kj::Function<kj::Promise<void>()> reason) { reason_ = kj::mv(reason); }
+
+  /// For a loop that stands still for long: a Finish goes out at once.
+  void send_finishes_at_once() { delays_finishes_ = false; }
+  /// Of a Finish.
+  static constexpr kj::Duration kLongestDelay = 1 * kj::MILLISECONDS;
 
   kj::Promise<size_t> tryRead(void* buffer, size_t min_bytes, size_t max_bytes) override;
   kj::Promise<void> write(const void* buffer, size_t size) override;
@@ -59,6 +66,7 @@ class SocketStream final : public kj::AsyncIoStream {
   kj::Promise<void> when_readable();
 
   void flush_soon();
+  void flush_late();
   kj::Promise<void> flush();
   bool flush_some();
   kj::Promise<void> send(Pieces pieces, size_t piece, size_t offset);
@@ -82,8 +90,11 @@ class SocketStream final : public kj::AsyncIoStream {
   size_t out_sent_ = 0;
   bool flushing_ = false;
   bool shut_down_ = false;
+  bool delays_finishes_ = true;
+  bool late_ = false;                ///< `late_flush_` is on its way
   kj::Maybe<kj::Exception> failed_;  ///< of an earlier write
   kj::Promise<void> flush_ = nullptr;
+  kj::Promise<void> late_flush_ = nullptr;
   kj::Promise<void> watch_ = nullptr;  ///< ends before what it uses
 };
 

@@ -160,6 +160,43 @@ TEST_CASE("a thread that waits runs the loop itself until what it waits for has 
   loop.run([&](kj::AsyncIoContext&) { running = nullptr; });
 }
 
+TEST_CASE("what follows on what a thread waited for happens all the same") {
+  RpcLoop loop;
+  bool come = false;
+  std::promise<void> followed;
+  kj::Maybe<kj::Promise<void>> running;
+  loop.post([&](kj::AsyncIoContext& io) {
+    running = io.provider->getTimer()
+                  .afterDelay(1 * kj::MILLISECONDS)
+                  .then([&] {
+                    come = true;
+                    loop.post(nothing);
+                  })
+                  .then([] { return kj::evalLast([] {}); })
+                  .then([&followed] { followed.set_value(); })
+                  .eagerlyEvaluate(nullptr);
+  });
+  CHECK(loop.run_until([&] { return come; }, always));
+  CHECK(followed.get_future().wait_for(10s) == std::future_status::ready);
+  loop.run([&](kj::AsyncIoContext&) { running = nullptr; });
+}
+
+TEST_CASE("what jobs post runs on the thread that runs them") {
+  RpcLoop loop;
+  std::vector<std::thread::id> ran_on;
+  const std::function<void(kj::AsyncIoContext&)> again = [&](kj::AsyncIoContext&) {
+    ran_on.push_back(std::this_thread::get_id());
+    if (ran_on.size() < 1000) loop.post(again);
+  };
+  REQUIRE(loop.run_until(
+      [&] {
+        if (ran_on.empty()) loop.post(again);
+        return ran_on.size() == 1000;
+      },
+      always));
+  CHECK(ran_on == std::vector<std::thread::id>(1000, std::this_thread::get_id()));
+}
+
 TEST_CASE("a loop that was borrowed goes on by itself afterwards") {
   RpcLoop loop;
   const auto idle = GENERATE(true, false);

@@ -1,11 +1,16 @@
 #include "common/rpc/socket_stream.h"
 
+#include <capnp/message.h>
+#include <capnp/rpc.capnp.h>
+#include <capnp/serialize-async.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <catch2/catch.hpp>
+#include <cstring>
 #include <random>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "common/base/check.h"
 
@@ -45,7 +50,31 @@ struct Ends {
   kj::Promise<void> write(const std::string& text) {
     return stream->write(text.data(), text.size());
   }
+  /// A call has been answered, and whoever made it needs the answer no more.
+  void write_finish() {
+    capnp::MallocMessageBuilder message;
+    message.initRoot<capnp::rpc::Message>().initFinish().setQuestionId(7);
+    capnp::writeMessage(*stream, message).wait(io.waitScope);
+    io.waitScope.poll();
+  }
+  void write_call() {
+    capnp::MallocMessageBuilder message;
+    message.initRoot<capnp::rpc::Message>().initCall();
+    capnp::writeMessage(*stream, message).wait(io.waitScope);
+    io.waitScope.poll();
+  }
 };
+
+/// What a Finish takes on the wire.
+constexpr std::size_t kFinish = 40;
+
+/// Of the message that begins there.
+capnp::rpc::Message::Which kind_of(const std::string& text) {
+  std::vector<capnp::word> words(text.size() / sizeof(capnp::word));
+  std::memcpy(words.data(), text.data(), words.size() * sizeof(capnp::word));
+  capnp::FlatArrayMessageReader message(kj::arrayPtr(words.data(), words.size()));
+  return message.getRoot<capnp::rpc::Message>().which();
+}
 
 std::string pattern(std::size_t size) {
   std::string text(size, 0);
@@ -170,4 +199,45 @@ TEST_CASE("what was written last is sent when the stream is destroyed") {
   auto written = ends.write("goodbye");
   ends.stream = nullptr;
   CHECK(ends.received() == "goodbye");
+}
+
+TEST_CASE("the end of an answer waits for the next message and leaves before it") {
+  Ends ends;
+  ends.write_finish();
+  CHECK(ends.received().empty());
+  ends.write_call();
+  const auto sent = ends.received();
+  REQUIRE(sent.size() > kFinish);
+  CHECK(kind_of(sent) == capnp::rpc::Message::FINISH);
+  CHECK(kind_of(sent.substr(kFinish)) == capnp::rpc::Message::CALL);
+}
+
+TEST_CASE("the end of an answer waits no longer than a millisecond, each time") {
+  Ends ends;
+  auto& timer = ends.io.provider->getTimer();
+  for (int i = 0; i < 3; ++i) {
+    ends.write_finish();
+    CHECK(ends.stream->has_unsent());
+    timer.afterDelay(SocketStream::kLongestDelay).wait(ends.io.waitScope);
+    ends.io.waitScope.poll();
+    CHECK(kind_of(ends.received()) == capnp::rpc::Message::FINISH);
+  }
+}
+
+TEST_CASE("the end of an answer leaves at once where the loop may stand still") {
+  Ends ends;
+  ends.stream->send_finishes_at_once();
+  ends.write_finish();
+  CHECK(kind_of(ends.received()) == capnp::rpc::Message::FINISH);
+}
+
+TEST_CASE("a Unix socket takes as much as it may before its writer has to wait") {
+  const auto buffer = [](int socket) {
+    int size = 0;
+    socklen_t length = sizeof size;
+    knee::check(::getsockopt(socket, SOL_SOCKET, SO_SNDBUF, &size, &length), "getsockopt");
+    return size;
+  };
+  Ends ends;
+  CHECK(buffer(ends.stream->getFd().orDefault(-1)) > buffer(ends.plain.get()));
 }
