@@ -12,8 +12,8 @@ namespace knee::detail {
 namespace {
 
 /// So many bytes are asked for at once, so many times. More in flight would only lie in buffers.
-constexpr std::size_t kPiece = rpc::kChunk;
-constexpr unsigned kInFlight = 6;
+constexpr std::size_t kPiece = std::size_t{1} << 20;
+constexpr unsigned kInFlight = 4;
 constexpr std::size_t kMostRead = std::size_t{4} << 20;
 
 class BlockServer final : public proto::Block::Server {

@@ -130,14 +130,13 @@ std::vector<T> numbers_from(const Value& value) {
   std::vector<T> numbers;
   numbers.reserve(buffer.elements());
   LargeBlock::prefer_large_pages(numbers.data(), buffer.elements() * sizeof(T));
-  numbers.resize(buffer.elements());
-  if (buffer.element == element_of<T>()) {
-    if (!numbers.empty())
-      std::memcpy(static_cast<void*>(numbers.data()), buffer.content.data, buffer.content.size);
-  } else {
-    std::size_t i = 0;
-    each_element(buffer, [&](auto one) { numbers[i++] = number_from<T>(value, one); });
-  }
+  // Each number is written once, with no zero before it.
+  const std::byte* const from = buffer.content.data;
+  if (buffer.element == element_of<T>() && reinterpret_cast<std::uintptr_t>(from) % alignof(T) == 0)
+    numbers.assign(reinterpret_cast<const T*>(from),
+                   reinterpret_cast<const T*>(from) + buffer.elements());
+  else
+    each_element(buffer, [&](auto one) { numbers.push_back(number_from<T>(value, one)); });
   return numbers;
 }
 
