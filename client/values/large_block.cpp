@@ -14,7 +14,7 @@ namespace {
 
 /// The block that is kept, or null. Its capacity stands in its first bytes.
 std::atomic<std::byte*> kept{nullptr};
-/// Blocks given back so far, and how many those were when `age` looked last.
+/// Blocks kept so far, and how many those were when `age` looked last.
 std::atomic<std::uint64_t> given_back{0};
 std::atomic<std::uint64_t> seen{0};
 
@@ -28,16 +28,30 @@ std::span<std::byte> pages_of(std::byte* begin, std::size_t size) {
   return {begin + (from - first), to - from};
 }
 
+std::size_t capacity_of(const std::byte* block) {
+  std::size_t capacity = 0;
+  std::memcpy(&capacity, block, sizeof capacity);
+  return capacity;
+}
+
+/// Unless another thread has been quicker.
+void keep(std::byte* block) {
+  std::byte* none = nullptr;
+  if (!kept.compare_exchange_strong(none, block, std::memory_order_acq_rel)) std::free(block);
+}
+
 std::byte* take_kept(std::size_t& capacity) {
   std::byte* const block = kept.exchange(nullptr, std::memory_order_acq_rel);
   if (block == nullptr) return nullptr;
-  std::size_t size = 0;
-  std::memcpy(&size, block, sizeof size);
+  const std::size_t size = capacity_of(block);
   if (size >= capacity && size / 2 < capacity) {
     capacity = size;
     return block;
   }
-  std::free(block);
+  if (size > capacity)
+    keep(block);
+  else
+    std::free(block);
   return nullptr;
 }
 
@@ -52,12 +66,16 @@ std::byte* LargeBlock::take(std::size_t& capacity) {
 }
 
 void LargeBlock::give_back(std::byte* block, std::size_t capacity) noexcept {
-  if (capacity <= kMostKept) {
-    std::memcpy(block, &capacity, sizeof capacity);
-    given_back.fetch_add(1, std::memory_order_relaxed);
-    block = kept.exchange(block, std::memory_order_acq_rel);
+  if (capacity > kMostKept) return std::free(block);
+  std::byte* const other = kept.exchange(nullptr, std::memory_order_acq_rel);
+  if (other != nullptr && capacity_of(other) > capacity) {
+    std::free(block);
+    return keep(other);
   }
-  std::free(block);
+  std::free(other);
+  std::memcpy(block, &capacity, sizeof capacity);
+  given_back.fetch_add(1, std::memory_order_relaxed);
+  keep(block);
 }
 
 void LargeBlock::age() noexcept {

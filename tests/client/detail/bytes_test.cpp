@@ -131,6 +131,31 @@ TEST_CASE("a large block that was given back is the next one that is wanted") {
   }
 }
 
+TEST_CASE("smaller blocks that come and go do not take the place of the one that is kept") {
+  constexpr std::size_t kSize = LargeBlock::kLeast;
+  const auto use_one = [](std::size_t size) {
+    std::size_t capacity = size;
+    auto* const block = LargeBlock::take(capacity);
+    LargeBlock::give_back(block, capacity);
+    return capacity;
+  };
+  LargeBlock::free_kept();
+  use_one(6 * kSize);
+  CHECK(use_one(kSize) == kSize);
+  CHECK(use_one(4 * kSize) == 6 * kSize);
+  SECTION("but do not make it stay either") {
+    LargeBlock::age();
+    use_one(kSize);
+    LargeBlock::age();
+    CHECK(use_one(kSize) == kSize);
+    CHECK(use_one(4 * kSize) == 4 * kSize);
+  }
+  SECTION("and a larger one does") {
+    use_one(20 * kSize);
+    CHECK(use_one(11 * kSize) == 20 * kSize);
+  }
+}
+
 TEST_CASE("a large block that nobody wants any more is freed when its age is looked at again") {
   constexpr std::size_t kSize = LargeBlock::kLeast;
   const auto use_one = [] {

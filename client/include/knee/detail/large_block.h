@@ -6,8 +6,8 @@
 namespace knee::detail {
 
 /// Memory for encoded values of many megabytes. Fresh pages of such a size cost more than the
-/// copies into them, so the process keeps the last block that was given back until `age` has found
-/// it twice. Any thread.
+/// copies into them, so the process keeps one block that was given back, the largest, until `age`
+/// has found it twice without a use. Any thread.
 class KNEE_EXPORT LargeBlock {
  public:
   /// From this size on blocks come from here.
@@ -20,8 +20,8 @@ class KNEE_EXPORT LargeBlock {
   static std::byte* take(std::size_t& capacity);
   static void give_back(std::byte* block, std::size_t capacity) noexcept;
 
-  /// Frees the block that is kept if none has been given back since the last call. To be called
-  /// every few seconds.
+  /// Frees the block that is kept if it has been since the last call. To be called every few
+  /// seconds.
   static void age() noexcept;
   /// Frees the block that is kept.
   static void free_kept() noexcept;
