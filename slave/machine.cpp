@@ -1,6 +1,5 @@
 #include "machine.h"
 
-#include <sched.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "common/base/affinity.h"
 #include "common/process/stat.h"
 
 namespace knee::slave {
@@ -117,10 +117,7 @@ Memory meminfo(const std::string& text) {
 }
 
 std::uint32_t usable_cores() {
-  cpu_set_t set;
-  int cores = ::sched_getaffinity(0, sizeof set, &set) == 0
-                  ? CPU_COUNT(&set)
-                  : static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN));
+  int cores = allowed_cores();
   for (const double quota :
        {least("/sys/fs/cgroup", "", quota_v2), least("/sys/fs/cgroup/cpu", "cpu", quota_v1)})
     if (quota > 0) cores = std::min(cores, static_cast<int>(std::ceil(quota)));

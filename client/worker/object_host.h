@@ -21,6 +21,7 @@
 #include "client/call/use_wire.h"
 #include "client/worker/drops.h"
 #include "client/worker/output.h"
+#include "common/base/affinity.h"
 #include "common/channel/spin_policy.h"
 #include "proto/object.capnp.h"
 
@@ -220,7 +221,7 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   std::uint64_t waited_ = 0;  ///< number of the call that is waited for without a limit; 0: none
   unsigned waits_ = 0;        ///< how many, on the stack
   bool interrupted_ = false;  ///< the innermost of them is to throw
-  channel::SpinPolicy spin_{channel::usable_cores()};
+  channel::SpinPolicy spin_{allowed_cores()};
   kj::Promise<void> interrupts_ = nullptr;
   kj::Promise<void> drop_watch_ = nullptr;
   detail::ObjectDoors doors_{

@@ -52,7 +52,7 @@ void serve_objects(UniqueFd socket, std::vector<std::string> files) {
   auto io = kj::setupAsyncIo();
   ObjectHost host(io, std::move(files));
   rpc::SocketStream stream(io.unixEventPort, std::move(socket));
-  stream.send_finishes_at_once();  // a method may run for long
+  stream.hold_finishes(0 * kj::NANOSECONDS);  // a method may run for long
   capnp::TwoPartyVatNetwork network(stream, capnp::rpc::twoparty::Side::SERVER);
   detail::ObjectRef root;
   if (how_homes_begin() != nullptr) {

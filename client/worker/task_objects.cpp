@@ -31,7 +31,7 @@ struct TaskObjects::Line {
       : stream(port, std::move(socket)),
         network(stream, capnp::rpc::twoparty::Side::SERVER),
         system(capnp::makeRpcServer(network, kj::mv(server))) {
-    stream.send_finishes_at_once();  // the task may run for long
+    stream.hold_finishes(0 * kj::NANOSECONDS);  // the task may run for long
   }
 
   rpc::SocketStream stream;

@@ -1,6 +1,4 @@
 #pragma once
-#include <sched.h>
-
 #include <chrono>
 
 namespace knee::channel {
@@ -17,7 +15,7 @@ class SpinPolicy {
   static constexpr Duration kShort = 2 * kLongest;
 
   /// `cores`: that this process may use. On one it is always better to make room.
-  explicit SpinPolicy(unsigned cores) : alone_(cores < 2) {}
+  explicit SpinPolicy(int cores) : alone_(cores < 2) {}
 
   Duration limit() const { return was_short_ && !alone_ ? kLongest : Duration(0); }
   /// How long the last wait took, with spinning and sleeping.
@@ -27,11 +25,5 @@ class SpinPolicy {
   bool alone_;
   bool was_short_ = false;
 };
-
-/// That this process may use; its slave may have bound it to some.
-inline unsigned usable_cores() {
-  cpu_set_t set;
-  return ::sched_getaffinity(0, sizeof set, &set) == 0 ? static_cast<unsigned>(CPU_COUNT(&set)) : 1;
-}
 
 }  // namespace knee::channel

@@ -11,6 +11,8 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "common/base/affinity.h"
+
 namespace knee::channel {
 namespace {
 
@@ -36,7 +38,7 @@ WorkerEnd::WorkerEnd(UniqueFd socket)
       }()),
       tasks_({}),
       outcomes_({}),
-      spin_(usable_cores()) {
+      spin_(allowed_cores()) {
   const auto bytes = memory_.bytes();
   if (bytes.size() < kControlSize || control().magic != kMagic ||
       control().layout_version != kLayoutVersion)

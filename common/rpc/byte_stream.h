@@ -14,7 +14,8 @@
 /// Moving long runs of bytes into a proto::ByteSink.
 ///
 /// Some chunks are always on their way: Cap'n Proto's own flow control sizes its window by the
-/// socket's send buffer, which is smaller than one chunk, and would wait for each to be answered.
+/// socket's send buffer, which may be smaller than one chunk, and would wait for each to be
+/// answered.
 namespace knee::rpc {
 
 /// What travels in one message.

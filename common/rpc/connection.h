@@ -34,7 +34,7 @@ class Connection {
   /// else: who only comes and goes says nothing more.
   kj::Promise<void> until_end(std::shared_ptr<const bool> greeted, kj::Timer& timer);
 
-  /// Whether messages wait here for the socket to take them.
+  /// Whether messages wait here for the socket to take them, or to be sent with the next.
   bool has_unsent();
 
  private:

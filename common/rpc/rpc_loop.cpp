@@ -19,8 +19,8 @@ namespace knee::rpc {
 namespace {
 
 /// After this time without a borrower the loop's own thread takes over again; it looks once in that
-/// time. Only what a task that is sent and not waited for leads to can come so much later (at most
-/// twice this), and only once.
+/// time. What a borrower has left, and what a task that is sent and not waited for leads to, can
+/// come so much later (at most twice this), and only once.
 constexpr auto kLease = std::chrono::milliseconds(1);
 
 kj::AsyncIoContext context_of(kj::UnixEventPort& port, kj::WaitScope& scope) {
@@ -124,7 +124,7 @@ void RpcLoop::post_here(Job job) noexcept {
     borrowed_ = true;
   }
   take_jobs();
-  kj::evalLast([] {}).wait(*scope);
+  core_->loop.run();
   scope.reset();
   give_back(false);
 }

@@ -37,7 +37,8 @@ class RpcLoop {
   using Job = std::function<void(kj::AsyncIoContext&)>;
   using Condition = std::function<bool()>;
 
-  /// Any thread -> KJ: runs `job` on the loop, in the order of posting. Jobs must not throw.
+  /// Any thread -> KJ: runs `job` on the loop, in the order of posting. Jobs must not throw, and
+  /// one that posts itself again and again keeps the loop from everything else.
   void post(Job job);
 
   /// The same; if the loop was borrowed a moment ago and nobody runs it now, the caller runs what
@@ -80,7 +81,7 @@ class RpcLoop {
   std::condition_variable lent_out_;
   std::condition_variable returned_;
 
-  UniqueFd bell_;         ///< eventfd; wakes whoever runs the loop
+  UniqueFd bell_;         ///< eventfd; by which other threads wake whoever runs the loop
   Core* core_ = nullptr;  ///< on the own thread's stack
   std::thread thread_;
 };

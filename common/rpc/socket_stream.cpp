@@ -29,11 +29,16 @@ bool would_block(int error) {
 /// A Unix socket takes more than Linux's 208 KiB then, as far as net.core.wmem_max allows: who
 /// sends and who receives a long message wake each other less often. TCP sizes its buffers itself.
 void widen(int socket) {
-  constexpr int kBuffer = 1 << 20;
-  int domain = AF_UNSPEC;
-  socklen_t length = sizeof domain;
-  if (::getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && domain == AF_UNIX)
-    (void)::setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &kBuffer, sizeof kBuffer);
+  constexpr int kWanted = 1 << 20;
+  const auto option = [socket](int name) {
+    int value = 0;
+    socklen_t length = sizeof value;
+    (void)::getsockopt(socket, SOL_SOCKET, name, &value, &length);
+    return value;
+  };
+  // Linux doubles what it is told, for its own bookkeeping (socket(7)).
+  if (option(SO_DOMAIN) == AF_UNIX && option(SO_SNDBUF) < 2 * kWanted)
+    (void)::setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &kWanted, sizeof kWanted);
 }
 
 /// Looks at a second descriptor of the socket, since a port observes each only once. What is true
@@ -52,15 +57,19 @@ size_t size_of(kj::ArrayPtr<const kj::ArrayPtr<const kj::byte>> pieces) {
   return size;
 }
 
-/// A table of segments and a segment: what capnp::writeMessage writes of a small message.
+/// Whether this only says that an answer which has come is needed no more; a Finish that cancels a
+/// call lets the other side release what the answer would hold. What capnp::writeMessage writes of
+/// a small message is a table of segments and a segment.
 bool is_finish(kj::ArrayPtr<const kj::ArrayPtr<const kj::byte>> pieces) {
-  constexpr size_t kMost = 64;
-  if (pieces.size() != 2 || pieces[1].size() > kMost) return false;
+  constexpr size_t kFinish = 4 * sizeof(capnp::word);
+  if (pieces.size() != 2 || pieces[0].size() != sizeof(capnp::word) || pieces[1].size() != kFinish)
+    return false;
   const kj::ArrayPtr<const capnp::word> segment(
       reinterpret_cast<const capnp::word*>(pieces[1].begin()),
       pieces[1].size() / sizeof(capnp::word));
-  capnp::SegmentArrayMessageReader message(kj::arrayPtr(&segment, 1));
-  return message.getRoot<capnp::rpc::Message>().isFinish();
+  capnp::SegmentArrayMessageReader reader(kj::arrayPtr(&segment, 1));
+  const auto message = reader.getRoot<capnp::rpc::Message>();
+  return message.isFinish() && !message.getFinish().getReleaseResultCaps();
 }
 
 }  // namespace
@@ -175,8 +184,9 @@ kj::Promise<void> SocketStream::write(Pieces pieces) {
   fail_if_failed();
   const size_t size = size_of(pieces);
   if (size <= kSmall && out_.size() + size <= kMostWaiting) {
+    const bool may_wait = most_held_ > 0 * kj::NANOSECONDS && is_finish(pieces);
     for (const auto piece : pieces) out_.insert(out_.end(), piece.begin(), piece.end());
-    if (delays_finishes_ && is_finish(pieces))
+    if (may_wait)
       flush_late();
     else
       flush_soon();
@@ -202,7 +212,7 @@ void SocketStream::flush_soon() {
 void SocketStream::flush_late() {
   if (std::exchange(late_, true)) return;
   late_flush_ = port_.getTimer()
-                    .afterDelay(kLongestDelay)
+                    .afterDelay(most_held_)
                     .then([this] {
                       late_ = false;
                       if (has_unsent()) flush_soon();

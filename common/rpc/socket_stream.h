@@ -15,7 +15,7 @@ namespace knee::rpc {
 /// - it reads ahead, so that a message takes one call and not three;
 /// - small writes of one turn of the loop leave together at its end;
 /// - a message that only says that an answer is needed no more (Finish of rpc.capnp) waits for the
-///   next write, for at most kLongestDelay: whoever has just answered is not woken for it;
+///   next write, for about a millisecond: whoever has just answered is not woken for it;
 /// - it asks for writability only when the socket is full: a Unix socket else wakes its writer for
 ///   every message the other side has read.
 ///
@@ -34,10 +34,9 @@ class SocketStream final : public kj::AsyncIoStream {
   /// anything is read.
   void end_with(kj::Function<kj::Promise<void>()> reason) { reason_ = kj::mv(reason); }
 
-  /// For a loop that stands still for long: a Finish goes out at once.
-  void send_finishes_at_once() { delays_finishes_ = false; }
-  /// Of a Finish.
-  static constexpr kj::Duration kLongestDelay = 1 * kj::MILLISECONDS;
+  /// How long a Finish may wait for the next write, while the loop runs; 0: not at all, for a loop
+  /// that stands still for long. Before anything is written.
+  void hold_finishes(kj::Duration most) { most_held_ = most; }
 
   kj::Promise<size_t> tryRead(void* buffer, size_t min_bytes, size_t max_bytes) override;
   kj::Promise<void> write(const void* buffer, size_t size) override;
@@ -90,7 +89,7 @@ class SocketStream final : public kj::AsyncIoStream {
   size_t out_sent_ = 0;
   bool flushing_ = false;
   bool shut_down_ = false;
-  bool delays_finishes_ = true;
+  kj::Duration most_held_ = 1 * kj::MILLISECONDS;
   bool late_ = false;                ///< `late_flush_` is on its way
   kj::Maybe<kj::Exception> failed_;  ///< of an earlier write
   kj::Promise<void> flush_ = nullptr;

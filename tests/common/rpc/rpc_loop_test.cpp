@@ -160,10 +160,10 @@ TEST_CASE("a thread that waits runs the loop itself until what it waits for has 
   loop.run([&](kj::AsyncIoContext&) { running = nullptr; });
 }
 
-TEST_CASE("what follows on what a thread waited for happens all the same") {
+TEST_CASE("a thread that has what it waited for leaves the rest to whoever runs the loop next") {
   RpcLoop loop;
   bool come = false;
-  std::promise<void> followed;
+  std::promise<std::thread::id> rest;
   kj::Maybe<kj::Promise<void>> running;
   loop.post([&](kj::AsyncIoContext& io) {
     running = io.provider->getTimer()
@@ -171,13 +171,20 @@ TEST_CASE("what follows on what a thread waited for happens all the same") {
                   .then([&] {
                     come = true;
                     loop.post(nothing);
+                    return kj::evalLast([&] { rest.set_value(std::this_thread::get_id()); });
                   })
-                  .then([] { return kj::evalLast([] {}); })
-                  .then([&followed] { followed.set_value(); })
                   .eagerlyEvaluate(nullptr);
   });
+  auto ran = rest.get_future();
   CHECK(loop.run_until([&] { return come; }, always));
-  CHECK(followed.get_future().wait_for(10s) == std::future_status::ready);
+  SECTION("its own thread, soon") {
+    REQUIRE(ran.wait_for(10s) == std::future_status::ready);
+    CHECK(ran.get() != std::this_thread::get_id());
+  }
+  SECTION("a thread that posts here, before the call returns") {
+    loop.post_here(nothing);
+    CHECK(ran.wait_for(0s) == std::future_status::ready);
+  }
   loop.run([&](kj::AsyncIoContext&) { running = nullptr; });
 }
 
