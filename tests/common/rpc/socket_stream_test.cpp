@@ -3,6 +3,7 @@
 #include <capnp/message.h>
 #include <capnp/rpc.capnp.h>
 #include <capnp/serialize-async.h>
+#include <capnp/serialize.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <catch2/catch.hpp>
