@@ -213,8 +213,11 @@ interface Home {
   end @3 () -> ();
   # Kills its process. It may have ended before.
 
-  waits @4 () -> (call :UInt64, behind :List(UInt64));
+  waits @4 () -> (call :UInt64, behind :List(UInt64), within :List(UInt64));
   # As ObjectHost.waits (worker.capnp).
+
+  refuse @5 (call :UInt64, why :Text) -> ();
+  # As ObjectHost.refuse (worker.capnp).
 }
 
 struct Work {

@@ -69,9 +69,13 @@ interface ObjectHost {
   # Answered when all calls that have arrived before it have come to their end, with those that were sent on
   # what they return.
 
-  waits @3 () -> (call :UInt64, behind :List(UInt64));
+  waits @3 () -> (call :UInt64, behind :List(UInt64), within :List(UInt64));
   # `call`: number of the call that the process waits for, however long that takes; 0: for none. Meanwhile it
-  # carries out calls of the same chain only. `behind`: numbers of the others that have arrived.
+  # carries out calls of the same chain only. `behind`: numbers of the others that have arrived. `within`:
+  # numbers of those that have begun, which it carries out one within the other, the last one waiting.
+
+  refuse @4 (call :UInt64, why :Text) -> ();
+  # The call of that number, if it has arrived and has not begun, fails with these words.
 }
 
 interface TaskObjects {

@@ -122,7 +122,16 @@ kj::Promise<void> HomeServer::waits(WaitsContext context) {
         auto results = context.getResults();
         results.setCall(answer.getCall());
         results.setBehind(answer.getBehind());
+        results.setWithin(answer.getWithin());
       });
+}
+
+kj::Promise<void> HomeServer::refuse(RefuseContext context) {
+  const auto asked = context.getParams();
+  auto request = home_->host().refuseRequest();
+  request.setCall(asked.getCall());
+  request.setWhy(asked.getWhy());
+  return request.send().ignoreResult();
 }
 
 kj::Promise<void> HomeServer::end(EndContext) {

@@ -97,6 +97,7 @@ class HomeServer final : public proto::Home::Server {
   kj::Promise<void> interrupt(InterruptContext context) override;
   kj::Promise<void> end(EndContext context) override;
   kj::Promise<void> waits(WaitsContext context) override;
+  kj::Promise<void> refuse(RefuseContext context) override;
 
  private:
   std::shared_ptr<Home> home_;

@@ -136,11 +136,13 @@ void CallbackThread::post_call(const Caller& caller, std::function<void()> run) 
 void CallbackThread::run_call(std::unique_lock<std::mutex>& lock, std::size_t place) {
   {
     const auto call = std::move(calls_[place].run);
+    running_.push_back(calls_[place].caller.number);
     calls_.erase(calls_.begin() + static_cast<std::ptrdiff_t>(place));
     lock.unlock();
     call();
   }  // and so ends, perhaps waiting, without the lock
   lock.lock();
+  running_.pop_back();
 }
 
 void CallbackThread::wait_until(const detail::TaskState& task, std::uint64_t chain,
@@ -172,7 +174,8 @@ void CallbackThread::wait_until(const detail::TaskState& task, std::uint64_t cha
 CallbackThread::HeldUp CallbackThread::held_up() {
   const std::lock_guard lock(mutex_);
   if (waits_.empty() || waits_.back().deadline != detail::kNever || paused_) return {};
-  HeldUp held{detail::Access::share(const_cast<detail::TaskState&>(*waits_.back().task)), {}};
+  HeldUp held{.by = detail::Access::share(const_cast<detail::TaskState&>(*waits_.back().task)),
+              .running = running_};
   for (const auto& call : calls_)
     if (call.caller.number != 0) held.calls.push_back(call.caller.number);
   return held;

@@ -48,11 +48,12 @@ class CallbackThread {
   void resume();
   bool is_paused() const { return paused_; }
 
-  /// Calls of others that wait while this thread waits in a continuation or a call, without a
-  /// limit.
+  /// Calls of others, by their numbers, while this thread waits in a continuation or a call,
+  /// without a limit.
   struct HeldUp {
-    detail::TaskRef by;                ///< what it waits for; null: it does not wait
-    std::vector<std::uint64_t> calls;  ///< their numbers
+    detail::TaskRef by{};                  ///< what it waits for; null: it does not wait
+    std::vector<std::uint64_t> calls{};    ///< that wait for it
+    std::vector<std::uint64_t> running{};  ///< that it has begun, one within the other
   };
   /// Any thread.
   HeldUp held_up();
@@ -88,6 +89,7 @@ class CallbackThread {
   std::condition_variable wake_;
   std::vector<detail::TaskRef> waiting_;
   std::deque<Call> calls_;
+  std::vector<std::uint64_t> running_;  ///< numbers of calls, on the stack
   bool ending_ = false;
   std::atomic<bool> paused_{false};
   bool sleeping_ = false;

@@ -97,7 +97,7 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   void warn_without_slaves();
   void warn_of_absent();
   void warn_of_absent(SlaveId slave, const std::string& what_waits);
-  void look_at_waiting_callback();
+  void look_at_waits();
   void warn_of_outlasting();
 
   void settle(SlaveLink& link, detail::TaskState& task, proto::Outcome::Reader outcome,

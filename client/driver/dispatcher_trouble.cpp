@@ -23,7 +23,7 @@ kj::Promise<void> Dispatcher::watch_for_trouble() {
     warn_of_unschedulable();
     warn_of_absent();
     warn_of_outlasting();
-    look_at_waiting_callback();
+    look_at_waits();
     detail::LargeBlock::age();
     return watch_for_trouble();
   });
@@ -89,15 +89,16 @@ void Dispatcher::warn_of_absent(SlaveId slave, const std::string& what_waits) {
   console_.say(text);
 }
 
-/// Of what may never end: a callback that waits for a call, in a process that waits for a callback
-/// after that. Where that is certain the call fails.
-void Dispatcher::look_at_waiting_callback() {
+/// Of what may never end: processes and the callback thread that wait for each other. Where that is
+/// certain a call fails; where it may be, the user is told.
+void Dispatcher::look_at_waits() {
   const auto held = driver_.callbacks().held_up();
+  if (held.by || objects_->expects_answers() || scheduler_.totals().sent != 0)
+    objects_->break_circles(held);
   if (held.calls.empty()) {
     held_up_before_ = said_held_up_ = false;
     return;
   }
-  objects_->fail_if_circular(held.by, held.calls);
   if (std::exchange(held_up_before_, true) && !std::exchange(said_held_up_, true)) {
     console_.say(
         "a callback has been waiting for a result for seconds, and " +

@@ -4,7 +4,6 @@
 #include <knee/error.h>
 
 #include <algorithm>
-#include <set>
 
 #include "client/call/task_access.h"
 #include "client/driver/failure.h"
@@ -418,30 +417,6 @@ void Objects::cancel(const detail::TaskState& task, std::exception_ptr why) {
     root.waiting.erase(found);
     const auto error = why ? std::move(why) : cancelled_error(*kept);
     return drop_waiting(std::move(kept), error);
-  }
-}
-
-void Objects::fail_if_circular(const detail::TaskRef& task,
-                               const std::vector<std::uint64_t>& calls) {
-  if (task->kind != detail::TaskState::Kind::method) return;
-  std::set<std::shared_ptr<Home>> homes;
-  for (const auto& [place, root] : roots_) homes.insert(root.home);
-  for (const auto& [id, entry] : entries_) homes.insert(entry.home);
-  homes.erase(nullptr);
-  const auto number = object_call(*task).identity.number;
-  for (const auto& home : homes) {
-    // The process knows: it waits for one of them, and this one has arrived there.
-    calls_->add(home->client.waitsRequest().send().then(
-        [this, task, number, calls, home](capnp::Response<proto::Home::WaitsResults> answer) {
-          const auto has = [](const auto& numbers, std::uint64_t one) {
-            for (const std::uint64_t other : numbers)
-              if (other == one) return true;
-            return false;
-          };
-          if (has(calls, answer.getCall()) && has(answer.getBehind(), number))
-            cancel(*task, circular_error(*task, home->slave));
-        },
-        [](kj::Exception&&) {}));
   }
 }
 

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -19,6 +20,7 @@
 #include "client/call/call_wire.h"
 #include "client/call/returned_object.h"
 #include "client/call/use_wire.h"
+#include "client/driver/callback_thread.h"
 #include "client/driver/offered_object.h"
 #include "client/driver/shipment.h"
 #include "proto/object.capnp.h"
@@ -85,9 +87,11 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   /// A call that has not begun never does; of one that has, nothing comes back. `why`: its error;
   /// null: that it was cancelled.
   void cancel(const detail::TaskState& task, std::exception_ptr why = nullptr);
-  /// Fails the call, in its time, if it can begin only when one of these calls to the driver (their
-  /// numbers) has been answered, which wait for it.
-  void fail_if_circular(const detail::TaskRef& task, const std::vector<std::uint64_t>& calls);
+  /// Asks all processes what they wait for, and fails a call of each circle in which they wait for
+  /// each other, or for the callback thread, which waits as told.
+  void break_circles(const CallbackThread::HeldUp& callbacks);
+  /// Whether calls were sent and not answered.
+  bool expects_answers() const { return !open_.empty(); }
   void drop(const std::vector<std::uint64_t>& ids);
   /// As others see objects: those of this driver, or those that references refer to.
   /// `holds`: of the loan that one of this driver is a part of; null: it is none. Throws why the
@@ -126,6 +130,7 @@ class Objects final : public kj::TaskSet::ErrorHandler {
     std::string slave;
     bool python;
     std::size_t objects = 0;  ///< that references refer to
+    bool is_asked = false;    ///< what it waits for
     /// How it ended, once that is known.
     kj::Maybe<kj::Own<capnp::Response<proto::Home::EndedResults>>> outcome;
     kj::ForkedPromise<void> ended;
@@ -183,8 +188,15 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   };
 
   struct Answer;
+  struct Look;
 
   void taskFailed(kj::Exception&& error) override;
+  std::set<std::shared_ptr<Home>> homes() const;
+  /// One of them waits for that call; those `behind` wait for its own, those `within` it carries
+  /// out.
+  void look_at(Look& look, const std::shared_ptr<Home>& home, std::uint64_t call,
+               const std::vector<std::uint64_t>& behind, const std::vector<std::uint64_t>& within);
+  void break_circle(const Look& look, const std::vector<std::size_t>& circle);
   /// The process that carries out the calls of that chain; null: none does, or several do.
   std::shared_ptr<Home> home_of_chain(std::uint64_t chain) const;
   /// The object itself, if it is of this driver; else a new reference. `home`: may be null.

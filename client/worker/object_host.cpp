@@ -318,7 +318,7 @@ void ObjectHost::wait_for_event(kj::Promise<void> event) {
 }
 
 ObjectHost::Wait ObjectHost::waits() const {
-  Wait wait{.call = waited_, .behind = {}};
+  Wait wait{.call = waited_, .behind = {}, .within = within_};
   if (waited_ == 0) return wait;
   for (const auto& call : waiting_)
     if (call.identity.chain != detail::current_chain()) wait.behind.push_back(call.identity.number);

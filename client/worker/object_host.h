@@ -81,8 +81,11 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   struct Wait {
     std::uint64_t call = 0;
     std::vector<std::uint64_t> behind;
+    std::vector<std::uint64_t> within;
   };
   Wait waits() const;
+  /// As ObjectHost.refuse (worker.capnp).
+  void refuse(std::uint64_t number, const char* why);
   void held(bool is_root) {
     was_held_ = true;
     ++held_;
@@ -220,7 +223,8 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   std::uint64_t arrived_ = 0;
   std::uint64_t waited_ = 0;  ///< number of the call that is waited for without a limit; 0: none
   unsigned waits_ = 0;        ///< how many, on the stack
-  bool interrupted_ = false;  ///< the innermost of them is to throw
+  std::vector<std::uint64_t> within_;  ///< numbers of the calls that are carried out, on the stack
+  bool interrupted_ = false;           ///< the innermost of them is to throw
   channel::SpinPolicy spin_{allowed_cores()};
   kj::Promise<void> interrupts_ = nullptr;
   kj::Promise<void> drop_watch_ = nullptr;

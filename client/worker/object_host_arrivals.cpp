@@ -85,6 +85,15 @@ kj::Promise<void> ObjectHost::arrive(ObjectRef object, UseContext context) {
                 });
 }
 
+void ObjectHost::refuse(std::uint64_t number, const char* why) {
+  const auto call = std::find_if(waiting_.begin(), waiting_.end(), [number](const Arrived& one) {
+    return one.identity.number == number;
+  });
+  if (call == waiting_.end()) return;
+  call->done->reject(rpc::failure(why));
+  waiting_.erase(call);
+}
+
 bool ObjectHost::carry_out_own() {
   const auto chain = detail::current_chain();
   if (chain == 0) return false;
@@ -125,7 +134,9 @@ void ObjectHost::carry_out(std::list<Arrived>::iterator place) {
   collect_dropped();
   Arrived call = kj::mv(*place);
   waiting_.erase(place);
+  within_.push_back(call.identity.number);
   call.carry_out(call);
+  within_.pop_back();
   call.done->fulfill();
   io_.waitScope.poll();  // what was asked of its result arrives
 }

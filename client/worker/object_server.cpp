@@ -33,6 +33,11 @@ class HostServer final : public proto::ObjectHost::Server {
     auto results = context.getResults();
     results.setCall(wait.call);
     results.setBehind(kj::arrayPtr(wait.behind.data(), wait.behind.size()));
+    results.setWithin(kj::arrayPtr(wait.within.data(), wait.within.size()));
+    return kj::READY_NOW;
+  }
+  kj::Promise<void> refuse(RefuseContext context) override {
+    host_.refuse(context.getParams().getCall(), context.getParams().getWhy().cStr());
     return kj::READY_NOW;
   }
 

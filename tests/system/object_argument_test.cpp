@@ -314,7 +314,7 @@ TEST_CASE("a callback that waits for what waits for a callback after it gets an 
       looked = true;
     });
     REQUIRE(wait_until([&] { return looked.load(); }));
-    CHECK_THAT(error, Contains("could never begin") && Contains("gandalf"));
+    CHECK_THAT(error, Contains("could never end") && Contains("gandalf"));
     CHECK(first.get() == std::vector{1, 2});
     CHECK(caller.call<&Caller::map>(std::vector{4}, same).get() == std::vector{4});
   });

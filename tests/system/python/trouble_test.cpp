@@ -72,7 +72,7 @@ TEST_CASE("a callback that waits for a session which waits for a callback after 
       looked = true;
     });
     REQUIRE(wait_until([&] { return looked.load(); }));
-    CHECK_THAT(error, Contains("could never begin"));
+    CHECK_THAT(error, Contains("could never end"));
     CHECK(first.get().get<int>() == 3);
     CHECK(py.eval("2").get<int>() == 2);
   });

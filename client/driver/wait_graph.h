@@ -1,0 +1,31 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+namespace knee::driver {
+
+/// Who of those that carry out calls one at a time waits for whom, and finds circles of them: each
+/// waits for a call that has arrived at the next one, which does not begin it before its own wait
+/// is over. Calls have numbers of their own that never come again (proto::Call.number).
+///
+/// The members may have been asked at different times. A circle is one nevertheless: nobody in it
+/// can have begun the call that it holds up, from when it was asked until the last one was. Pure.
+class WaitGraph {
+ public:
+  /// Members by the order in which they were added. The next waits for `call`, and holds up calls
+  /// of these numbers; 0 is no number. Returns the circle that it closes, beginning with it; empty:
+  /// none.
+  std::vector<std::size_t> add(std::uint64_t call, std::span<const std::uint64_t> held_up);
+
+  /// What a member waits for.
+  std::uint64_t call_of(std::size_t member) const { return calls_[member]; }
+
+ private:
+  std::vector<std::uint64_t> calls_;
+  std::unordered_map<std::uint64_t, std::size_t> holder_;  ///< who holds up a call
+};
+
+}  // namespace knee::driver
