@@ -145,20 +145,24 @@ void CallbackThread::run_call(std::unique_lock<std::mutex>& lock, std::size_t pl
   running_.pop_back();
 }
 
+bool CallbackThread::Wait::takes(const Call& call) const {
+  const auto chain = call.caller.chain;
+  return chain != 0 && (chain == chains[0] || chain == chains[1]);
+}
+
 void CallbackThread::wait_until(const detail::TaskState& task, std::uint64_t chain,
                                 std::uint64_t other_chain, detail::Deadline deadline) {
   std::unique_lock lock(mutex_);
-  const auto belongs = [&](const Call& call) {
-    const auto its = call.caller.chain;
-    return its != 0 && (its == chain || its == other_chain);
-  };
-  const auto next = [&] {
-    const auto found = std::find_if(calls_.begin(), calls_.end(), belongs);
-    return static_cast<std::size_t>(found - calls_.begin());
-  };
   if (waits_.size() == kDeepest)
     throw Error(Error::Kind::usage, "callbacks are nested too deep: each waits for the next");
-  waits_.push_back({&task, deadline});
+  const Wait wait{&task, {chain, other_chain}, deadline};
+  const auto next = [&] {
+    const auto found = std::find_if(calls_.begin(), calls_.end(),
+                                    [&wait](const Call& call) { return wait.takes(call); });
+    return static_cast<std::size_t>(found - calls_.begin());
+  };
+  const std::size_t depth = waits_.size();
+  waits_.push_back(wait);
   const auto wanted = [&] { return task.done() || (may_run() && next() < calls_.size()); };
   for (;;) {
     if (deadline == detail::kNever)
@@ -166,18 +170,22 @@ void CallbackThread::wait_until(const detail::TaskState& task, std::uint64_t cha
     else if (!wake_.wait_until(lock, deadline, wanted))
       break;
     if (task.done()) break;
+    waits_[depth].runs = true;
     run_call(lock, next());
+    waits_[depth].runs = false;
   }
   waits_.pop_back();
 }
 
 CallbackThread::HeldUp CallbackThread::held_up() {
   const std::lock_guard lock(mutex_);
-  if (waits_.empty() || waits_.back().deadline != detail::kNever || paused_) return {};
-  HeldUp held{.by = detail::Access::share(const_cast<detail::TaskState&>(*waits_.back().task)),
+  if (waits_.empty() || waits_.back().runs || waits_.back().deadline != detail::kNever || paused_)
+    return {};
+  const Wait& wait = waits_.back();
+  HeldUp held{.by = detail::Access::share(const_cast<detail::TaskState&>(*wait.task)),
               .running = running_};
   for (const auto& call : calls_)
-    if (call.caller.number != 0) held.calls.push_back(call.caller.number);
+    if (call.caller.number != 0 && !wait.takes(call)) held.calls.push_back(call.caller.number);
   return held;
 }
 

@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <deque>
@@ -52,7 +53,7 @@ class CallbackThread {
   /// without a limit.
   struct HeldUp {
     detail::TaskRef by{};                  ///< what it waits for; null: it does not wait
-    std::vector<std::uint64_t> calls{};    ///< that wait for it
+    std::vector<std::uint64_t> calls{};    ///< that wait until it does so no more
     std::vector<std::uint64_t> running{};  ///< that it has begun, one within the other
   };
   /// Any thread.
@@ -95,7 +96,11 @@ class CallbackThread {
   bool sleeping_ = false;
   struct Wait {
     const detail::TaskState* task;
+    std::array<std::uint64_t, 2> chains;  ///< calls of these run meanwhile
     detail::Deadline deadline;
+    bool runs = false;  ///< such a call
+
+    bool takes(const Call& call) const;
   };
   std::vector<Wait> waits_;  ///< in `wait_until`, on the stack
   std::atomic<std::size_t> waiting_bytes_{0};

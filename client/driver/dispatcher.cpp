@@ -55,6 +55,7 @@ Dispatcher::Dispatcher(Driver& driver, kj::AsyncIoContext& io)
               [this](const detail::ObjectRef& object) {
                 driver_.object_owner().check(std::vector{object});
               },
+          .held_up = [this] { return driver_.callbacks().held_up(); },
           .new_reference =
               [this](std::uint32_t slave) { return driver_.object_owner().add(slave); }});
   const auto& options = driver.options();

@@ -94,7 +94,7 @@ void Dispatcher::warn_of_absent(SlaveId slave, const std::string& what_waits) {
 void Dispatcher::look_at_waits() {
   const auto held = driver_.callbacks().held_up();
   if (held.by || objects_->expects_answers() || scheduler_.totals().sent != 0)
-    objects_->break_circles(held);
+    objects_->break_circles();
   if (held.calls.empty()) {
     held_up_before_ = said_held_up_ = false;
     return;

@@ -75,6 +75,8 @@ class Objects final : public kj::TaskSet::ErrorHandler {
     std::function<void(const Caller&, std::function<void()>)> run;
     /// Throws, in words, if that is a reference of another driver in this process.
     std::function<void(const detail::ObjectRef&)> check;
+    /// What the callback thread waits for, and what waits for it.
+    std::function<CallbackThread::HeldUp()> held_up;
     /// A new reference to an object on a slave, and its id.
     std::function<std::pair<detail::ObjectRef, std::uint64_t>(std::uint32_t slave)> new_reference;
   };
@@ -87,9 +89,9 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   /// A call that has not begun never does; of one that has, nothing comes back. `why`: its error;
   /// null: that it was cancelled.
   void cancel(const detail::TaskState& task, std::exception_ptr why = nullptr);
-  /// Asks all processes what they wait for, and fails a call of each circle in which they wait for
-  /// each other, or for the callback thread, which waits as told.
-  void break_circles(const CallbackThread::HeldUp& callbacks);
+  /// Asks all processes what they wait for, and fails a call of each circle in which they, or the
+  /// callback thread, wait for each other.
+  void break_circles() { look_for_circles({}); }
   /// Whether calls were sent and not answered.
   bool expects_answers() const { return !open_.empty(); }
   void drop(const std::vector<std::uint64_t>& ids);
@@ -191,12 +193,15 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   struct Look;
 
   void taskFailed(kj::Exception&& error) override;
-  std::set<std::shared_ptr<Home>> homes() const;
+  /// `suspected`: the calls of a circle that was found before; it is broken if it is still there.
+  void look_for_circles(std::set<std::uint64_t> suspected);
   /// One of them waits for that call; those `behind` wait for its own, those `within` it carries
   /// out.
   void look_at(Look& look, const std::shared_ptr<Home>& home, std::uint64_t call,
                const std::vector<std::uint64_t>& behind, const std::vector<std::uint64_t>& within);
   void break_circle(const Look& look, const std::vector<std::size_t>& circle);
+  /// Keeps it until its process has ended.
+  void watch(std::shared_ptr<Home> home);
   /// The process that carries out the calls of that chain; null: none does, or several do.
   std::shared_ptr<Home> home_of_chain(std::uint64_t chain) const;
   /// The object itself, if it is of this driver; else a new reference. `home`: may be null.
@@ -257,6 +262,7 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   capnp::CapabilityServerSet<proto::Object> offered_;
   std::unordered_map<std::uint64_t, Entry> entries_;
   std::map<Place, Root> roots_;
+  std::set<std::shared_ptr<Home>> homes_;  ///< whose processes have not ended
   std::unordered_map<const detail::Method*, Shipment::Place> functions_;
   std::list<Open> open_;                             ///< calls that were sent and have no answer
   std::unordered_map<std::uint64_t, Open*> makers_;  ///< those of `open_` by what they return

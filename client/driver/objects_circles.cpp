@@ -1,5 +1,6 @@
 // Objects: processes that wait for each other in a circle.
 #include <algorithm>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -31,28 +32,31 @@ struct Objects::Look {
     std::shared_ptr<Home> home;  ///< null: the callback thread
     Numbers behind;              ///< calls that wait for its own
   };
+  std::set<std::uint64_t> suspected;
   detail::TaskRef awaited;  ///< by the callback thread; null: it waits for no call on an object
   WaitGraph graph;
   std::vector<Member> members;  ///< of the graph
 };
 
-std::set<std::shared_ptr<Objects::Home>> Objects::homes() const {
-  std::set<std::shared_ptr<Home>> homes;
-  for (const auto& [place, root] : roots_) homes.insert(root.home);
-  for (const auto& [id, entry] : entries_) homes.insert(entry.home);
-  homes.erase(nullptr);
-  return homes;
+void Objects::watch(std::shared_ptr<Home> home) {
+  homes_.insert(home);
+  calls_->add(home->ended.addBranch().catch_([](kj::Exception&&) {}).then([this, home] {
+    homes_.erase(home);
+  }));
 }
 
-void Objects::break_circles(const CallbackThread::HeldUp& callbacks) {
+void Objects::look_for_circles(std::set<std::uint64_t> suspected) {
   auto look = std::make_shared<Look>();
+  look->suspected = std::move(suspected);
+  const auto callbacks = surroundings_.held_up();
   if (callbacks.by && callbacks.by->kind == detail::TaskState::Kind::method) {
     look->awaited = detail::Access::share(*callbacks.by);
     look_at(*look, nullptr, object_call(*callbacks.by).identity.number, callbacks.calls,
             callbacks.running);
   }
-  for (const auto& home : homes()) {
-    if (std::exchange(home->is_asked, true)) continue;  // it is busy, and so does not wait
+  for (const auto& home : homes_) {
+    // Who has not answered is busy, or out of reach; neither is a wait that is known.
+    if (std::exchange(home->is_asked, true)) continue;
     calls_->add(home->client.waitsRequest().send().then(
         [this, look, home](capnp::Response<proto::Home::WaitsResults> answer) {
           home->is_asked = false;
@@ -70,28 +74,37 @@ void Objects::look_at(Look& look, const std::shared_ptr<Home>& home, std::uint64
   Numbers held_up = behind;
   held_up.insert(held_up.end(), within.begin(), within.end());
   const auto circle = look.graph.add(call, held_up);
-  if (!circle.empty()) break_circle(look, circle);
+  if (circle.empty()) return;
+  std::set<std::uint64_t> calls;
+  for (const auto member : circle) calls.insert(look.graph.call_of(member));
+  if (calls == look.suspected)
+    break_circle(look, circle);
+  else
+    look_for_circles(std::move(calls));
 }
 
 void Objects::break_circle(const Look& look, const std::vector<std::size_t>& circle) {
   const auto after = [&](std::size_t i) -> const Look::Member& {
     return look.members[circle[(i + 1) % circle.size()]];
   };
-  for (std::size_t i = 0; i < circle.size(); ++i)
-    if (!look.members[circle[i]].home)
-      return cancel(*look.awaited,
-                    circular_error(*look.awaited, after(i).home ? after(i).home->slave : ""));
-  // At least one of the calls has not begun: those that have belong to one chain, and who carries
-  // out the last of them waits for none of the others.
+  std::optional<std::size_t> not_begun;  // whose call has arrived at the next one, and waits there
+  std::optional<std::size_t> callback_thread;
   for (std::size_t i = 0; i < circle.size(); ++i) {
-    const auto call = look.graph.call_of(circle[i]);
-    const auto& holder = after(i);
-    if (std::find(holder.behind.begin(), holder.behind.end(), call) == holder.behind.end())
-      continue;
-    auto request = holder.home->client.refuseRequest();
-    request.setCall(call);
+    const auto& behind = after(i).behind;
+    if (std::find(behind.begin(), behind.end(), look.graph.call_of(circle[i])) != behind.end())
+      not_begun = i;
+    if (!look.members[circle[i]].home) callback_thread = i;
+  }
+  // Calls that have begun belong to one chain, and so do not wait for each other.
+  if (!not_begun) return;
+  if (callback_thread) {
+    const auto& home = after(*callback_thread).home;
+    cancel(*look.awaited, circular_error(*look.awaited, home ? home->slave : ""));
+  } else {
+    auto request = after(*not_begun).home->client.refuseRequest();
+    request.setCall(look.graph.call_of(circle[*not_begun]));
     request.setWhy(kCouldNeverBegin);
-    return calls_->add(request.send().ignoreResult());
+    calls_->add(request.send().ignoreResult());
   }
 }
 

@@ -1,7 +1,5 @@
 #include "wait_graph.h"
 
-#include <algorithm>
-
 namespace knee::driver {
 
 std::vector<std::size_t> WaitGraph::add(std::uint64_t call,
@@ -11,14 +9,14 @@ std::vector<std::size_t> WaitGraph::add(std::uint64_t call,
   for (const std::uint64_t other : held_up)
     if (other != 0) holder_.emplace(other, added);
   std::vector<std::size_t> circle{added};
-  for (;;) {
+  // More steps than there are members would go round in one that was closed before.
+  while (circle.size() <= calls_.size()) {
     const auto next = holder_.find(calls_[circle.back()]);
     if (next == holder_.end()) return {};
     if (next->second == added) return circle;
-    // Into one that was closed before.
-    if (std::find(circle.begin(), circle.end(), next->second) != circle.end()) return {};
     circle.push_back(next->second);
   }
+  return {};
 }
 
 }  // namespace knee::driver

@@ -11,8 +11,9 @@ namespace knee::driver {
 /// waits for a call that has arrived at the next one, which does not begin it before its own wait
 /// is over. Calls have numbers of their own that never come again (proto::Call.number).
 ///
-/// The members may have been asked at different times. A circle is one nevertheless: nobody in it
-/// can have begun the call that it holds up, from when it was asked until the last one was. Pure.
+/// Members are asked at different times, so a circle is only a suspicion: a wait may have ended
+/// without its call. If all of them say the same once more, asked after that, they have waited for
+/// each other at one moment. Pure.
 class WaitGraph {
  public:
   /// Members by the order in which they were added. The next waits for `call`, and holds up calls

@@ -321,7 +321,8 @@ ObjectHost::Wait ObjectHost::waits() const {
   Wait wait{.call = waited_, .behind = {}, .within = within_};
   if (waited_ == 0) return wait;
   for (const auto& call : waiting_)
-    if (call.identity.chain != detail::current_chain()) wait.behind.push_back(call.identity.number);
+    if (detail::current_chain() == 0 || call.identity.chain != detail::current_chain())
+      wait.behind.push_back(call.identity.number);
   return wait;
 }
 

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <optional>
 #include <stdexcept>
+#include <utility>
 
 #include "client/call/call_chain.h"
 #include "client/call/exception_text.h"
@@ -89,14 +90,17 @@ void ObjectHost::refuse(std::uint64_t number, const char* why) {
   const auto call = std::find_if(waiting_.begin(), waiting_.end(), [number](const Arrived& one) {
     return one.identity.number == number;
   });
-  if (call == waiting_.end()) return;
+  // One that nobody wants any more ends outside of all events.
+  if (call == waiting_.end() || !call->done->isWaiting()) return;
   call->done->reject(rpc::failure(why));
   waiting_.erase(call);
+  wake();  // what it held up may be next
 }
 
 bool ObjectHost::carry_out_own() {
   const auto chain = detail::current_chain();
   if (chain == 0) return false;
+  collect_dropped();
   const auto own = next([chain](const Arrived& call) { return call.identity.chain == chain; });
   if (own == waiting_.end()) return false;
   carry_out(own);
@@ -124,6 +128,7 @@ std::list<ObjectHost::Arrived>::iterator ObjectHost::next(Of of_those) {
 }
 
 bool ObjectHost::carry_out_one() {
+  collect_dropped();
   const auto call = next([](const Arrived&) { return true; });
   if (call == waiting_.end()) return false;
   carry_out(call);
@@ -131,12 +136,18 @@ bool ObjectHost::carry_out_one() {
 }
 
 void ObjectHost::carry_out(std::list<Arrived>::iterator place) {
-  collect_dropped();
   Arrived call = kj::mv(*place);
   waiting_.erase(place);
-  within_.push_back(call.identity.number);
-  call.carry_out(call);
-  within_.pop_back();
+  {
+    // While this runs nothing is waited for, unless it does so itself.
+    const auto waited = std::exchange(waited_, 0);
+    within_.push_back(call.identity.number);
+    KJ_DEFER({
+      within_.pop_back();
+      waited_ = waited;
+    });
+    call.carry_out(call);
+  }
   call.done->fulfill();
   io_.waitScope.poll();  // what was asked of its result arrives
 }

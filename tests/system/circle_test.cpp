@@ -1,6 +1,7 @@
 #include <catch2/catch.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,11 @@ struct Clerk {
   }
   int pass_on(const knee::Ref<Clerk>& other) { return other.call<&Clerk::number>().get(); }
   int tell(const knee::Function<int()>& function) { return function(); }
+  /// Until it gives something.
+  int tell_until(const knee::Function<int()>& function) {
+    for (;;)
+      if (const int result = function()) return result;
+  }
 };
 
 int ask_in_task(const knee::Ref<Clerk>& first, const knee::Ref<Clerk>& second,
@@ -158,6 +164,46 @@ TEST_CASE("a callback that waits for an object which waits for another's callbac
     CHECK_THAT(error, Contains("could never end") && Contains("use then() in callbacks"));
     CHECK(told.get() == 7);
     CHECK(near.call<&Clerk::number>().get() == 7);
+  });
+}
+
+TEST_CASE("a callback that runs for long while another one waits for its call is left alone",
+          "[.slow]") {
+  with_a_slave([](knee::Cluster& cluster, const knee::Slave& gandalf) {
+    Marks marks;
+    const auto clerk = gandalf.make<Clerk>();
+    knee::Promise<int> queued;
+    std::atomic<int> result = 0;
+    cluster.call<twice>(1).then([&](int) {
+      auto asked = clerk.call<&Clerk::tell>([&] {
+        queued = clerk.call<&Clerk::tell>([] { return 7; });  // behind this one
+        return knee::test::hold(7, marks.started, marks.go);
+      });
+      result = asked.get();
+    });
+    wait_for_marks(marks.started);
+    CHECK_FALSE(wait_until([&] { return result != 0; }, std::chrono::seconds(7)));
+    leave_mark(marks.go, "");
+    CHECK(wait_until([&] { return result != 0; }));
+    CHECK(result == 7);
+    CHECK(queued.get() == 7);
+  });
+}
+
+TEST_CASE("a callback that is called again and again while it is waited for is left alone",
+          "[.slow]") {
+  with_a_slave([](knee::Cluster& cluster, const knee::Slave& gandalf) {
+    const auto clerk = gandalf.make<Clerk>(knee::Placement::own());
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(7);
+    std::atomic<int> result = 0;
+    cluster.call<twice>(1).then([&](int) {
+      result = clerk
+                   .call<&Clerk::tell_until>(
+                       [&] { return std::chrono::steady_clock::now() < end ? 0 : 7; })
+                   .get();
+    });
+    CHECK(wait_until([&] { return result != 0; }, std::chrono::seconds(60)));
+    CHECK(result == 7);
   });
 }
 
