@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <cstdint>
 #include <future>
 #include <thread>
 #include <vector>
@@ -113,6 +114,40 @@ TEST_CASE_METHOD(Ended,
   REQUIRE(idle());
   CHECK(relieved == 1);
   CHECK_FALSE(callbacks.congested());
+}
+
+TEST_CASE_METHOD(Ended, "what a wait holds up is told while it waits and runs nothing itself") {
+  using Numbers = std::vector<std::uint64_t>;
+  auto outer = task();
+  auto inner = task();
+  std::promise<void> begun;
+  std::promise<void> go;
+  CallbackThread callbacks([] {});
+  const auto until_it_waits_for = [&](const TaskRef& one) {
+    while (callbacks.held_up().by.get() != one.get()) std::this_thread::yield();
+  };
+  CHECK_FALSE(callbacks.held_up().by);
+  callbacks.post(ended([&](TaskState&) { callbacks.wait_until(*outer, 1, 2, detail::kNever); }));
+  until_it_waits_for(outer);
+  callbacks.post_call({.chain = 3, .number = 30}, [] {});
+  CHECK(callbacks.held_up().calls == Numbers{30});
+  CHECK(callbacks.held_up().running.empty());
+  callbacks.post_call({.chain = 2, .number = 20}, [&] {
+    begun.set_value();
+    go.get_future().wait();
+    callbacks.wait_until(*inner, 2, 2, detail::kNever);
+  });
+  begun.get_future().wait();
+  CHECK_FALSE(callbacks.held_up().by);
+  callbacks.post_call({.chain = 1, .number = 10}, [] {});  // not of the inner wait's chain
+  go.set_value();
+  until_it_waits_for(inner);
+  CHECK(callbacks.held_up().calls == Numbers{30, 10});
+  CHECK(callbacks.held_up().running == Numbers{20});
+  for (auto& one : {&inner, &outer}) {
+    Access::complete(**one);
+    callbacks.wake();
+  }
 }
 
 TEST_CASE_METHOD(Ended, "what a continuation throws becomes the failure of its bag") {
