@@ -8,8 +8,8 @@
 namespace knee::driver {
 
 /// Who of those that carry out calls one at a time waits for whom, and finds circles of them: each
-/// waits for a call that has arrived at the next one, which does not begin it before its own wait
-/// is over. Calls have numbers of their own that never come again (proto::Call.number).
+/// waits for a call that the next one has, and neither begins nor ends before its own wait is over.
+/// Calls have numbers of their own that never come again (proto::Call.number).
 ///
 /// Members are asked at different times, so a circle is only a suspicion: a wait may have ended
 /// without its call. If all of them say the same once more, asked after that, they have waited for
