@@ -4,6 +4,7 @@
 #include <knee/value.h>
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "proto/object.capnp.h"
@@ -25,7 +26,9 @@ void offer_blocks(capnp::List<proto::Large>::Builder to, const std::vector<Conte
 kj::Promise<std::shared_ptr<Bytes>> fetch_block(proto::Large::Reader block);
 
 using Contents = std::shared_ptr<std::vector<Content>>;
-/// The same for all of them.
-kj::Promise<Contents> fetch_blocks(capnp::List<proto::Large>::Reader blocks);
+/// The same for all of them. If they are said to be numbers, each is a vector of these
+/// (`sole_vector`): who wants one need not copy it.
+kj::Promise<Contents> fetch_blocks(capnp::List<proto::Large>::Reader blocks,
+                                   std::optional<Element> numbers = std::nullopt);
 
 }  // namespace knee::detail

@@ -41,7 +41,7 @@ class PendingUse {
 
 template <>
 Value result_of<Value>(TaskState& state) {
-  return Access::answer(state)->value;
+  return std::move(Access::answer(state)->value);  // a Promise has one consumer
 }
 
 /// What is iterated over, on its way.

@@ -27,18 +27,25 @@ struct Table {
 };
 
 template <class Message>
-kj::Promise<std::shared_ptr<Table>> read_table(Message from, const ObjectDoors& doors) {
+kj::Promise<std::shared_ptr<Table>> read_table(Message from, const ObjectDoors& doors,
+                                               std::optional<Element> numbers = std::nullopt) {
   auto table = std::make_shared<Table>();
   auto list = from.getObjects();
   table->objects.resize(list.size());
   kj::Vector<kj::Promise<void>> all;
-  all.add(fetch_blocks(from.getBlocks()).then([table](Contents blocks) {
+  all.add(fetch_blocks(from.getBlocks(), numbers).then([table](Contents blocks) {
     table->blocks = std::move(blocks);
   }));
   for (unsigned i = 0; i < list.size(); ++i)
     all.add(doors.hold(list[i]).then(
         [table, i](ObjectRef object) { table->objects[i] = std::move(object); }));
   return kj::joinPromises(all.releaseAsArray()).then([table] { return table; });
+}
+
+/// Of what kind the numbers are, of a value that is nothing else.
+std::optional<Element> numbers_alone(proto::Value::Reader value) {
+  if (!value.isBuffer()) return std::nullopt;
+  return static_cast<Element>(value.getBuffer().getElement());
 }
 
 void write_failure(proto::Failure::Builder to, const ExceptionText& failed) {
@@ -116,7 +123,7 @@ kj::Promise<std::shared_ptr<UseAnswer>> read_answer(capnp::Response<proto::Objec
   }
   answer->result.has_value = result.isValue();
   if (!result.isValue()) return answer;
-  return read_table(result, doors)
+  return read_table(result, doors, numbers_alone(result.getValue()))
       .then([answer, from = kj::mv(from)](std::shared_ptr<Table> table) mutable {
         answer->result.value =
             ValueReader(table->objects, *table->blocks).read(from.getResult().getValue());

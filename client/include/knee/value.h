@@ -112,8 +112,13 @@ class KNEE_EXPORT Value {
   /// several dimensions becomes a flat vector. Throws Error::usage if it is of another kind, or out
   /// of range.
   template <class T>
-  T get() const {
+  T get() const& {
     return detail::from_value<T>(*this);
+  }
+  /// The same; numbers of many megabytes that no other Value shares need not be copied.
+  template <class T>
+  T get() && {
+    return detail::from_sole_value<T>(*this);
   }
 
   /// Its parts. Throw Error::usage if it is of another kind.

@@ -102,6 +102,26 @@ TEST_CASE("an rvalue vector is not copied") {
   CHECK(Value(std::move(numbers)).as_buffer().content.data == memory);
 }
 
+TEST_CASE("the last value that holds a vector gives it away, and others copy it") {
+  Value value(std::vector<double>{1, 2});
+  const auto* memory = value.as_buffer().content.data;
+  const auto is_memory = [&](const std::vector<double>& numbers) {
+    return reinterpret_cast<const std::byte*>(numbers.data()) == memory;
+  };
+  CHECK_FALSE(is_memory(value.get<std::vector<double>>()));
+  Value other = value;
+  CHECK_FALSE(is_memory(std::move(other).get<std::vector<double>>()));
+  other = Value();
+  CHECK(value.get<std::vector<double>>() == std::vector<double>{1, 2});
+  // As numbers of another kind they are converted.
+  other = value;
+  CHECK(std::move(other).get<std::vector<int>>() == std::vector{1, 2});
+  other = Value();
+  const auto numbers = std::move(value).get<std::vector<double>>();
+  CHECK(is_memory(numbers));
+  CHECK(numbers == std::vector<double>{1, 2});
+}
+
 TEST_CASE("a buffer whose shape is not its size is refused") {
   const auto content = Value::bytes("12345678").content();
   using Buffer = Value::Buffer;

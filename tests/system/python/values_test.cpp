@@ -119,6 +119,33 @@ TEST_CASE("8 million doubles travel both ways") {
   });
 }
 
+TEST_CASE("large arrays of each kind come back as vectors, and in lists") {
+  with_python([](const Python& py, SlaveProcess&) {
+    if (!has_numpy(py)) return;
+    const auto come_back = [&]<class T>(T) {
+      std::vector<T> numbers(1'000'001);
+      for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<T>(i % 100);
+      comes_back(py, numbers);
+      comes_back(py, std::vector{numbers, numbers});
+      // The second copy is as good as the first.
+      const Value value = py.eval("lambda x: x")(numbers).template get<Value>();
+      CHECK((value.get<std::vector<T>>() == numbers));
+      CHECK((value.get<std::vector<T>>() == numbers));
+    };
+    come_back(std::int8_t());
+    come_back(std::uint16_t());
+    come_back(std::int32_t());
+    come_back(std::int64_t());
+    come_back(std::uint64_t());
+    come_back(float());
+    come_back(double());
+    come_back(std::complex<float>());
+    come_back(std::complex<double>());
+    CHECK(py.eval("lambda x: x > 1")(std::vector<double>(1'000'000, 2.0)).get<std::vector<int>>() ==
+          std::vector<int>(1'000'000, 1));
+  });
+}
+
 TEST_CASE("texts and bytes of many megabytes travel too") {
   with_python([](const Python& py, SlaveProcess&) {
     CHECK(py.eval("b'x' * 20_000_000").get<std::string>().size() == 20'000'000);

@@ -225,4 +225,26 @@ T from_value(const Value& value) {
   }
 }
 
+/// Of a value that is not needed any more.
+template <class T>
+T from_sole_value(Value& value) {
+  if constexpr (std::is_same_v<T, Value>) {
+    return std::move(value);
+  } else {
+    if constexpr (kIsVector<T>) {
+      if constexpr (kIsElement<typename T::value_type>) {
+        const auto* buffer = value.numbers();
+        const bool same =
+            buffer != nullptr && buffer->element == element_of<typename T::value_type>();
+        if (auto* vector = same ? sole_vector<T>(buffer->content) : nullptr) {
+          T numbers = std::move(*vector);
+          value = Value();
+          return numbers;
+        }
+      }
+    }
+    return from_value<T>(value);
+  }
+}
+
 }  // namespace knee::detail

@@ -30,6 +30,8 @@ namespace knee::detail {
 struct PlainValue;
 template <class T>
 T from_value(const Value& value);
+template <class T>
+T from_sole_value(Value& value);
 
 /// Bytes that do not change, and who keeps them.
 struct Content {
@@ -39,6 +41,35 @@ struct Content {
 
   std::string_view text() const { return {reinterpret_cast<const char*>(data), size}; }
 };
+
+/// Says of what a Content owns that it is a vector of this type.
+template <class Vector>
+struct VectorDeleter {
+  void operator()(const Vector* vector) const { delete vector; }
+};
+
+/// All of a vector, which `sole_vector` finds again.
+template <class Vector>
+Content content_of_vector(Vector vector) {
+  auto* const kept = new Vector(std::move(vector));
+  std::shared_ptr<const void> owner(kept, VectorDeleter<Vector>());
+  return {std::move(owner), reinterpret_cast<const std::byte*>(kept->data()),
+          kept->size() * sizeof(typename Vector::value_type)};
+}
+
+/// The vector that a Content is all of, if there is no other copy of it that could look. Else null.
+template <class Vector>
+Vector* sole_vector(const Content& content) {
+  if (content.owner.use_count() != 1 ||
+      std::get_deleter<VectorDeleter<Vector>>(content.owner) == nullptr)
+    return nullptr;
+  // A copy that another thread had is gone; this acquires what it released.
+  { const auto again = content.owner; }
+  auto* const vector = static_cast<Vector*>(const_cast<void*>(content.owner.get()));
+  const bool whole = content.data == reinterpret_cast<const std::byte*>(vector->data()) &&
+                     content.size == vector->size() * sizeof(typename Vector::value_type);
+  return whole ? vector : nullptr;
+}
 
 template <class T>
 inline constexpr bool kIsComplexNumber =
@@ -128,12 +159,10 @@ consteval bool makes_value() {
 template <class Run>
 Content content_of(Run&& from) {
   using T = typename std::remove_cvref_t<Run>::value_type;
-  const auto size = from.size() * sizeof(T);
   if constexpr (kIsVector<std::remove_cvref_t<Run>> && std::is_rvalue_reference_v<Run&&>) {
-    auto kept = std::make_shared<const std::vector<T>>(std::forward<Run>(from));
-    const auto* data = reinterpret_cast<const std::byte*>(kept->data());
-    return {std::move(kept), data, size};
+    return content_of_vector(std::forward<Run>(from));
   } else {
+    const auto size = from.size() * sizeof(T);
     const auto kept =
         std::make_shared<const Bytes>(std::as_bytes(std::span(from.data(), from.size())));
     return {kept, kept->data(), size};
