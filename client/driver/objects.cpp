@@ -222,6 +222,8 @@ void Objects::send(detail::TaskRef task) {
   kept.self = std::prev(open_.end());
   if (call.returned != 0) makers_[call.returned] = &kept;
   kept.task->attempt = 1;
+  sending_to_ = kept.slave;
+  KJ_DEFER(sending_to_.reset());
   try {
     if (call.opens_python) return open_python(kept, call);
     KJ_IF_MAYBE (object, target) {
@@ -277,13 +279,19 @@ void Objects::made(std::uint64_t returned, proto::Object::Client object,
   entry.client = kj::mv(object);
 }
 
+std::optional<std::uint32_t> Objects::slave_of(const Entry& entry) const {
+  if (entry.home) return entry.home->index;
+  if (entry.client == nullptr) return surroundings_.settled(entry.place.first);
+  return std::nullopt;  // it came by a callback
+}
+
 proto::Object::Client Objects::client_of(const detail::ObjectRef& object, Holds holds) {
   KJ_REQUIRE(object != nullptr, "a reference to nothing");
   detail::made(object);
   surroundings_.check(object);
   if (const auto id = held_id(*object)) {
-    lent_away_ |= on_several_slaves_;
     Entry& entry = entries_.at(*id);  // its reference is here
+    lent_away_ |= on_several_slaves_ && slave_of(entry) != sending_to_;
     KJ_IF_MAYBE (client, entry.client) return *client;
     KJ_IF_MAYBE (promised, entry.promised) return promised->client;
     auto paf = kj::newPromiseAndFulfiller<proto::Object::Client>();
@@ -291,7 +299,7 @@ proto::Object::Client Objects::client_of(const detail::ObjectRef& object, Holds 
     entry.promised = Promised{kj::mv(paf.fulfiller), client};
     return client;
   }
-  lent_away_ = true;
+  lent_away_ |= object->can_be_returned();
   return offered_.add(kj::heap<OfferedObject>(offering_, object, std::move(holds)));
 }
 

@@ -207,6 +207,8 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   /// The object itself, if it is of this driver; else a new reference. `home`: may be null.
   kj::Promise<detail::ObjectRef> hold(proto::Object::Client object, std::shared_ptr<Home> home);
   Home* home_of(std::uint64_t object);
+  /// Of the process it is in, as far as that is known.
+  std::optional<std::uint32_t> slave_of(const Entry& entry) const;
   bool has_session(std::uint32_t slave) const;
   /// Its process is gone.
   void close(const Place& place);
@@ -268,6 +270,7 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   std::unordered_map<std::uint64_t, Open*> makers_;  ///< those of `open_` by what they return
   std::optional<std::uint32_t> last_slave_{};        ///< of the last call
   bool on_several_slaves_ = false;                   ///< there have been calls
+  std::optional<std::uint32_t> sending_to_{};        ///< where the call goes that is being sent
   /// An object may have been given to where it does not live, and so come back from there.
   bool lent_away_ = false;
   kj::Own<kj::TaskSet> calls_;

@@ -39,8 +39,13 @@ bool is_beside(Counter&, const knee::Ref<File>& file) {
 struct Link {
   explicit Link(int number) : depth(number) {}
   knee::Ref<Link> next() const { return knee::make_ref<Link>(depth + 1); }
+  void tell(const std::function<void(int)>& told) { told(depth); }
   int depth;
 };
+
+void tell(const knee::Function<void(int)>& told) {
+  told(0);
+}
 
 }  // namespace
 
@@ -128,6 +133,15 @@ TEST_CASE("to make an object, have it open another and call that is one round tr
     }
     return least == trips;
   };
+  CHECK(takes(1, [&] {
+    CHECK(slave.make<Folder>("home").call<&Folder::open>("notes").call<&File::read>().get() ==
+          "what home/notes says");
+  }));
+  // A function may be called back, but never be what a call returns.
+  int told = 0;
+  slave.make<Link>(1).call<&Link::tell>([&](int) { ++told; }).get();
+  cluster.call<tell>([&](int) { ++told; }).get();
+  CHECK(told == 2);
   CHECK(takes(1, [&] {
     CHECK(slave.make<Folder>("home").call<&Folder::open>("notes").call<&File::read>().get() ==
           "what home/notes says");

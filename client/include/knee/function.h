@@ -19,6 +19,7 @@ class Callable final : public LocalObject {
   explicit Callable(std::function<R(A...)> function) : function_(std::move(function)) {}
   void* local() noexcept override { return &function_; }
   const void* type() const noexcept override { return &type_tag<R(A...)>; }
+  bool can_be_returned() const noexcept override { return false; }
 
  private:
   std::function<R(A...)> function_;

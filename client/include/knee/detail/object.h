@@ -69,6 +69,8 @@ class KNEE_EXPORT Object {
   virtual const void* type() const noexcept { return nullptr; }
   /// Why it could not be made, if that is known; null: nothing is known to have failed.
   virtual std::exception_ptr failure() const noexcept { return nullptr; }
+  /// Whether a method that is given it could return it, for others to call. Functions cannot be.
+  virtual bool can_be_returned() const noexcept { return true; }
   /// Sends a call off. `returned`: receives what the method returns, if that is a reference; may be
   /// null.
   /// `objects`: what the arguments refer to.
