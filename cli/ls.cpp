@@ -3,9 +3,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
+#include <cstdio>
 #include <ctime>
 #include <iostream>
 
+#include "cli/json.h"
 #include "cli/names.h"
 #include "cli/place.h"
 #include "cli/verbs.h"
@@ -15,6 +18,7 @@ namespace {
 
 struct LsOptions {
   bool detailed = false;
+  bool json = false;
   std::vector<std::string> places;
 };
 
@@ -47,6 +51,35 @@ std::string date_text(const FileStatus& file) {
       std::strftime(text, sizeof text, "%Y-%m-%d %H:%M", &parts) == 0)
     return "?";
   return text;
+}
+
+const char* word_of(FileStatus::Type type) {
+  switch (type) {
+    case FileStatus::Type::file:
+      return "file";
+    case FileStatus::Type::folder:
+      return "folder";
+    case FileStatus::Type::link:
+      return "link";
+    case FileStatus::Type::other:
+      return "other";
+  }
+  return "other";
+}
+
+/// `place`: what the command line named, where the file is or which it is.
+boost::json::object to_json(const std::string& place, const FileStatus& file) {
+  char mode[16];
+  std::snprintf(mode, sizeof mode, "%04o", static_cast<unsigned>(file.mode));
+  boost::json::object object{
+      {"place", place},
+      {"name", file.name},
+      {"type", word_of(file.type)},
+      {"size", file.size},
+      {"mode", mode},
+      {"modified_s", std::chrono::duration<double>(file.modified.time_since_epoch()).count()}};
+  if (file.type == FileStatus::Type::link) object["target"] = file.target;
+  return object;
 }
 
 void print(const std::vector<FileStatus>& files, bool detailed) {
@@ -88,11 +121,17 @@ int ls(ClusterOptions options, const LsOptions& given) {
                       "home folder SLAVE:");
   }
   Cluster cluster(std::move(options));
+  boost::json::array all;
   for (std::size_t i = 0; i < places.size(); ++i) {
     const auto files = list(cluster.slave(places[i].slave).files(), places[i]);
+    if (given.json) {
+      for (const auto& file : files) all.push_back(to_json(given.places[i], file));
+      continue;
+    }
     if (places.size() > 1) std::cout << (i == 0 ? "" : "\n") << given.places[i] << ":\n";
     print(files, given.detailed);
   }
+  if (given.json) print_json(std::cout, all);
   std::cout.flush();
   return 0;
 }
@@ -106,6 +145,9 @@ Verb add_ls(CLI::App& app, const Words&) {
       "  knee ls -l gandalf:data");
   const auto given = std::make_shared<LsOptions>();
   verb->add_flag("-l", given->detailed, "Also permissions, size in bytes and time of change.");
+  verb->add_flag("--json", given->json,
+                 "Print a JSON array with all of that; sizes in bytes, times in seconds since "
+                 "1970.");
   verb->add_option("PLACES", given->places, "Folders, or files, as SLAVE:PATH.")->required();
   const SlaveOptions slaves(*verb);
   return {verb, [slaves, given] { return ls(slaves.cluster(), *given); }};

@@ -1,7 +1,10 @@
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <catch2/catch.hpp>
 
+#include <boost/json.hpp>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -104,6 +107,43 @@ TEST_CASE("knee ls lists a folder of a slave, and with -l what is known of each 
   Tool both(slave, {"ls", "gandalf:", "gandalf:folder/b"});
   CHECK(both.wait() == 0);
   CHECK(both.out() == "gandalf::\nfolder\n\ngandalf:folder/b:\nfolder/b\n");
+}
+
+TEST_CASE("knee ls --json has all that is known of each file") {
+  const TemporaryFolder home;
+  SlaveProcess slave({.environment = {{"HOME", home.path()}}});
+  fs::create_directories(home / "folder/d");
+  put(home / "folder/b", "12345");
+  put(home / "folder/\xff\xc3\xa4", "");
+  ::chmod((home / "folder/b").c_str(), 0640);
+  const timespec time{1'000'000'000, 0};
+  const timespec times[] = {time, time};
+  REQUIRE(::utimensat(AT_FDCWD, (home / "folder/b").c_str(), times, 0) == 0);
+  fs::create_symlink("b", home / "folder/c");
+  Tool tool(slave, {"ls", "--json", "gandalf:folder", "gandalf:folder/b"});
+  REQUIRE(tool.wait() == 0);
+  const auto list = boost::json::parse(tool.out()).as_array();
+  REQUIRE(list.size() == 5);
+  const auto& file = list[0].as_object();
+  CHECK(file.at("place") == "gandalf:folder");
+  CHECK(file.at("name") == "b");
+  CHECK(file.at("type") == "file");
+  CHECK(file.at("size").to_number<int>() == 5);
+  CHECK(file.at("mode") == "0640");
+  CHECK(file.at("modified_s").to_number<std::int64_t>() == 1'000'000'000);
+  CHECK_FALSE(file.contains("target"));
+  CHECK(list[1].at("name") == "c");
+  CHECK(list[1].at("type") == "link");
+  CHECK(list[1].at("target") == "b");
+  CHECK(list[2].at("name") == "d");
+  CHECK(list[2].at("type") == "folder");
+  CHECK(list[3].at("name") == "\xef\xbf\xbd\xc3\xa4");  // a byte that is no UTF-8, and an a umlaut
+  CHECK(list[4].at("place") == "gandalf:folder/b");
+  CHECK(list[4].at("name") == "folder/b");
+  const TemporaryFolder empty;
+  Tool nothing(slave, {"ls", "--json", "gandalf:" + empty.path().string()});
+  CHECK(nothing.wait() == 0);
+  CHECK(nothing.out() == "[]\n");
 }
 
 TEST_CASE("knee ls shows control characters of names on a terminal as question marks") {
