@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdio>
 #include <iostream>
+#include <stdexcept>
 #include <vector>
 
 #include "cli/json.h"
@@ -18,6 +19,11 @@ using Clock = std::chrono::steady_clock;
 std::uint64_t size_of(const std::vector<char>& bytes) {
   return bytes.size();
 }
+/// Made by the first call only: what is measured is the way back, not the making.
+const std::vector<char>& kept(std::uint64_t size) {
+  static const std::vector<char> bytes(size, 'x');
+  return bytes;
+}
 int same(int x) {
   return x;
 }
@@ -29,7 +35,8 @@ double seconds_since(Clock::time_point start) {
 struct SlaveSpeed {
   std::string name;
   double round_trip = 0;  ///< seconds, of a call one waits for; the median
-  double bandwidth = 0;   ///< bytes per second to it
+  double to = 0;          ///< bytes per second of a large argument
+  double from = 0;        ///< the same of a large result
 };
 
 double median_round_trip(const Slave& slave, int calls) {
@@ -43,16 +50,27 @@ double median_round_trip(const Slave& slave, int calls) {
   return times[static_cast<std::size_t>(calls) / 2];
 }
 
+/// Bytes per second of a call that moves so many.
+template <class Call>
+double bandwidth(std::size_t bytes, Call call) {
+  call();  // makes room for them at both ends
+  const auto start = Clock::now();
+  call();
+  return static_cast<double>(bytes) / seconds_since(start);
+}
+
 SlaveSpeed measure(const Slave& slave, std::size_t bytes) {
   SlaveSpeed speed;
   speed.name = slave.name();
   slave.call<same>(0).get();  // its worker starts
   speed.round_trip = median_round_trip(slave, 200);
   const std::vector<char> data(bytes, 'x');
-  slave.call<size_of>(data).get();
-  const auto start = Clock::now();
-  slave.call<size_of>(data).get();
-  speed.bandwidth = static_cast<double>(bytes) / seconds_since(start);
+  speed.to = bandwidth(bytes, [&] { slave.call<size_of>(data).get(); });
+  speed.from = bandwidth(bytes, [&] {
+    if (slave.call<kept>(bytes).get().size() != bytes)
+      throw std::runtime_error("a result came back from slave " + slave.name() +
+                               " with another size than it was made with");
+  });
   return speed;
 }
 
@@ -72,9 +90,10 @@ double task_rate(Cluster& cluster, double for_seconds) {
 }
 
 void print_text(const std::vector<SlaveSpeed>& speeds, double rate, unsigned slots) {
-  Table table({"NAME", "ROUND TRIP", "TO IT"});
+  Table table({"NAME", "ROUND TRIP", "TO IT", "FROM IT"});
   for (const auto& speed : speeds)
-    table.add({speed.name, time_text(speed.round_trip), size_text(speed.bandwidth) + "/s"});
+    table.add({speed.name, time_text(speed.round_trip), size_text(speed.to) + "/s",
+               size_text(speed.from) + "/s"});
   table.print(std::cout);
   std::printf("%.0f empty tasks/s on %u slots\n", rate, slots);
 }
@@ -84,7 +103,8 @@ void print_as_json(const std::vector<SlaveSpeed>& speeds, double rate, unsigned 
   for (const auto& speed : speeds)
     slaves.push_back(boost::json::object{{"name", speed.name},
                                          {"round_trip_s", speed.round_trip},
-                                         {"bytes_per_s", speed.bandwidth}});
+                                         {"to_bytes_per_s", speed.to},
+                                         {"from_bytes_per_s", speed.from}});
   print_json(std::cout,
              boost::json::object{{"slaves", slaves}, {"tasks_per_s", rate}, {"slots", slots}});
 }
@@ -124,7 +144,8 @@ Verb add_bench(CLI::App& app, const Words&) {
   };
   const auto given = std::make_shared<Given>();
   verb->add_flag("--json", given->json, "Print a JSON object; times in seconds, sizes in bytes.");
-  verb->add_option("--mb", given->megabytes, "Megabytes to send for the bandwidth. Default: 64.")
+  verb->add_option("--mb", given->megabytes,
+                   "Megabytes to send each way for the bandwidth. Default: 64.")
       ->check(CLI::Range(0.001, 100'000.0));
   verb->add_option("--seconds", given->seconds, "How long to send empty tasks. Default: 2.")
       ->check(CLI::Range(0.001, 100'000.0));

@@ -6,10 +6,15 @@
 #include <unistd.h>
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <filesystem>
 #include <fstream>
+#include <map>
+#include <sstream>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "common/base/unique_fd.h"
 #include "tests/cli/tool_process.h"
@@ -20,6 +25,41 @@
 
 using namespace knee::test;
 using Catch::Contains;
+using Catch::Matches;
+
+namespace {
+
+std::vector<std::string> split(const std::string& line, const std::string& separator) {
+  std::vector<std::string> cells;
+  for (std::size_t begin = 0; begin <= line.size();) {
+    const auto end = std::min(line.find(separator, begin), line.size());
+    cells.push_back(line.substr(begin, end - begin));
+    begin = std::min(line.find_first_not_of(separator, end), line.size() + 1);
+  }
+  return cells;
+}
+
+using Row = std::map<std::string, std::string>;
+
+/// The lines of a table below that of its heads, each cell under its column's head. A line with
+/// fewer cells is not of the table.
+std::vector<Row> rows_of(const std::string& table, const std::string& separator = "  ") {
+  std::istringstream lines(table);
+  std::string line;
+  std::getline(lines, line);
+  const auto heads = split(line, separator);
+  std::vector<Row> rows;
+  while (std::getline(lines, line)) {
+    const auto cells = split(line, separator);
+    if (cells.size() != heads.size()) continue;
+    Row row;
+    for (std::size_t i = 0; i < heads.size(); ++i) row[heads[i]] = cells[i];
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+}  // namespace
 
 TEST_CASE("knee slaves lists those that answer and why the others do not") {
   SlaveProcess slave;
@@ -369,13 +409,24 @@ TEST_CASE("an output that a command did not make is a failure") {
 
 TEST_CASE("knee bench measures what its slaves can do") {
   SlaveProcess slave;
+  Tool text(slave, {"bench", "--mb", "1", "--seconds", "0.2"});
+  REQUIRE(text.wait() == 0);
+  const auto rows = rows_of(text.out());
+  REQUIRE(rows.size() == 1);
+  CHECK(rows[0].at("NAME") == "gandalf");
+  CHECK_THAT(rows[0].at("ROUND TRIP"), Matches("[0-9.]+ [num]?s"));
+  CHECK_THAT(rows[0].at("TO IT"), Matches("[0-9.]+ [kMG]B/s"));
+  CHECK_THAT(rows[0].at("FROM IT"), Matches("[0-9.]+ [kMG]B/s"));
+  CHECK_THAT(text.out(), Contains(" empty tasks/s on 2 slots\n"));
   Tool tool(slave, {"bench", "--json", "--mb", "1", "--seconds", "0.2"});
   REQUIRE(tool.wait() == 0);
   const auto result = boost::json::parse(tool.out());
   CHECK(result.at("tasks_per_s").as_double() > 100);
   CHECK(result.at("slaves").at(0).at("name") == "gandalf");
   CHECK(result.at("slaves").at(0).at("round_trip_s").as_double() > 0);
-  CHECK(result.at("slaves").at(0).at("bytes_per_s").as_double() > 0);
+  CHECK(result.at("slaves").at(0).at("to_bytes_per_s").as_double() > 0);
+  CHECK(result.at("slaves").at(0).at("from_bytes_per_s").as_double() > 0);
+  CHECK(result.at("slots").to_number<int>() == 2);
 }
 
 TEST_CASE("knee doctor finds a well slave well") {
