@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -16,10 +17,12 @@
 #include <thread>
 #include <vector>
 
+#include "cli/table.h"
 #include "common/base/unique_fd.h"
 #include "tests/cli/tool_process.h"
 #include "tests/system/harness/marks.h"
 #include "tests/system/harness/peer.h"
+#include "tests/system/harness/process_view.h"
 #include "tests/system/harness/terminal.h"
 #include "tests/system/harness/slave_process.h"
 
@@ -59,6 +62,10 @@ std::vector<Row> rows_of(const std::string& table, const std::string& separator 
   return rows;
 }
 
+double seconds_since_1970() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
 }  // namespace
 
 TEST_CASE("knee slaves lists those that answer and why the others do not") {
@@ -73,6 +80,7 @@ TEST_CASE("knee slaves lists those that answer and why the others do not") {
   const auto list = boost::json::parse(json.out()).as_array();
   REQUIRE(list.size() == 1);
   CHECK(list[0].at("name") == "gandalf");
+  CHECK(list[0].at("address") == slave.address().c_str());
   CHECK(list[0].at("slots").to_number<int>() == 2);
   CHECK(list[0].at("cores").to_number<unsigned>() >= 1);
   CHECK(list[0].at("cores").to_number<unsigned>() <= std::thread::hardware_concurrency());
@@ -84,6 +92,33 @@ TEST_CASE("knee slaves lists those that answer and why the others do not") {
   CHECK(version.wait() == 0);
   CHECK_THAT(version.out(), Contains(list[0].at("version").as_string().c_str()));
   CHECK(list[0].at("round_trip_s").as_double() > 0);
+
+  // The table says the same.
+  const auto rows = rows_of(text.out());
+  REQUIRE(rows.size() == 2);
+  const auto& row = rows[0];
+  CHECK(row.at("NAME") == "gandalf");
+  CHECK(row.at("ADDRESS") == slave.address());
+  CHECK(row.at("CORES") == std::to_string(list[0].at("cores").to_number<unsigned>()));
+  CHECK(row.at("SLOTS") == "2");
+  CHECK(row.at("BUSY") == "0");
+  CHECK(row.at("MEMORY") == knee::cli::size_text(list[0].at("memory_total").to_number<double>()));
+  CHECK_THAT(row.at("FREE"), Matches("[0-9.]+ [kMGT]B"));
+  CHECK_THAT(row.at("LOAD"), Matches("[0-9]+\\.[0-9][0-9]"));
+  CHECK(row.at("VERSION") == list[0].at("version").as_string().c_str());
+  CHECK_THAT(row.at("ROUND TRIP"), Matches("[0-9.]+ [num]?s"));
+  CHECK(rows[1].at("ADDRESS") == lost);
+  CHECK(rows[1].at("CORES") == "-");
+  CHECK(rows[1].at("ROUND TRIP") == "unreachable");
+}
+
+TEST_CASE("knee slaves shows how many slots are busy") {
+  SlaveProcess slave;
+  Tool busy(slave, {"run", "-n", "--", "sh", "-c", "echo runs; exec sleep 1000"});
+  busy.wait_for_out("runs");
+  Tool text(slave, {"slaves"});
+  CHECK(text.wait() == 0);
+  CHECK(rows_of(text.out()).at(0).at("BUSY") == "1");
 }
 
 TEST_CASE("knee run passes input, output and exit code through") {
@@ -126,6 +161,27 @@ TEST_CASE("knee run passes input on as it comes") {
   CHECK(script.wait() == 6);
   CHECK(script.out() == "got one\ngot two\nend\n");
   CHECK(complaints_of(script) == "");
+}
+
+TEST_CASE("knee run shows output and errors as they come") {
+  SlaveProcess slave;
+  const TemporaryFolder here;
+  const auto wait_for = [&](const std::string& mark) {
+    return "until [ -e " + here / mark + " ]; do sleep 0.02; done; ";
+  };
+  Tool tool(slave, {"run", "-n", "--", "sh", "-c",
+                    "echo failing >&2; " + wait_for("one") + "echo working; " + wait_for("two") +
+                        "printf 'failed again' >&2; exit 7"});
+  tool.wait_for_err("failing\n");
+  CHECK(tool.out() == "");
+  CHECK_THAT(tool.err(), !Contains("again"));
+  leave_mark(here / "one", "");
+  tool.wait_for_out("working\n");
+  CHECK_THAT(tool.err(), !Contains("again"));
+  leave_mark(here / "two", "");
+  CHECK(tool.wait() == 7);
+  CHECK(tool.out() == "working\n");
+  CHECK(complaints_of(tool) == "failing\nfailed again\n");
 }
 
 TEST_CASE("knee run ends with its command although its input goes on") {
@@ -171,6 +227,29 @@ TEST_CASE("knee run reads a terminal line by line, and ends while it waits for o
   CHECK(script.wait() == 3);
 }
 
+TEST_CASE("Ctrl-C on the terminal of knee run is for its command, not for the local slave") {
+  Terminal terminal;
+  const TemporaryFolder here;
+  // The terminal is that of its session, so that Ctrl-C is a signal for who is in the foreground.
+  // The first one is caught by the command, the second one ends it.
+  ChildProcess tool(
+      {{"sh", "-c",
+        "exec setsid -c " KNEE_TOOL " run -- sh -c 'trap \"trap - INT; echo caught >> " +
+            here / "marks" + "\" INT; echo ready; while :; do sleep 0.05; done' < " +
+            terminal.name() + " > " + terminal.name()},
+       {}});
+  REQUIRE(terminal.wait_for("ready"));
+  const auto family = descendants_of(tool.pid());
+  CHECK(family.size() >= 2);  // the slave, and the command with what is around it
+  terminal.type("\x03");
+  wait_for_marks(here / "marks");
+  CHECK(tool.is_alive());
+  terminal.type("\x03");
+  CHECK(tool.wait() == 128 + SIGINT);
+  CHECK_THAT(tool.err(), !Contains("draining"));  // as the slave would if the signal were its own
+  CHECK(wait_until([&] { return std::none_of(family.begin(), family.end(), is_alive); }));
+}
+
 TEST_CASE("a signal that knee run gets before its command has started ends it") {
   SlaveProcess slave({.slots = 1});
   auto options = reaching(slave);
@@ -199,6 +278,32 @@ TEST_CASE("knee run that waits for a slave ends at the first signal") {
   tool.wait_for_err("no slave yet");
   tool.signal(SIGTERM);
   CHECK(tool.wait() == 128 + SIGTERM);
+}
+
+TEST_CASE("knee run --on runs its command on that slave, also if it comes late") {
+  SlaveProcess gandalf({.environment = {{"WHOSE", "of gandalf"}}});
+  SlaveProcess frodo({.name = "frodo", .environment = {{"WHOSE", "of frodo"}}, .start = false});
+  const std::string both = gandalf.address() + "," + frodo.address();
+  const std::vector<std::string> words{"--", "sh", "-c", "echo $WHOSE"};
+  const auto run_on = [&](const std::string& slave) {
+    std::vector<std::string> all{"run", "-n", "--slaves", both, "--on", slave};
+    all.insert(all.end(), words.begin(), words.end());
+    return all;
+  };
+  // Only gandalf is there.
+  Tool late(run_on("frodo"));
+  late.wait_for_err("for slave 'frodo', which is not here; here are: gandalf");
+  CHECK(late.out() == "");
+  frodo.start();
+  CHECK(late.wait() == 0);
+  CHECK(late.out() == "of frodo\n");
+  for (const auto* slave : {&gandalf, &frodo})
+    for (const std::string& name : {slave->name(), slave->address()}) {
+      CAPTURE(name);
+      Tool tool(run_on(name));
+      CHECK(tool.wait() == 0);
+      CHECK(tool.out() == "of " + slave->name() + "\n");
+    }
 }
 
 TEST_CASE("knee run on a name that no slave has ends with 2 and the names there are") {
@@ -355,6 +460,37 @@ TEST_CASE("knee bag sends and fetches files and keeps a log") {
         "A\nB\nHost\tExitval\tSignal\tCommand\n"
         "gandalf\t0\t0\ttr ab AB < d/a.x > d/a.y\n"
         "gandalf\t0\t0\ttr ab AB < d/b.x > d/b.y\n");
+}
+
+TEST_CASE("the log of knee bag says when each job ran, and how many bytes went each way") {
+  SlaveProcess slave;
+  const TemporaryFolder here;
+  std::ofstream(here / "a") << "12";
+  std::ofstream(here / "b") << "1234567";
+  const double before = seconds_since_1970();
+  // The first job runs longest.
+  Script script(slave, "cd " + here.path().string() +
+                           " && exec $knee bag --in {} --out {}.y --joblog log -- "
+                           "'cat {} {} > {}.y; printf out; printf error >&2; "
+                           "[ {} = b ] || sleep 0.5' ::: a b");
+  CHECK(script.wait() == 0);
+  const double after = seconds_since_1970();
+  const auto rows = rows_of(content_of(here / "log"), "\t");
+  REQUIRE(rows.size() == 2);
+  for (const Row& row : rows) {
+    const bool first = count_of(row.at("Command"), "cat a") != 0;
+    CAPTURE(row.at("Command"));
+    CHECK(row.at("Seq") == (first ? "1" : "2"));
+    const double start = std::stod(row.at("Starttime"));
+    const double run_time = std::stod(row.at("JobRuntime"));
+    constexpr double kRounding = 0.002;
+    CHECK(start >= before - kRounding);
+    CHECK(start + run_time <= after + kRounding);
+    CHECK(run_time >= (first ? 0.5 : 0.0));
+    CHECK(row.at("Send") == (first ? "2" : "7"));
+    // Twice the input, and what it prints: 3 and 5.
+    CHECK(row.at("Receive") == (first ? "12" : "22"));
+  }
 }
 
 TEST_CASE("knee bag keeps the order and still says why it stops now") {
