@@ -53,6 +53,38 @@ TEST_CASE("knee doctor names the step that fails and what to do") {
   CHECK_FALSE(steps.back().at("passed").as_bool());
 }
 
+TEST_CASE("knee doctor says what is wrong with an address") {
+  for (const char* address : {"gandalf:port", "fd00::7", "[fd00::7", "unix:"}) {
+    CAPTURE(address);
+    Tool tool({"doctor", address});
+    CHECK(tool.wait() == 1);
+    CHECK_THAT(tool.out(), Catch::StartsWith("FAILED  address") &&
+                               Contains("bad address '" + std::string(address) + "'") &&
+                               Contains("Write HOST, HOST:PORT, [IPV6]:PORT or unix:PATH."));
+    CHECK(count_of(tool.out(), "FAILED") == 1);
+  }
+}
+
+TEST_CASE("knee doctor says that a slave runs no commands, or none as they should be") {
+  const TemporaryFolder here;
+  SlaveProcess slave({.environment = {{"PATH", here.path()}}});
+  Tool without({"doctor", slave.address()});
+  CHECK(without.wait() == 1);
+  CHECK_THAT(without.out(), Contains("ok      description") && Contains("FAILED  command") &&
+                                Contains("has no program 'sh'") &&
+                                Contains("what knee-slave says on its stderr"));
+
+  std::ofstream(here / "sh") << "#!/bin/sh\necho 43\n";
+  std::filesystem::permissions(here / "sh", std::filesystem::perms::owner_all);
+  Tool wrong({"doctor", "--json", slave.address()});
+  CHECK(wrong.wait() == 1);
+  const auto last = boost::json::parse(wrong.out()).as_array().back();
+  CHECK(last.at("step") == "command");
+  CHECK_FALSE(last.at("passed").as_bool());
+  CHECK(last.at("detail") == "a command ran, but printed '43\n'");
+  CHECK_THAT(last.at("advice").as_string().c_str(), Contains("BUSY in knee slaves"));
+}
+
 TEST_CASE("knee doctor says that not a slave listens, or one of another version, and what to do") {
   const TemporaryFolder here;
   sockaddr_un name{};
