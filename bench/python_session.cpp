@@ -1,4 +1,5 @@
-// A Python session: iteration over a remote list, bytes and an array fetched, an array sent.
+// A Python session: iteration over a remote list, bytes and an array fetched, an array sent, and
+// calls of a function, one after the other.
 //   python_session
 
 #include <knee/knee.h>
@@ -14,12 +15,15 @@ int main(int argc, char** argv) {
   constexpr std::size_t kNumbers = 8'000'000;
   py.execute(
       "items = list(range(100000))\ndata = bytes(8 << 20)\n"
-      "import numpy\narray = numpy.zeros(8000000)\n");
+      "import numpy\narray = numpy.zeros(8000000)\n"
+      "def same(i): return i\n");
   const auto items = py["items"];
   const auto data = py["data"];
   const auto array = py["array"];
+  const auto same = py["same"];
   const auto length = py.builtins("len");
-  std::vector<double> iterate, fetch, in, out, call;
+  constexpr int kCalls = 1000;
+  std::vector<double> iterate, fetch, in, out, eval, call;
   const std::vector<double> numbers(kNumbers, 0.5);
   for (int i = 0; i < 7; ++i) {
     iterate.push_back(seconds_of([&] {
@@ -39,8 +43,12 @@ int main(int argc, char** argv) {
       if (array.get<std::vector<double>>().size() != kNumbers)
         throw std::runtime_error("the result arrived short");
     }));
+    eval.push_back(seconds_of([&] {
+      for (int n = 0; n < kCalls; ++n) (void)py.eval("1").get<int>();
+    }));
     call.push_back(seconds_of([&] {
-      for (int n = 0; n < 1000; ++n) (void)py.eval("1").get<int>();
+      for (int n = 0; n < kCalls; ++n)
+        if (same(n).get<int>() != n) throw std::runtime_error("a wrong number came back");
     }));
   }
   constexpr double kMega = 1e6;
@@ -49,6 +57,7 @@ int main(int argc, char** argv) {
   report.add("bytes_mb_per_s", static_cast<double>(kBytes) / median(fetch) / kMega);
   report.add("in_mb_per_s", static_cast<double>(kNumbers * sizeof(double)) / median(in) / kMega);
   report.add("out_mb_per_s", static_cast<double>(kNumbers * sizeof(double)) / median(out) / kMega);
-  report.add("call_us", median(call) * kMega / 1000);
+  report.add("eval_us", median(eval) * kMega / kCalls);
+  report.add("function_us", median(call) * kMega / kCalls);
   report.print();
 }
