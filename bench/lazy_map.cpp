@@ -2,30 +2,16 @@
 //   lazy_map [TASKS]
 
 #include <knee/knee.h>
-#include <unistd.h>
 
-#include <filesystem>
 #include <ranges>
 
 #include "bench/harness.h"
+#include "bench/processes.h"
 
 namespace {
 
 std::uint64_t same(std::uint64_t value) {
   return value;
-}
-
-/// The local slave's process: the child of this one that runs knee-slave.
-std::string local_slave() {
-  for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
-    std::ifstream children(thread.path() / "children");
-    for (std::string child; children >> child;) {
-      std::string name;
-      std::ifstream("/proc/" + child + "/comm") >> name;
-      if (name == "knee-slave") return child;
-    }
-  }
-  throw std::runtime_error("cannot find the local slave among the children of this process");
 }
 
 }  // namespace
@@ -42,9 +28,12 @@ int main(int argc, char** argv) {
       sum += value;
   });
   if (sum != tasks * (tasks - 1) / 2) throw std::runtime_error("a wrong sum came back");
+  const auto slave = local_slave();
+  if (!slave)
+    throw std::runtime_error("cannot find the local slave among the children of this process");
   Report report;
   report.add("tasks_per_s", static_cast<double>(tasks) / seconds);
   report.add("driver_peak_mb", memory_of("self", "VmHWM") / 1e6);
-  report.add("slave_peak_mb", memory_of(local_slave(), "VmHWM") / 1e6);
+  report.add("slave_peak_mb", memory_of(*slave, "VmHWM") / 1e6);
   report.print();
 }

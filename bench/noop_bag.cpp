@@ -1,9 +1,11 @@
-// A bag of tasks that do nothing, each with its own promise and callback.
+// A bag of tasks that do nothing, each with its own promise and callback; with a local slave also
+// whose CPU time it takes.
 //   noop_bag [TASKS]
 
 #include <knee/knee.h>
 
 #include "bench/harness.h"
+#include "bench/processes.h"
 
 namespace {
 
@@ -23,13 +25,32 @@ double run(knee::Cluster& cluster, std::uint64_t tasks) {
   return static_cast<double>(tasks) / seconds;
 }
 
+/// CPU seconds up to now.
+struct CpuTime {
+  double driver, slave, workers;  // with the workers their keepers
+};
+
+CpuTime cpu_time(const std::string& slave) {
+  using namespace knee::bench;
+  return {cpu_seconds("self"), cpu_seconds(slave), cpu_seconds_below(slave)};
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   knee::Cluster cluster(argc, argv);
   const auto tasks = knee::bench::argument(argc, argv, 1, std::uint64_t{1'000'000});
   run(cluster, 20'000);  // workers are there and have run
+  const auto slave = knee::bench::local_slave();
+  const CpuTime before = slave ? cpu_time(*slave) : CpuTime{};
   knee::bench::Report report;
   report.add("tasks_per_s", run(cluster, tasks));
+  if (slave) {
+    const CpuTime after = cpu_time(*slave);
+    const double us_each = 1e6 / static_cast<double>(tasks);
+    report.add("driver_cpu_us", (after.driver - before.driver) * us_each);
+    report.add("slave_cpu_us", (after.slave - before.slave) * us_each);
+    report.add("workers_cpu_us", (after.workers - before.workers) * us_each);
+  }
   report.print();
 }
