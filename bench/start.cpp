@@ -1,4 +1,5 @@
-// From the start of knee-slave and of a driver to the driver's first result; and knee-slave idle.
+// From the start of knee-slave and of a driver to the driver's first result; and the memory of an
+// idle knee-slave, before its first driver and after it.
 //   start KNEE_SLAVE DRIVER FOLDER   the store in FOLDER is cold the first time
 
 #include <fcntl.h>
@@ -49,15 +50,29 @@ double first_result(const std::string& slave, const std::string& driver,
   return seconds;
 }
 
-double idle_memory(const std::string& slave, const std::string& folder) {
+/// Resident bytes of a slave that has nothing to do.
+struct IdleMemory {
+  double fresh;
+  double served;  // a driver has used it and is gone
+};
+
+IdleMemory idle_memory(const std::string& slave, const std::string& driver,
+                       const std::string& folder) {
   const std::string socket = folder + "/idle.sock";
   const pid_t process =
       start({slave, "--listen", "unix:" + socket, "--store", folder + "/idle-store"}, -1);
   for (int i = 0; i < 500 && !std::filesystem::exists(socket); ++i) ::usleep(10'000);
   ::usleep(300'000);  // it has come to rest
-  const double bytes = memory_of(std::to_string(process), "VmRSS");
+  const double fresh = memory_of(std::to_string(process), "VmRSS");
+  const int nowhere = checked(::open("/dev/null", O_WRONLY | O_CLOEXEC), "open /dev/null");
+  int status = 0;
+  ::waitpid(start({driver, "--knee-slaves", "unix:" + socket}, nowhere), &status, 0);
+  ::close(nowhere);
+  ::usleep(3'000'000);  // what it keeps for a moment is freed as well
+  const double served = memory_of(std::to_string(process), "VmRSS");
   stop(process);
-  return bytes;
+  if (status != 0) throw std::runtime_error("the driver of the idle slave failed");
+  return {fresh, served};
 }
 
 }  // namespace
@@ -71,6 +86,8 @@ int main(int argc, char** argv) {
   Report report;
   report.add("cold_s", first_result(slave, driver, folder));
   report.add("warm_s", first_result(slave, driver, folder));
-  report.add("idle_mb", idle_memory(slave, folder) / 1e6);
+  const IdleMemory idle = idle_memory(slave, driver, folder);
+  report.add("idle_mb", idle.fresh / 1e6);
+  report.add("idle_served_mb", idle.served / 1e6);
   report.print();
 }

@@ -1,9 +1,12 @@
-"""From the start of an RPyC server and of its client, two processes, to the client's first result."""
+"""From the start of an RPyC server and of its client, two processes, to the client's first result; and
+what a server holds that no client has used."""
 import json
 import socket
 import subprocess
 import sys
 import time
+
+from resident import resident_mb
 
 SERVER = """
 import sys
@@ -24,6 +27,14 @@ while True:
 print(connection.eval("2 * 21"))
 """
 
+IDLE = """
+from rpyc.core import SlaveService
+from rpyc.utils.server import ThreadedServer
+server = ThreadedServer(SlaveService, hostname="127.0.0.1", port=0)
+print("bound", flush=True)
+server.start()
+"""
+
 
 def free_port():
     with socket.socket() as probe:
@@ -31,7 +42,19 @@ def free_port():
         return str(probe.getsockname()[1])
 
 
-def main():
+def idle_mb():
+    server = subprocess.Popen([sys.executable, "-c", IDLE], stdout=subprocess.PIPE)
+    try:
+        if server.stdout.readline() != b"bound\n":
+            sys.exit("no idle server came")
+        time.sleep(0.3)  # it has come to rest
+        return resident_mb(server.pid)
+    finally:
+        server.kill()
+        server.wait()
+
+
+def first_result():
     port = free_port()
     start = time.perf_counter()
     server = subprocess.Popen([sys.executable, "-c", SERVER, port])
@@ -44,7 +67,7 @@ def main():
     finally:
         server.kill()
         server.wait()
-    print(json.dumps({"first_result_s": seconds}))
+    return seconds
 
 
-main()
+print(json.dumps({"first_result_s": first_result(), "idle_mb": idle_mb()}))
