@@ -4,11 +4,12 @@
 #include <cstdio>
 #include <exception>
 
+#include "bench/harness.h"
 #include "bench/simulation/simulation.h"
 
 namespace {
 
-void print_steps(std::uint64_t tasks, std::uint32_t slaves) {
+knee::simulation::StepCost print_steps(std::uint64_t tasks, std::uint32_t slaves) {
   const auto cost = knee::simulation::measure_steps(tasks, slaves);
   const double per = 1e9 / static_cast<double>(tasks);
   std::printf(
@@ -16,6 +17,7 @@ void print_steps(std::uint64_t tasks, std::uint32_t slaves) {
       "together %.0f ns per task\n",
       static_cast<unsigned long long>(tasks), slaves, cost.submit * per, cost.take * per,
       cost.finish * per, (cost.submit + cost.take + cost.finish) * per);
+  return cost;
 }
 
 void print(const knee::simulation::Options& options, const knee::simulation::Result& result) {
@@ -42,6 +44,21 @@ knee::simulation::Result run_and_print(const knee::simulation::Options& options)
   return result;
 }
 
+/// All of it in one line for scripts/bench.
+void print_json(const knee::simulation::Options& options, const knee::simulation::StepCost& cost,
+                const knee::simulation::Result& result) {
+  const auto tasks = static_cast<double>(options.tasks);
+  knee::bench::Report report;
+  report.add("makespan_s", result.makespan);
+  report.add("ideal_s", result.ideal);
+  report.add("percent", 100 * result.efficiency());
+  report.add("lost", static_cast<double>(result.lost));
+  report.add("decision_ns", 1e9 * result.scheduler / static_cast<double>(result.decisions));
+  report.add("noop_task_ns", 1e9 * (cost.submit + cost.take + cost.finish) / tasks);
+  report.add("bytes_per_task", static_cast<double>(result.bytes) / tasks);
+  report.print();
+}
+
 /// The efficiency reached `least` percent and no task failed for good.
 bool is_good(const knee::simulation::Result& result, double least) {
   return 100 * result.efficiency() >= least && result.failed == 0;
@@ -66,6 +83,7 @@ int run_quick() {
 int main(int argc, char** argv) {
   knee::simulation::Options options;
   bool quick = false;
+  bool json = false;
   double least = 0;
   CLI::App app("Simulates the driver's scheduler");
   app.add_option("--slaves", options.slaves, "How many slaves, of 1 to 8 slots and speed 0.3 to 3")
@@ -83,11 +101,14 @@ int main(int argc, char** argv) {
   app.add_flag("--repeatable", options.repeatable, "Give stragglers a twin");
   app.add_option("--least-efficiency", least, "Fail below this percentage");
   app.add_flag("--quick", quick, "Three small runs that fail if efficiency is low");
+  app.add_flag("--json", json, "Print the figures once more, as one line of JSON");
   CLI11_PARSE(app, argc, argv);
   try {
     if (quick) return run_quick();
-    print_steps(options.tasks, options.slaves);
-    return is_good(run_and_print(options), least) ? 0 : 1;
+    const auto cost = print_steps(options.tasks, options.slaves);
+    const auto result = run_and_print(options);
+    if (json) print_json(options, cost, result);
+    return is_good(result, least) ? 0 : 1;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "simulation failed: %s\n", error.what());
     return 2;
