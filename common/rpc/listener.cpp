@@ -1,11 +1,19 @@
 #include "listener.h"
 
+#include <arpa/inet.h>
 #include <kj/debug.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
+#include <memory>
 #include <stdexcept>
-#include <string_view>
+#include <system_error>
+#include <thread>
 
 #include "common/rpc/connection.h"
 #include "common/rpc/rpc_loop.h"
@@ -16,6 +24,9 @@ namespace {
 
 /// Before the next try to accept.
 constexpr auto kBreath = 100 * kj::MILLISECONDS;
+
+/// For the name of a host to listen on.
+constexpr auto kLookupDeadline = 10 * kj::SECONDS;
 
 bool same_user(kj::AsyncIoStream& stream) {
   ucred peer{};
@@ -30,14 +41,79 @@ std::string kj_address(const Address& address) {
   return address.text();
 }
 
-/// What KJ says of a host that is not found lists its own variables.
-std::string reason(const kj::Exception& error, const Address& address) {
-  const std::string text = text_of(error);
-  constexpr std::string_view kWhy = "gai_strerror(status) = ";
-  const auto why = text.find(kWhy);
-  if (why == text.npos) return text;
-  return "cannot find the host '" + address.host + "': " + text.substr(why + kWhy.size());
+/// Rejects with `words` if there is nothing at `end`; the promise is dropped then.
+template <class T>
+kj::Promise<T> before(kj::TimePoint end, kj::Timer& timer, kj::Promise<T> promise,
+                      std::string words) {
+  return promise.exclusiveJoin(timer.atTime(end).then(
+      [words = std::move(words)]() -> T { throw std::runtime_error(words); }));
 }
+
+// --- names of hosts
+
+bool is_number(const std::string& host) {
+  in6_addr number{};
+  return ::inet_pton(AF_INET, host.c_str(), &number) == 1 ||
+         ::inet_pton(AF_INET6, host.c_str(), &number) == 1;
+}
+
+/// Runs a job that nobody can stop and nobody shall wait for. It may run into the end of the
+/// program, so it must own what it uses.
+template <class Job>
+void run_detached(Job job) {
+  // Signals belong to the program's own threads.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  KJ_DEFER(pthread_sigmask(SIG_SETMASK, &before, nullptr));
+  std::thread(std::move(job)).detach();
+}
+
+/// The address itself, unless it has a host's name: then one for each number of the host.
+kj::Promise<std::vector<Address>> resolve(Address address, kj::Timer& timer, kj::TimePoint end,
+                                          Lookup lookup) {
+  if (address.kind == Address::Kind::unix_socket || address.host.empty() || is_number(address.host))
+    return std::vector<Address>{std::move(address)};
+  const std::string failure = "cannot find the host '" + address.host + "': ";
+  auto numbers = kj::evalNow([&]() -> kj::Promise<std::vector<std::string>> {
+    try {
+      return offload([](auto job) { run_detached(std::move(job)); },
+                     [host = address.host, lookup = std::move(lookup)] { return lookup(host); });
+    } catch (const std::system_error& error) {
+      throw std::runtime_error(failure + "cannot start a thread to look it up: " + error.what());
+    }
+  });
+  const std::string late = failure +
+                           "its name was not looked up in time; check DNS on this machine, or give "
+                           "the host's IP address";
+  return before(end, timer, kj::mv(numbers), late)
+      .then([address = std::move(address)](std::vector<std::string> found) mutable {
+        std::vector<Address> addresses;
+        for (auto& number : found) {
+          address.host = std::move(number);
+          addresses.push_back(address);
+        }
+        return addresses;
+      });
+}
+
+/// To the first of them that can be reached; rejects with what became of the last.
+kj::Promise<kj::Own<kj::AsyncIoStream>> connect_in_turn(std::vector<Address> addresses,
+                                                        kj::AsyncIoContext& io) {
+  auto connected = io.provider->getNetwork()
+                       .parseAddress(kj_address(addresses.front()))
+                       .then([](kj::Own<kj::NetworkAddress> parsed) {
+                         return parsed->connect().attach(kj::mv(parsed));
+                       });
+  addresses.erase(addresses.begin());
+  if (addresses.empty()) return connected;
+  return connected.catch_([addresses = std::move(addresses), &io](kj::Exception&&) mutable {
+    return connect_in_turn(std::move(addresses), io);
+  });
+}
+
+// --- Unix sockets
 
 /// A process that ends lets go of its socket in a moment: who is started after it waits so often.
 constexpr unsigned kTries = 25;
@@ -61,25 +137,45 @@ kj::Promise<kj::Own<Listener>> open_unix(Address address, kj::AsyncIoContext& io
 
 }  // namespace
 
-kj::Promise<kj::Own<Listener>> Listener::open(Address address, kj::AsyncIoContext& io) {
+std::vector<std::string> look_up(const std::string& host) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_ADDRCONFIG;
+  addrinfo* list = nullptr;
+  int error = ::getaddrinfo(host.c_str(), nullptr, &hints, &list);
+  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(list, &::freeaddrinfo);
+  std::vector<std::string> numbers;
+  for (const auto* one = list; error == 0 && one != nullptr; one = one->ai_next) {
+    char number[NI_MAXHOST] = {};
+    error = ::getnameinfo(one->ai_addr, one->ai_addrlen, number, sizeof number, nullptr, 0,
+                          NI_NUMERICHOST);
+    numbers.emplace_back(number);
+  }
+  if (error != 0)
+    throw std::runtime_error("cannot find the host '" + host + "': " +
+                             (error == EAI_SYSTEM ? std::strerror(errno) : ::gai_strerror(error)));
+  return numbers;
+}
+
+kj::Promise<kj::Own<Listener>> Listener::open(Address address, kj::AsyncIoContext& io,
+                                              Lookup lookup) {
   if (address.kind == Address::Kind::unix_socket)
     return kj::evalNow([&] { return open_unix(kj::mv(address), io, kTries); });
-  return io.provider->getNetwork()
-      .parseAddress(kj_address(address))
-      .then(
-          [address, &io](kj::Own<kj::NetworkAddress> parsed) mutable {
-            kj::Own<kj::ConnectionReceiver> receiver;
-            KJ_IF_MAYBE (error, kj::runCatchingExceptions([&] { receiver = parsed->listen(); })) {
-              throw std::runtime_error("cannot listen on " + address.text() + ": " +
-                                       text_of(*error));
-            }
-            address.port = static_cast<std::uint16_t>(receiver->getPort());
-            return kj::heap<Listener>(address, std::nullopt, kj::mv(receiver), io);
-          },
-          [address](kj::Exception&& error) -> kj::Own<Listener> {
-            throw std::runtime_error("cannot listen on " + address.text() + ": " +
-                                     reason(error, address));
-          });
+  const std::string asked = address.text();
+  auto& timer = io.provider->getTimer();
+  return resolve(std::move(address), timer, timer.now() + kLookupDeadline, std::move(lookup))
+      .then([&io](std::vector<Address> found) {
+        return io.provider->getNetwork()
+            .parseAddress(kj_address(found.front()))
+            .then([&io, address = found.front()](kj::Own<kj::NetworkAddress> parsed) mutable {
+              auto receiver = parsed->listen();
+              address.port = static_cast<std::uint16_t>(receiver->getPort());
+              return kj::heap<Listener>(address, std::nullopt, kj::mv(receiver), io);
+            });
+      })
+      .catch_([asked](kj::Exception&& error) -> kj::Own<Listener> {
+        throw std::runtime_error("cannot listen on " + asked + ": " + text_of(error));
+      });
 }
 
 Listener::Listener(Address address, std::optional<SocketFile> file,
@@ -103,26 +199,23 @@ kj::Promise<kj::Own<kj::AsyncIoStream>> Listener::let_in(kj::Own<kj::AsyncIoStre
 }
 
 kj::Promise<kj::Own<kj::AsyncIoStream>> connect(Address address, kj::AsyncIoContext& io,
-                                                kj::Duration deadline) {
-  auto& timer = io.provider->getTimer();
+                                                kj::Duration deadline, Lookup lookup) {
   const bool local = address.kind == Address::Kind::unix_socket;
-  auto connected = io.provider->getNetwork()
-                       .parseAddress(kj_address(address), kDefaultPort)
-                       .catch_([address](kj::Exception&& error) -> kj::Own<kj::NetworkAddress> {
-                         throw std::runtime_error(reason(error, address));
-                       })
-                       .then([](kj::Own<kj::NetworkAddress> parsed) {
-                         return parsed->connect().attach(kj::mv(parsed));
-                       })
-                       .then([local, &io](kj::Own<kj::AsyncIoStream> stream) {
-                         // Where everybody may make files, so may somebody who waits for our
-                         // program.
-                         KJ_REQUIRE(!local || same_user(*stream), "the socket is another user's");
-                         tune_socket(*stream);
-                         return kj::Own<kj::AsyncIoStream>(
-                             SocketStream::instead_of(kj::mv(stream), io.unixEventPort));
-                       });
-  return timer.timeoutAfter(deadline, kj::mv(connected));
+  if (!local && address.host.empty()) address.host = "localhost";
+  auto& timer = io.provider->getTimer();
+  const auto end = timer.now() + deadline;
+  return resolve(std::move(address), timer, end, std::move(lookup))
+      .then([&io, &timer, end](std::vector<Address> addresses) {
+        return before(end, timer, connect_in_turn(std::move(addresses), io),
+                      "the connection timed out");
+      })
+      .then([local, &io](kj::Own<kj::AsyncIoStream> stream) {
+        // Where everybody may make files, so may somebody who waits for our program.
+        KJ_REQUIRE(!local || same_user(*stream), "the socket is another user's");
+        tune_socket(*stream);
+        return kj::Own<kj::AsyncIoStream>(
+            SocketStream::instead_of(kj::mv(stream), io.unixEventPort));
+      });
 }
 
 }  // namespace knee::rpc

@@ -8,10 +8,15 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <future>
+#include <memory>
+#include <stdexcept>
+#include <vector>
 
 #include "common/base/unique_fd.h"
 
@@ -71,6 +76,26 @@ bool connected(kj::AsyncIoStream& one, kj::AsyncIoStream& other, kj::WaitScope& 
   one.write("x", 1).wait(wait);
   other.read(&byte, 1).wait(wait);
   return byte == 'x';
+}
+
+/// Whether who dials this reaches the listener.
+bool reaches(Listener& listener, const Address& dialed, kj::AsyncIoContext& io,
+             const rpc::Lookup& lookup = rpc::look_up) {
+  auto accepting = listener.accept();
+  auto there = rpc::connect(dialed, io, 10 * kj::SECONDS, lookup).wait(io.waitScope);
+  auto here = accepting.wait(io.waitScope);
+  return connected(*there, *here, io.waitScope);
+}
+
+/// Every host has these addresses.
+rpc::Lookup always(std::vector<std::string> numbers) {
+  return [numbers = std::move(numbers)](const std::string&) { return numbers; };
+}
+
+Address named(const std::string& host, const Listener& listener) {
+  Address address = listener.address();
+  address.host = host;
+  return address;
 }
 
 }  // namespace
@@ -196,6 +221,82 @@ TEST_CASE("a connection that takes too long is given up") {
         .wait(io.waitScope);
   }
   CHECK_FALSE(why.empty());
+}
+
+TEST_CASE("a host may be given by its name, to listen and to dial") {
+  auto io = kj::setupAsyncIo();
+  auto listener = Listener::open(Address::parse("localhost:0"), io).wait(io.waitScope);
+  CHECK_THAT(listener->address().host, Catch::Equals("127.0.0.1") || Catch::Equals("::1"));
+  CHECK(reaches(*listener, named("localhost", *listener), io));
+  CHECK(reaches(*listener, listener->address(), io));
+}
+
+TEST_CASE("who listens without a host is reached by any of the machine's addresses") {
+  auto io = kj::setupAsyncIo();
+  auto listener = Listener::open(Address::parse(":0"), io).wait(io.waitScope);
+  CHECK(reaches(*listener, named("127.0.0.1", *listener), io));
+  CHECK(reaches(*listener, named("localhost", *listener), io));
+  CHECK(reaches(*listener, named("", *listener), io));
+}
+
+TEST_CASE("of a host's addresses the first is listened on, which is told") {
+  auto io = kj::setupAsyncIo();
+  auto listener = Listener::open(Address::parse("gandalf:0"), io, always({"127.0.0.1", "::1"}))
+                      .wait(io.waitScope);
+  CHECK(listener->address().host == "127.0.0.1");
+  CHECK(reaches(*listener, listener->address(), io));
+}
+
+TEST_CASE("a host's addresses are dialed in turn until one answers") {
+  auto io = kj::setupAsyncIo();
+  auto listener = Listener::open(Address::parse("127.0.0.1:0"), io).wait(io.waitScope);
+  const Address gandalf = named("gandalf", *listener);
+  CHECK(reaches(*listener, gandalf, io, always({"::1", "127.0.0.1"})));
+  Address closed = gandalf;
+  {
+    closed.port =
+        Listener::open(Address::parse("127.0.0.1:0"), io).wait(io.waitScope)->address().port;
+  }
+  CHECK_THAT(reason(rpc::connect(closed, io, 10 * kj::SECONDS, always({"::1", "127.0.0.1"})),
+                    io.waitScope),
+             Catch::Contains("refused"));
+}
+
+TEST_CASE("the reason why a name is not found is told, to who listens and who dials") {
+  auto io = kj::setupAsyncIo();
+  const auto gandalf = Address::parse("gandalf:1234");
+  const rpc::Lookup fails = [](const std::string& host) -> std::vector<std::string> {
+    throw std::runtime_error("there is no '" + host + "' in Moria");
+  };
+  CHECK_THAT(reason(rpc::connect(gandalf, io, 10 * kj::SECONDS, fails), io.waitScope),
+             Catch::Contains("there is no 'gandalf' in Moria"));
+  CHECK_THAT(reason(Listener::open(gandalf, io, fails), io.waitScope),
+             Catch::Contains("cannot listen on gandalf:1234") &&
+                 Catch::Contains("there is no 'gandalf' in Moria"));
+}
+
+TEST_CASE("a look-up that hangs is given up in time, and neither the loop nor its end waits") {
+  std::promise<void> go;
+  const auto ended = std::make_shared<std::promise<void>>();
+  {
+    auto io = kj::setupAsyncIo();
+    // Ends with the last thread that looks up.
+    const std::shared_ptr<void> last(nullptr, [ended](void*) { ended->set_value(); });
+    const rpc::Lookup hangs = [last, gone = go.get_future().share()](const std::string&) {
+      gone.wait();
+      return std::vector<std::string>{"127.0.0.1"};
+    };
+    const auto gandalf = Address::parse("gandalf");
+    auto late = rpc::connect(gandalf, io, 50 * kj::MILLISECONDS, hangs);
+    auto dropped = rpc::connect(gandalf, io, 1 * kj::HOURS, hangs);
+    auto listener = Listener::open(Address::parse("127.0.0.1:0"), io).wait(io.waitScope);
+    CHECK(reaches(*listener, listener->address(), io));
+    CHECK_THAT(reason(kj::mv(late), io.waitScope),
+               Catch::Contains("cannot find the host 'gandalf'") && Catch::Contains("in time"));
+    CHECK_FALSE(dropped.poll(io.waitScope));
+  }
+  go.set_value();
+  CHECK(ended->get_future().wait_for(std::chrono::seconds(30)) == std::future_status::ready);
 }
 
 TEST_CASE("another user's socket is not trusted, nor is another user let in") {
