@@ -15,6 +15,7 @@
 #include <system_error>
 #include <thread>
 
+#include "common/base/unique_fd.h"
 #include "common/rpc/connection.h"
 #include "common/rpc/rpc_loop.h"
 #include "common/rpc/socket_stream.h"
@@ -55,6 +56,12 @@ bool is_number(const std::string& host) {
   in6_addr number{};
   return ::inet_pton(AF_INET, host.c_str(), &number) == 1 ||
          ::inet_pton(AF_INET6, host.c_str(), &number) == 1;
+}
+
+/// A kernel may have none (ipv6.disable=1).
+bool has_ipv6() {
+  const UniqueFd socket(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  return socket || errno != EAFNOSUPPORT;
 }
 
 /// Runs a job that nobody can stop and nobody shall wait for. It may run into the end of the
@@ -162,6 +169,8 @@ kj::Promise<kj::Own<Listener>> Listener::open(Address address, kj::AsyncIoContex
   if (address.kind == Address::Kind::unix_socket)
     return kj::evalNow([&] { return open_unix(kj::mv(address), io, kTries); });
   const std::string asked = address.text();
+  // KJ takes an IPv6 socket for both.
+  if (address.host.empty() && !has_ipv6()) address.host = "0.0.0.0";
   auto& timer = io.provider->getTimer();
   return resolve(std::move(address), timer, timer.now() + kLookupDeadline, std::move(lookup))
       .then([&io](std::vector<Address> found) {

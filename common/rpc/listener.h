@@ -23,10 +23,10 @@ std::vector<std::string> look_up(const std::string& host);
 /// root's, are let in there.
 class Listener {
  public:
-  /// Without a host: on all of the machine's addresses. By a host's
-  /// name: on the first address that it has, for which 10 s are given (see `connect`). Rejects, in
-  /// words that name the address, when it is not ours to bind, or taken: of a Unix socket, when it
-  /// is still taken after half a second.
+  /// Without a host: on all of the machine's addresses, of IPv4 alone on a kernel that has no IPv6.
+  /// By a host's name: on the first address that it has, for which 10 s are given (see `connect`).
+  /// Rejects, in words that name the address, when it is not ours to bind, or taken: of a Unix
+  /// socket, when it is still taken after half a second.
   static kj::Promise<kj::Own<Listener>> open(Address address, kj::AsyncIoContext& io,
                                              Lookup lookup = look_up);
 
