@@ -299,6 +299,25 @@ TEST_CASE("a slave dials by TCP when both sides are told to be insecure") {
   CHECK_THAT(slave.err(), Contains("warning: --insecure"));
 }
 
+TEST_CASE("a slave dials its driver by the name of the host") {
+  DriverProcess driver(driver_at("127.0.0.1:0", "call_one"));
+  const std::string place = place_said_by(driver);
+  const std::string address = "localhost" + place.substr(place.rfind(':'));
+  SlaveProcess slave({.dial = {address}, .flags = {"--insecure"}});
+  CHECK(driver.wait() == 0);
+  CHECK(driver.out() == "42\n");
+  CHECK_THAT(slave.err(), Contains("serving " + address));
+}
+
+TEST_CASE("a slave dials its driver by the name of the host, wherever on it the driver listens") {
+  DriverProcess driver(driver_at(":0", "call_one"));
+  const std::string place = place_said_by(driver);
+  SlaveProcess slave(
+      {.dial = {"localhost" + place.substr(place.rfind(':'))}, .flags = {"--insecure"}});
+  CHECK(driver.wait() == 0);
+  CHECK(driver.out() == "42\n");
+}
+
 TEST_CASE("a bag outlives the violent death of its only slave, which dials") {
   const Place place;
   SlaveProcess slave({.dial = {place.address}});
