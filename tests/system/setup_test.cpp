@@ -7,6 +7,8 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <regex>
+#include <string>
 #include <vector>
 
 #include "tests/system/harness/driver_process.h"
@@ -33,6 +35,16 @@ Refusal refusal_of(SlaveProcess& slave) {
 
 ChildProcess::Plan slave_at(const std::string& address) {
   return {{std::getenv("KNEE_SLAVE"), "--listen", address, "--insecure"}, {}};
+}
+
+/// The port in the line with which a slave that also has a Unix socket says where it listens by
+/// TCP.
+std::string tcp_port_said_by(const SlaveProcess& slave) {
+  (void)wait_until([&] { return count_of(slave.err(), "slots, named") == 2; });
+  const std::string text = slave.err();
+  std::smatch found;
+  const bool said = std::regex_search(text, found, std::regex("listening on \\S*:([0-9]+), "));
+  return said ? found[1].str() : "none in: " + text;
 }
 
 bool can_run(std::vector<std::string> command) {
@@ -150,6 +162,33 @@ TEST_CASE("TCP without --insecure is refused, with a hint what to do") {
       {.part = "call_one", .slaves = {"127.0.0.1:1"}, .environment = {{"KNEE_INSECURE", "no"}}});
   CHECK(driver.wait() == 2);
   CHECK_THAT(driver.err(), Contains("insecure"));
+}
+
+TEST_CASE("a slave that listens on a port of all addresses is dialed by the name of the host") {
+  const SlaveProcess slave({.flags = {"--listen", ":0", "--insecure"}});
+  const std::string port = tcp_port_said_by(slave);
+  const LeakCheck leaks({&slave});
+  {
+    auto options = reaching(slave);
+    options.slaves = {"localhost:" + port};
+    options.insecure = true;
+    knee::Cluster cluster(options);
+    CHECK(cluster.call<twice>(21).get() == 42);
+  }
+  CHECK(leaks.found() == "");
+}
+
+TEST_CASE("a slave that listens by the name of the host says the address that it has taken") {
+  const SlaveProcess slave({.flags = {"--listen", "localhost:0", "--insecure"}});
+  const std::string port = tcp_port_said_by(slave);
+  CHECK_THAT(slave.err(), Contains("listening on 127.0.0.1:" + port + ", ") ||
+                              Contains("listening on [::1]:" + port + ", "));
+  CHECK_THAT(slave.err(), !Contains("multiple addresses"));
+  auto options = reaching(slave);
+  options.slaves = {"localhost:" + port};
+  options.insecure = true;
+  knee::Cluster cluster(options);
+  CHECK(cluster.call<twice>(21).get() == 42);
 }
 
 TEST_CASE("a store that cannot be made is named in the slave's last words") {
