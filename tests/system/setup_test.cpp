@@ -191,6 +191,15 @@ TEST_CASE("a slave that listens by the name of the host says the address that it
   CHECK(cluster.call<twice>(21).get() == 42);
 }
 
+TEST_CASE("a slave that listens by TCP warns of it, and so does a driver that dials it") {
+  const SlaveProcess slave({.tcp = true});
+  DriverProcess driver({.part = "call_one", .slaves = {slave.address()}});
+  CHECK(driver.wait() == 0);
+  CHECK(driver.out() == "42\n");
+  CHECK_THAT(driver.err(), Contains("warning: insecure: whoever can reach"));
+  CHECK_THAT(slave.err(), Contains("warning: --insecure"));
+}
+
 TEST_CASE("a store that cannot be made is named in the slave's last words") {
   SlaveProcess slave({.flags = {"--store", "/proc/version/store"}, .start = false});
   const Refusal refusal = refusal_of(slave);
