@@ -23,9 +23,12 @@
 /// The bytes of every struct as the first version wrote them, checked in as golden/NAME.txt: one
 /// line "bytes HEX", then a line "path = value" for each thing that was said. Today's schema must
 /// read those bytes as saying the same, and write them back equal. What was added since does not
-/// matter.
+/// matter there: it is in NAME.2.txt and so on, of structs that have grown.
 ///
-/// KNEE_WRITE_GOLDEN=1 writes the files that are not there: for structs that are new. Those that
+/// golden/interfaces.txt has the number of each interface, of its methods, and of what they take
+/// and give.
+///
+/// KNEE_WRITE_GOLDEN=1 writes the files and lines that are not there: for what is new. Those that
 /// are there are never to be written again.
 namespace {
 
@@ -218,6 +221,43 @@ std::vector<Case> cases() {
   return all;
 }
 
+/// Every interface of the schemas.
+std::vector<capnp::InterfaceSchema> interfaces() {
+  using namespace knee::proto;
+  using capnp::Schema;
+  return {Schema::from<Door>(),       Schema::from<Meeting>(),     Schema::from<Membership>(),
+          Schema::from<Slave>(),      Schema::from<Reservation>(), Schema::from<Store>(),
+          Schema::from<ByteSink>(),   Schema::from<Session>(),     Schema::from<Home>(),
+          Schema::from<Object>(),     Schema::from<Block>(),       Schema::from<ObjectHost>(),
+          Schema::from<TaskObjects>()};
+}
+
+/// By what number everything that an interface says travels, a line each.
+std::set<std::string> numbers_of(capnp::InterfaceSchema interface) {
+  const std::string name = interface.getShortDisplayName().cStr();
+  std::set<std::string> lines;
+  std::ostringstream id;
+  id << name << " = 0x" << std::hex << interface.getProto().getId();
+  lines.insert(id.str());
+  for (const auto method : interface.getMethods()) {
+    const std::string path = name + "." + method.getProto().getName().cStr();
+    lines.insert(path + " = @" + std::to_string(method.getOrdinal()));
+    for (const auto field : method.getParamType().getFields())
+      lines.insert(path + "(" + field.getProto().getName().cStr() + ") = @" +
+                   std::to_string(field.getProto().getOrdinal().getExplicit()));
+    for (const auto field : method.getResultType().getFields())
+      lines.insert(path + " -> " + field.getProto().getName().cStr() + " = @" +
+                   std::to_string(field.getProto().getOrdinal().getExplicit()));
+  }
+  return lines;
+}
+
+std::set<std::string> numbers_of_all() {
+  std::set<std::string> lines;
+  for (const auto interface : interfaces()) lines.merge(numbers_of(interface));
+  return lines;
+}
+
 unsigned choice_of(const Case& one) {
   const auto members = one.second.getUnionFields();
   for (unsigned i = 0; i < members.size(); ++i)
@@ -225,8 +265,22 @@ unsigned choice_of(const Case& one) {
   return 0;
 }
 
-fs::path golden_file(const std::string& name) {
-  return fs::path(KNEE_GOLDEN) / (name + ".txt");
+/// `version`: 1 for the first version's; a struct that has grown since has more of them.
+fs::path golden_file(const std::string& name, unsigned version = 1) {
+  const std::string suffix = version == 1 ? "" : "." + std::to_string(version);
+  return fs::path(KNEE_GOLDEN) / (name + suffix + ".txt");
+}
+
+/// Those that are there, the first version's first.
+std::vector<fs::path> golden_files(const std::string& name) {
+  std::vector<fs::path> files{golden_file(name)};
+  for (unsigned version = 2; fs::exists(golden_file(name, version)); ++version)
+    files.push_back(golden_file(name, version));
+  return files;
+}
+
+fs::path interfaces_file() {
+  return fs::path(KNEE_GOLDEN) / "interfaces.txt";
 }
 
 kj::Array<capnp::word> canonical(DynamicStruct::Reader message) {
@@ -235,56 +289,111 @@ kj::Array<capnp::word> canonical(DynamicStruct::Reader message) {
   return builder.getRoot<capnp::AnyStruct>().asReader().canonicalize();
 }
 
-void write_golden(const Case& one) {
+void write_golden(const Case& one, const fs::path& path) {
   capnp::MallocMessageBuilder message;
   auto root = message.initRoot<DynamicStruct>(one.second);
   Filler().fill(root, choice_of(one));
-  std::ofstream file(golden_file(one.first));
+  std::ofstream file(path);
   file << "bytes " << hex(canonical(root.asReader())) << '\n';
   for (const auto& line : described(one.first, root.asReader())) file << line << '\n';
+}
+
+bool may_write() {
+  return std::getenv("KNEE_WRITE_GOLDEN") != nullptr;
+}
+
+/// The fields of a struct that no golden file of it says anything of. (Members of its union have a
+/// file each; capabilities have no bytes.)
+std::vector<std::string> fields_without_bytes(capnp::StructSchema schema) {
+  const std::string name = schema.getShortDisplayName().cStr();
+  std::vector<std::string> lines;
+  for (const auto& one : cases())
+    if (one.second == schema)
+      for (const auto& path : golden_files(one.first))
+        for (auto& line : read_golden(path).lines) lines.push_back(std::move(line));
+  std::vector<std::string> missing;
+  for (const auto field : schema.getNonUnionFields()) {
+    const std::string path = name + "." + field.getProto().getName().cStr();
+    const bool said = std::any_of(lines.begin(), lines.end(), [&path](const std::string& line) {
+      return line.starts_with(path) && line.find_first_of(" .[", path.size()) == path.size();
+    });
+    if (!said && !field.getType().isInterface()) missing.push_back(path);
+  }
+  return missing;
 }
 
 }  // namespace
 
 TEST_CASE("every struct and every member of a union has its golden bytes") {
   for (const auto& one : cases()) {
-    if (std::getenv("KNEE_WRITE_GOLDEN") != nullptr && !fs::exists(golden_file(one.first)))
-      write_golden(one);
+    if (may_write() && !fs::exists(golden_file(one.first)))
+      write_golden(one, golden_file(one.first));
     INFO(one.first);
     CHECK(fs::exists(golden_file(one.first)));
   }
 }
 
-TEST_CASE("the bytes of the first version say today what they said then") {
+TEST_CASE("every field of a struct that has grown has golden bytes of a later version") {
   for (const auto& one : cases()) {
-    const auto golden = read_golden(golden_file(one.first));
-    const auto bytes = words(golden.bytes);
-    const kj::ArrayPtr<const capnp::word> segment = bytes;
-    capnp::SegmentArrayMessageReader message(kj::arrayPtr(&segment, 1));
-    const auto said = described(one.first, message.getRoot<DynamicStruct>(one.second));
-    REQUIRE(golden.lines.size() >= 1);
-    for (const auto& line : golden.lines) {
-      INFO(one.first << " said: " << line);
-      CHECK(said.contains(line));
+    const auto next = static_cast<unsigned>(golden_files(one.first).size()) + 1;
+    if (may_write() && !fields_without_bytes(one.second).empty())
+      write_golden(one, golden_file(one.first, next));
+    CHECK(fields_without_bytes(one.second) == std::vector<std::string>{});
+  }
+}
+
+TEST_CASE("the bytes of each version say today what they said then") {
+  for (const auto& one : cases())
+    for (const auto& path : golden_files(one.first)) {
+      const auto golden = read_golden(path);
+      const auto bytes = words(golden.bytes);
+      const kj::ArrayPtr<const capnp::word> segment = bytes;
+      capnp::SegmentArrayMessageReader message(kj::arrayPtr(&segment, 1));
+      const auto said = described(one.first, message.getRoot<DynamicStruct>(one.second));
+      REQUIRE(golden.lines.size() >= 1);
+      for (const auto& line : golden.lines) {
+        INFO(path.filename().string() << " said: " << line);
+        CHECK(said.contains(line));
+      }
     }
+}
+
+TEST_CASE("what today's code writes of it are the bytes of that version") {
+  for (const auto& one : cases())
+    for (const auto& path : golden_files(one.first)) {
+      const auto golden = read_golden(path);
+      const auto bytes = words(golden.bytes);
+      const kj::ArrayPtr<const capnp::word> segment = bytes;
+      capnp::SegmentArrayMessageReader message(kj::arrayPtr(&segment, 1));
+      CHECK(message.isCanonical());
+      INFO(path.filename().string());
+      CHECK(hex(canonical(message.getRoot<DynamicStruct>(one.second))) == golden.bytes);
+    }
+}
+
+TEST_CASE("interfaces, their methods, and what these take and give keep their numbers") {
+  const auto today = numbers_of_all();
+  for (const auto& line : read_golden(interfaces_file()).lines) {
+    INFO("interfaces.txt said: " << line);
+    CHECK(today.contains(line));
   }
 }
 
-TEST_CASE("what today's code writes of it are the bytes of the first version") {
-  for (const auto& one : cases()) {
-    const auto golden = read_golden(golden_file(one.first));
-    const auto bytes = words(golden.bytes);
-    const kj::ArrayPtr<const capnp::word> segment = bytes;
-    capnp::SegmentArrayMessageReader message(kj::arrayPtr(&segment, 1));
-    CHECK(message.isCanonical());
-    INFO(one.first);
-    CHECK(hex(canonical(message.getRoot<DynamicStruct>(one.second))) == golden.bytes);
+TEST_CASE("every interface and method has its golden number") {
+  const auto lines = read_golden(interfaces_file()).lines;
+  std::set<std::string> golden(lines.begin(), lines.end());
+  for (const auto& line : numbers_of_all()) {
+    if (may_write() && golden.insert(line).second)
+      std::ofstream(interfaces_file(), std::ios::app) << line << '\n';
+    INFO(line);
+    CHECK(golden.contains(line));
   }
 }
 
-TEST_CASE("no struct of the schemas is left out") {
+TEST_CASE("no struct and no interface of the schemas is left out") {
   std::set<std::string> known;
   for (const auto schema : structs()) known.insert(schema.getShortDisplayName().cStr());
+  for (const auto interface : interfaces()) known.insert(interface.getShortDisplayName().cStr());
   for (const auto& entry : fs::directory_iterator(KNEE_SCHEMAS)) {
     if (entry.path().extension() != ".capnp") continue;
     std::ifstream file(entry.path());
@@ -292,7 +401,7 @@ TEST_CASE("no struct of the schemas is left out") {
       std::istringstream text(line);
       std::string word;
       std::string name;
-      if (text >> word >> name && word == "struct") {
+      if (text >> word >> name && (word == "struct" || word == "interface")) {
         INFO(name);
         CHECK(known.contains(name));
       }
