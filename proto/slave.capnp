@@ -48,7 +48,10 @@ struct Hello {
 interface Meeting {
   # Where slaves that dial introduce themselves.
   join @0 (slave :Slave) -> (membership :Membership);
-  # A slave that has dialed offers itself; drivers use it as if they had dialed it.
+  # A slave that has dialed offers itself; drivers use it as if they had dialed it. Once per connection.
+  # Fails, in words, if the driver has a slave of that name: nothing is kept of the second one, the first one
+  # stays. The second one ends its connection and may dial again, as often as it likes; if the first one has
+  # dialed as well, it is let in when that one has left.
 }
 
 interface Membership {
@@ -65,6 +68,10 @@ interface Slave {
   openSession @2 (request :SessionRequest) -> (session :Session);
   # The blobs it names must be in the store. The session ends when the capability is dropped (or
   # `linger` after the connection was lost): workers are killed, slots and memory are free.
+  #
+  # Fails, in words, if the slave drains, if no variant is for its architecture, or if a blob is missing. No
+  # session is there then, and no blob is protected for it; those that are in the store stay, and a caller
+  # may put what is missing and ask again.
 
   reserve @3 (cores :UInt32, until :UInt64) -> (reservation :Reservation);
   # Reserved for gangs of slots. Not implemented.
@@ -103,7 +110,12 @@ interface Store {
   # room is short. It is safe once a session or a queued command needs it.
 
   put @1 (digest :Data, size :UInt64) -> (sink :ByteSink);
-  # `sink.done` fails if the content does not match the digest. Two may put the same blob at once.
+  # `sink.done` fails if the content does not match the digest; nothing is kept then. Two may put the same
+  # blob at once.
+  #
+  # OVERLOADED: the blob would fit, but what sessions and queued commands need leaves no room now. Nothing is
+  # kept and nothing was evicted for it; the caller waits until some of that has ended, and asks again. FAILED:
+  # it fits never, or the disk is full.
 }
 
 interface ByteSink {
@@ -171,8 +183,10 @@ interface Session {
   # and below 2^63.
 
   getValue @2 (id :UInt64, sink :ByteSink) -> ();
-  # Fetches a result that an Outcome named in Payload.value; returns after `sink.done`. The value is
-  # dropped then; it is also dropped by `Work.dropValues`.
+  # Fetches a result that an Outcome named in Payload.value; returns after `sink.done`. It is fetched once: the
+  # slave lets go of the value when the call arrives, so one that breaks on the way, or whose sink fails, is lost,
+  # and a second call for it fails (the driver starts the task again, or fails it). What is not to be fetched is
+  # dropped by `Work.dropValues`.
 
   resume @3 (id :Data, number :UInt64) -> (session :Session);
   # Reserved: take a lingering session over. Not implemented.
