@@ -83,6 +83,13 @@ TEST_CASE("a task can load a plugin that is named to be shipped, and then its ta
                     .library_folders = library_folders()}) == "loaded plugin5\n");
 }
 
+TEST_CASE("a program that builds its ClusterOptions itself names there what is to be shipped") {
+  CHECK(
+      printed_by({.driver = "ship_pie",
+                  .words = {"shipped-in-code", "ship_plugin.so", built("libraries/ship_plugin.so")},
+                  .library_folders = library_folders()}) == "loaded plugin5\n");
+}
+
 TEST_CASE("a task function of a plugin that the worker has not loaded fails, saying so") {
   DriverRun run(
       {.driver = "ship_pie",

@@ -110,6 +110,10 @@ std::string play(knee::Cluster& cluster, const std::string& part,
     bag.wait();
     return twins(cluster);
   }
+  if (part == "folded")
+    return same_code_of_twin_a() == same_code_of_twin_b() ? "one function" : "two functions";
+  if (part == "twin-failures")
+    return failure_of_twin_a(cluster) + "\n" + failure_of_twin_b(cluster);
   if (part == "debugger") return cluster.call<attach_a_debugger>().get();
   if (part == "command") return cluster.call<run_command>(words.at(0)).get();
   if (part == "sigill") {
@@ -155,6 +159,17 @@ int main(int argc, char** argv) {
     wait_for(argv[2]);
   }
   try {
+    if (part == "shipped-in-code") {
+      // A plugin by its name, and the file that is shipped for it.
+      knee::ClusterOptions options;
+      options.ship = {argv[3]};
+      options.slots = 1;
+      options.progress = false;
+      options.arguments = {argv[0]};
+      knee::Cluster cluster(options);
+      std::cout << play(cluster, "plugin-in-task", {argv[2]}) << std::endl;
+      return 0;
+    }
     knee::Cluster cluster(argc, argv);
     std::cout << play(cluster, part, {argv + std::min(argc, 2), argv + argc}) << std::endl;
   } catch (const std::exception& error) {
