@@ -172,6 +172,24 @@ TEST_CASE("a task of two cores leaves the other slots to others") {
   CHECK(wide.get() + narrow.get() + third.get() == 6);
 }
 
+TEST_CASE("a call takes as many cores as its bag says, unless it says another number itself") {
+  SlaveProcess slave;
+  const TemporaryFolder folder;
+  knee::Cluster cluster(reaching(slave));
+  auto bag = cluster.bag(kWide);
+  auto wide = bag.call<hold>(2, folder / "wide", folder / "go wide");
+  wait_for_marks(folder / "wide");
+  CHECK(cluster.slave("gandalf").describe().slots_busy == 2);
+  leave_mark(folder / "go wide", "");
+  CHECK(wide.get() == 2);
+  wait_for_busy(cluster, 0);
+  auto narrow = bag.call<hold>(TaskOptions{.cores = 1}, 1, folder / "narrow", folder / "go");
+  wait_for_marks(folder / "narrow");
+  CHECK(cluster.slave("gandalf").describe().slots_busy == 1);
+  leave_mark(folder / "go", "");
+  CHECK(narrow.get() == 1);
+}
+
 TEST_CASE("the slots of a task of two cores are free again after it died or was cancelled") {
   SlaveProcess slave;
   const LeakCheck leaks({&slave});

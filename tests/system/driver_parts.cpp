@@ -14,6 +14,7 @@
 #include <map>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/system/harness/marks.h"
@@ -186,6 +187,36 @@ void print(Cluster& cluster, const Arguments& arguments) {
   std::cerr << others.complaints();
 }
 
+void print_and_hold_one(std::string name, std::string started, std::string go) {
+  std::printf("%s is in slot %u\n", name.c_str(), this_task::slot());
+  hold(0, std::move(started), std::move(go));
+}
+
+/// `print_and_hold STARTED GO`: two tasks of a bag "play" that print a line and wait then.
+void print_and_hold(Cluster& cluster, const Arguments& arguments) {
+  auto bag = cluster.bag({.name = "play"});
+  for (const char* name : {"first", "second"})
+    (void)bag.call<print_and_hold_one>(TaskOptions{.name = name}, name, arguments.at(0),
+                                       arguments.at(1));
+  bag.wait();
+}
+
+int rest_a_little(int number, std::string file) {
+  rest_and_mark(std::move(file), "x");
+  return number;
+}
+
+/// `tally FILE COUNT`: tasks of 10 ms that leave a mark. Prints which results did not come once.
+void tally(Cluster& cluster, const Arguments& arguments) {
+  auto bag = cluster.bag({.name = "tallied"});
+  const int count = number(arguments.at(1));
+  Tally results(count);
+  for (int i = 0; i < count; ++i)
+    bag.call<rest_a_little>(i, arguments.at(0)).then([&](int x) { results.add(x); });
+  bag.wait();
+  std::cout << results.complaints() << count << " results\n";
+}
+
 /// `rest_and_mark FILE TEXT COUNT`: tasks of 10 ms that leave the mark TEXT.
 void rest_and_mark_all(Cluster& cluster, const Arguments& arguments) {
   auto bag = cluster.bag({.name = "resting"});
@@ -232,9 +263,11 @@ const std::map<std::string, std::function<void(Cluster&, const Arguments&)>>& pa
       {"lend", lend},
       {"map", map},
       {"print", print},
+      {"print_and_hold", print_and_hold},
       {"print_by_object", print_by_object},
       {"rest_and_mark", rest_and_mark_all},
       {"share", share},
+      {"tally", tally},
       {"wait_in_callback", wait_in_callback},
   };
   return all;

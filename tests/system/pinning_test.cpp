@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <map>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -77,6 +78,26 @@ TEST_CASE("lambdas and tasks with options may be called through a slave") {
   CHECK(slave.call([](int x) { return knee::this_task::slave() + std::to_string(x); }, 7).get() ==
         "frodo7");
   CHECK(slave.call<where>(knee::TaskOptions{.cores = 2}).get() == "frodo");
+}
+
+TEST_CASE("a lambda may be called with options: through a bag, a cluster and a slave") {
+  SlaveProcess slave;
+  knee::Cluster cluster(reaching(slave));
+  auto bag = cluster.bag();
+  const auto lambda = [](int x) {
+    if (x < 0) throw std::runtime_error("no root of " + std::to_string(x));
+    return 2 * x;
+  };
+  const knee::TaskOptions options{.name = "the root"};
+  CHECK(bag.call(options, lambda, 1).get() == 2);
+  CHECK(cluster.call(options, lambda, 2).get() == 4);
+  CHECK(cluster.slave("gandalf").call(options, lambda, 3).get() == 6);
+  for (const Error& error :
+       {error_of(bag.call(options, lambda, -1)), error_of(cluster.call(options, lambda, -1)),
+        error_of(cluster.slave("gandalf").call(options, lambda, -1))}) {
+    CHECK(error.task() == "the root");
+    CHECK(error.exception_text() == "no root of -1");
+  }
 }
 
 TEST_CASE("tasks for others pass by one that waits for its slave") {

@@ -165,6 +165,29 @@ TEST_CASE("a timeout is tried again if that was asked for") {
   CHECK(error.attempt() == 2);
 }
 
+TEST_CASE("a call has its bag's options, and those that it has itself come before the bag's") {
+  SlaveProcess slave;
+  const LeakCheck leaks({&slave});
+  {
+    knee::Cluster cluster(reaching(slave));
+    auto bag = cluster.bag({.timeout = 100ms, .retry_timeouts = true, .attempts = 2});
+    const auto check = [&](const knee::TaskOptions& options, const std::string& limit,
+                           int attempts) {
+      const Error error = error_of(bag.call<spin>(options));
+      CHECK(error.kind() == Error::Kind::timeout);
+      CHECK_THAT(error.what(), Contains("longer than its limit of " + limit + ","));
+      CHECK(error.attempt() == attempts);
+    };
+    check({}, "0.1 s", 2);
+    check({.timeout = 200ms}, "0.2 s", 2);
+    check({.retry_timeouts = false}, "0.1 s", 1);
+    check({.attempts = 3}, "0.1 s", 3);
+    CHECK(error_of(bag.call<kill_itself>()).attempt() == 2);
+    CHECK(error_of(bag.call<kill_itself>(knee::TaskOptions{.attempts = 1})).attempt() == 1);
+  }
+  CHECK(leaks.found() == "");
+}
+
 TEST_CASE("the bag throws the first failure that nobody handled, with the number of the others") {
   SlaveProcess slave;
   knee::Cluster cluster(reaching(slave));

@@ -10,7 +10,9 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
 #include <sstream>
+#include <utility>
 
 #include "tests/system/harness/driver_process.h"
 #include "tests/system/harness/leak_check.h"
@@ -120,6 +122,13 @@ Here look_around() {
           knee::this_task::cancelled()};
 }
 
+/// Where it ran, while it was held as `hold` is.
+unsigned hold_a_slot(std::string started, std::string go) {
+  const unsigned slot = knee::this_task::slot();
+  hold(0, std::move(started), std::move(go));
+  return slot;
+}
+
 int drive_a_cluster(int x) {
   knee::ClusterOptions options;
   options.slots = 1;
@@ -170,6 +179,28 @@ TEST_CASE("a million lines of a task arrive in order, each with its slave's name
   CHECK(wrong == 0);
   CHECK(expected == 1'000'000);
   CHECK(leaks.found() == "");
+}
+
+TEST_CASE("what a task prints appears while it runs, with its slave, its slot and its name") {
+  SlaveProcess slave;
+  const TemporaryFolder folder;
+  DriverProcess driver({.part = "print_and_hold",
+                        .arguments = {folder / "started", folder / "go"},
+                        .slaves = {slave.address()}});
+  wait_for_marks(folder / "started", 2);
+  const auto lines_of = [&](const std::string& name, const std::string& slot) {
+    return count_of(driver.out(), "[gandalf:" + slot + " play: " + name + "] " + name +
+                                      " is in slot " + slot + "\n");
+  };
+  CHECK(wait_until([&] {
+    return lines_of("first", "0") + lines_of("first", "1") == 1 &&
+           lines_of("second", "0") + lines_of("second", "1") == 1;
+  }));
+  CHECK(lines_of("first", "0") == lines_of("second", "1"));
+  CHECK(driver.is_alive());
+  leave_mark(folder / "go", "");
+  CHECK(driver.wait() == 0);
+  CHECK(count_of(driver.out(), "\n") == 2);
 }
 
 TEST_CASE("a daemon that a task leaves behind ends with its worker") {
@@ -314,6 +345,17 @@ TEST_CASE("a task can ask where it is") {
   CHECK(outside.attempt == 0);
   CHECK_FALSE(outside.cancelled);
   CHECK_FALSE(knee::this_task::stop_token().stop_possible());
+}
+
+TEST_CASE("tasks that run at the same time are in slots of different numbers, from 0") {
+  SlaveProcess slave;
+  const TemporaryFolder folder;
+  knee::Cluster cluster(reaching(slave));
+  auto one = cluster.call<hold_a_slot>(folder / "started", folder / "go");
+  auto other = cluster.call<hold_a_slot>(folder / "started", folder / "go");
+  wait_for_marks(folder / "started", 2);
+  leave_mark(folder / "go", "");
+  CHECK(std::set<unsigned>{one.get(), other.get()} == std::set<unsigned>{0, 1});
 }
 
 TEST_CASE("a task can be the driver of a cluster of its own") {

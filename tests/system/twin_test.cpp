@@ -213,6 +213,43 @@ TEST_CASE("a task that was given a function gets no twin, though its bag is repe
   });
 }
 
+TEST_CASE("a call that is repeatable itself gets a twin in a bag that is not") {
+  play_scene([](Scene& scene) {
+    auto bag = scene.cluster.bag({.name = "plain"});
+    for (int i = 0; i < 4; ++i) (void)bag.call<lag>(0, "", "", "", "");
+    bag.wait();
+    const auto started = scene.folder / "started";
+    bag.call<lag>(knee::TaskOptions{.repeatable = true}, 7, "", started, scene.folder / "go",
+                  scene.folder / "go twin")
+        .then([&scene](const Answer& answer) {
+          scene.answers.push_back(answer.slave);
+          scene.whole = answer.number == 7;
+        });
+    const auto twin = scene.wait_for_twin();
+    scene.let_twin_end();
+    bag.wait();
+    CHECK(scene.answers == std::vector{twin.slave});
+    CHECK(runner(started, 0).slave != twin.slave);
+    scene.check_the_end();
+  });
+}
+
+TEST_CASE("a call that is not repeatable itself gets no twin, though its bag is") {
+  play_scene([](Scene& scene) {
+    for (int i = 0; i < 4; ++i) (void)scene.bag.call<lag>(0, "", "", "", "");
+    scene.bag.wait();
+    const auto started = scene.folder / "started";
+    auto last = scene.bag.call<lag>(knee::TaskOptions{.repeatable = false}, 7, "", started,
+                                    scene.folder / "go", scene.folder / "go");
+    wait_for_marks(started);
+    CHECK_FALSE(wait_until([&] { return marks_in(started).size() > 1; },
+                           std::chrono::milliseconds(10 * kUsual)));
+    scene.let_first_end();
+    CHECK(last.get().number == 7);
+    scene.bag.wait();
+  });
+}
+
 TEST_CASE("the last task of a stopped slave is done by its twin") {
   stop_slave(0);
 }
