@@ -3,6 +3,9 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <filesystem>
+#include <iterator>
+#include <string>
 
 #include "tests/system/harness/driver_process.h"
 #include "tests/system/harness/leak_check.h"
@@ -14,6 +17,7 @@ using namespace knee::test;
 using namespace std::chrono_literals;
 using Catch::Contains;
 using knee::Error;
+namespace fs = std::filesystem;
 
 namespace {
 
@@ -126,6 +130,48 @@ TEST_CASE("two drivers share a slave's slots fairly, and neither waits for the o
     CHECK(of_alice >= 70);
     CHECK(of_alice <= 130);
   }
+  CHECK(leaks.found() == "");
+}
+
+TEST_CASE("a driver that is killed takes nothing from another one on the same slave") {
+  SlaveProcess slave;
+  const LeakCheck leaks({&slave});
+  const TemporaryFolder folder;
+  DriverProcess doomed({.part = "rest_and_mark",
+                        .arguments = {folder / "doomed", "x", "100000"},
+                        .slaves = {slave.address()},
+                        .user = "alice"});
+  DriverProcess other({.part = "tally",
+                       .arguments = {folder / "other", "300"},
+                       .slaves = {slave.address()},
+                       .user = "bob"});
+  wait_for_marks(folder / "doomed", 20);
+  wait_for_marks(folder / "other", 20);
+  doomed.kill();
+  CHECK(other.wait() == 0);
+  CHECK(other.out() == "300 results\n");
+  // Nothing of it was lost, so nothing of it ran twice.
+  CHECK(marks_in(folder / "other").size() == 300);
+  CHECK(leaks.found() == "");
+}
+
+TEST_CASE("two drivers that bring the same program to an empty store at once leave one copy") {
+  SlaveProcess slave({.own_store = true});
+  const LeakCheck leaks({&slave});
+  const DriverProcess::Setup setup{.part = "call_one", .slaves = {slave.address()}};
+  DriverProcess one(setup);
+  DriverProcess other(setup);
+  for (auto* driver : {&one, &other}) {
+    CHECK(driver->wait() == 0);
+    CHECK(driver->out() == "42\n");
+  }
+  const auto is_program = [size = fs::file_size(own_path())](const fs::directory_entry& blob) {
+    return blob.is_regular_file() && blob.file_size() == size;
+  };
+  const fs::directory_iterator blobs(slave.store() + "/blobs");
+  CHECK(std::count_if(begin(blobs), end(blobs), is_program) == 1);
+  const fs::directory_iterator made(slave.store() + "/derived");
+  CHECK(std::distance(begin(made), end(made)) == 1);
   CHECK(leaks.found() == "");
 }
 

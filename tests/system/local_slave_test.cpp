@@ -6,6 +6,10 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
 
 #include "tests/system/harness/driver_process.h"
 #include "tests/system/harness/marks.h"
@@ -42,6 +46,34 @@ std::string environment_of(pid_t pid) {
   std::string text((std::istreambuf_iterator<char>(file)), {});
   std::replace(text.begin(), text.end(), '\0', '\n');
   return "\n" + text;
+}
+
+/// The numbers in one column of a table in /proc, of the lines that have `value` in another one.
+void add_column(std::set<std::string>& numbers, const std::string& table, std::size_t column,
+                std::size_t where, const std::string& value) {
+  std::istringstream text(content_of(table));
+  for (std::string line; std::getline(text, line);) {
+    std::istringstream words(line);
+    const std::vector<std::string> row{std::istream_iterator<std::string>(words), {}};
+    if (row.size() > std::max(column, where) && row[where] == value) numbers.insert(row[column]);
+  }
+}
+
+/// The descriptors of a process that are sockets on which somebody may connect to it.
+std::vector<std::string> listeners_of(pid_t pid) {
+  const std::string net = "/proc/" + std::to_string(pid) + "/net/";
+  std::set<std::string> listening;                        // inodes
+  add_column(listening, net + "unix", 6, 3, "00010000");  // its flag __SO_ACCEPTCON
+  for (const char* tcp : {"tcp", "tcp6"}) add_column(listening, net + tcp, 9, 3, "0A");
+  auto found = descriptors_of(pid);
+  std::erase_if(found, [&](const std::string& descriptor) {
+    const std::string words = "socket:[";
+    const auto at = descriptor.find(words);
+    if (at == std::string::npos) return true;
+    const auto begin = at + words.size();
+    return !listening.contains(descriptor.substr(begin, descriptor.find(']', begin) - begin));
+  });
+  return found;
 }
 
 /// A driver in a folder of its own, and other places where a knee-slave may be. Each of these
@@ -106,6 +138,22 @@ TEST_CASE("the local slave and its workers are gone after the driver was killed"
   CHECK(is_alive(slave_of(driver)));
   driver.kill();
   CHECK(all_gone(family));
+}
+
+TEST_CASE("the local slave listens nowhere, and neither do its workers") {
+  const TemporaryFolder folder;
+  DriverProcess driver({.part = "hold", .arguments = {folder / "started", folder / "go"}});
+  wait_for_marks(folder / "started");
+  CHECK(is_alive(slave_of(driver)));
+  for (const pid_t pid : descendants_of(driver.pid())) {
+    INFO(command_line_of(pid));
+    CHECK(listeners_of(pid) == std::vector<std::string>{});
+  }
+  // Of a slave that listens it shows.
+  CHECK_FALSE(listeners_of(SlaveProcess().pid()).empty());
+  CHECK_FALSE(listeners_of(SlaveProcess({.tcp = true}).pid()).empty());
+  leave_mark(folder / "go", "");
+  CHECK(driver.wait() == 0);
 }
 
 TEST_CASE("knee-slave is looked for in $KNEE_SLAVE, then beside the executable, then in PATH") {
