@@ -31,14 +31,47 @@ std::vector<std::string> task_folders(const std::string& scratch) {
 }  // namespace
 
 LeakCheck::LeakCheck(std::vector<const SlaveProcess*> slaves)
-    : family_(descendants_of(::getpid())), descriptors_(descriptors_of(::getpid()).size()) {
+    : family_(descendants_of(::getpid())), descriptors_(kinds_of(descriptors_of(::getpid()))) {
   for (const auto* slave : slaves)
-    slaves_.push_back({slave, slave->pid(), descriptors_of(slave->pid()).size()});
+    slaves_.push_back({slave, slave->pid(), kinds_of(descriptors_of(slave->pid()))});
 }
 
 std::string LeakCheck::found() const {
   std::string left;
   (void)wait_until([&] { return (left = left_now()).empty(); }, std::chrono::seconds(10));
+  return left;
+}
+
+std::string LeakCheck::found_unreaped() const {
+  std::string left;
+  (void)wait_until([&] { return (left = unreaped_now()).empty(); }, std::chrono::seconds(15));
+  return left;
+}
+
+LeakCheck::Kinds LeakCheck::kinds_of(const std::vector<std::string>& descriptors) {
+  Kinds kinds;
+  for (const auto& descriptor : descriptors) ++kinds[kind_of_descriptor(descriptor)];
+  return kinds;
+}
+
+std::string LeakCheck::added(const Kinds& before, const std::vector<std::string>& now) {
+  std::string more;
+  for (const auto& [kind, count] : kinds_of(now)) {
+    const auto old = before.find(kind);
+    const std::size_t had = old == before.end() ? 0 : old->second;
+    if (count > had)
+      more += std::to_string(had) + " of " + kind + " before, " + std::to_string(count) + " now; ";
+  }
+  return more.empty() ? more : more + "all of them:\n" + text_of(now);
+}
+
+std::string LeakCheck::unreaped_now() const {
+  std::string left;
+  for (const auto& before : slaves_) {
+    if (before.slave->pid() != before.pid || !before.slave->process().is_alive()) continue;
+    if (const auto zombies = zombies_below(before.pid); !zombies.empty())
+      left += "slave " + before.slave->name() + " has not waited for:\n" + describe(zombies);
+  }
   return left;
 }
 
@@ -51,18 +84,14 @@ std::string LeakCheck::left_now() const {
                        [pid](const Before& before) { return before.slave->pid() == pid; });
   });
   if (!family.empty()) left += "processes that were not there before:\n" + describe(family);
-  const auto own = descriptors_of(::getpid());
-  if (own.size() > descriptors_)
-    left += "descriptors of the driver: " + std::to_string(descriptors_) + " before, now\n" +
-            text_of(own);
+  if (const auto more = added(descriptors_, descriptors_of(::getpid())); !more.empty())
+    left += "descriptors of the driver: " + more;
   for (const auto& before : slaves_) {
     // One that was killed meanwhile could not clear up.
     if (before.slave->pid() != before.pid) continue;
     if (before.slave->process().is_alive()) {
-      const auto now = descriptors_of(before.pid);
-      if (now.size() > before.descriptors)
-        left += "descriptors of slave " + before.slave->name() + ": " +
-                std::to_string(before.descriptors) + " before, now\n" + text_of(now);
+      const auto more = added(before.descriptors, descriptors_of(before.pid));
+      if (!more.empty()) left += "descriptors of slave " + before.slave->name() + ": " + more;
     }
     if (const auto folders = task_folders(before.slave->scratch()); !folders.empty())
       left += "folders of tasks:\n" + text_of(folders);

@@ -1,6 +1,7 @@
 #include "process_view.h"
 
 #include <algorithm>
+#include <cctype>
 #include <filesystem>
 
 #include "common/process/stat.h"
@@ -13,6 +14,18 @@ bool runs(const process::ProcessStat& stat) {
   return stat.state != 'Z' && stat.state != 'X';
 }
 
+/// Descendants, ended ones included: those may still have children that run.
+std::vector<pid_t> family_of(pid_t pid) {
+  const auto all = process::read_all_stats();
+  if (!all) return {};
+  std::vector<pid_t> family{pid};
+  for (std::size_t i = 0; i < family.size(); ++i)
+    for (const auto& stat : *all)
+      if (stat.parent == family[i]) family.push_back(stat.pid);
+  family.erase(family.begin());
+  return family;
+}
+
 }  // namespace
 
 bool is_alive(pid_t pid) {
@@ -21,15 +34,14 @@ bool is_alive(pid_t pid) {
 }
 
 std::vector<pid_t> descendants_of(pid_t pid) {
-  const auto all = process::read_all_stats();
-  std::vector<pid_t> family{pid};
-  if (!all) return {};
-  // An ended process may still have children that run.
-  for (std::size_t i = 0; i < family.size(); ++i)
-    for (const auto& stat : *all)
-      if (stat.parent == family[i]) family.push_back(stat.pid);
-  family.erase(family.begin());
+  auto family = family_of(pid);
   std::erase_if(family, [](pid_t member) { return !is_alive(member); });
+  return family;
+}
+
+std::vector<pid_t> zombies_below(pid_t pid) {
+  auto family = family_of(pid);
+  std::erase_if(family, [](pid_t member) { return state_of(member) != 'Z'; });
   return family;
 }
 
@@ -69,6 +81,17 @@ std::vector<std::string> descriptors_of(pid_t pid) {
   }
   std::sort(descriptors.begin(), descriptors.end());
   return descriptors;
+}
+
+std::string kind_of_descriptor(const std::string& text) {
+  const std::string arrow = " -> ";
+  const auto target = text.substr(text.find(arrow) + arrow.size());
+  if (target.starts_with("/memfd:")) return "memory";
+  if (target.starts_with("/")) return "file";
+  // "socket:[1234]" is one of many, "anon_inode:[eventfd]" is not.
+  const auto number = target.find(":[");
+  const bool numbered = number != target.npos && std::isdigit(target[number + 2]) != 0;
+  return numbered ? target.substr(0, number) : target;
 }
 
 std::string describe(const std::vector<pid_t>& processes) {
