@@ -70,6 +70,21 @@ TEST_CASE("a worker killed while idle is replaced, and nothing is charged") {
   CHECK(leaks.found() == "");
 }
 
+TEST_CASE("a slave waits for all that it has started: none that has ended stays as a zombie") {
+  SlaveProcess slave;
+  const LeakCheck leaks({&slave});
+  {
+    knee::Cluster cluster(reaching(slave));
+    for (int i = 0; i < 3; ++i) kill_and_wait(cluster.call<own_pid>().get());
+    knee::Command command;
+    command.arguments = {"echo", "ended"};
+    CHECK(cluster.run(command).get().out == "ended\n");
+    CHECK(cluster.call<twice>(21).get() == 42);
+  }
+  CHECK(leaks.found() == "");
+  CHECK(leaks.found_unreaped() == "");
+}
+
 TEST_CASE("a task whose worker is killed runs again, and those behind it are not charged") {
   SlaveProcess slave({.slots = 1});
   const LeakCheck leaks({&slave});
