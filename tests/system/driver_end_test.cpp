@@ -21,9 +21,10 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// A driver that is stopped for so long in the middle of its bag.
-void stop_for(std::chrono::seconds pause) {
-  SlaveProcess slave;
+/// A driver that is stopped for so long in the middle of its bag, whichever way it has dialed.
+void stop_for(std::chrono::seconds pause, bool tcp) {
+  INFO((tcp ? "over TCP" : "over a Unix socket"));
+  SlaveProcess slave({.tcp = tcp});
   const LeakCheck leaks({&slave});
   const TemporaryFolder folder;
   DriverProcess driver({.part = "rest_and_mark",
@@ -80,10 +81,10 @@ TEST_CASE("a driver that is killed while its objects wait for calls leaves none 
 }
 
 TEST_CASE("a driver may be stopped for a second") {
-  stop_for(1s);
+  stop_for(1s, GENERATE(false, true));
 }
 TEST_CASE("a driver may be stopped for ten seconds", "[.slow]") {
-  stop_for(10s);
+  stop_for(10s, GENERATE(false, true));
 }
 
 TEST_CASE("a driver without slaves says so, with the last error of each address") {
