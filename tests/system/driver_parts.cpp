@@ -227,6 +227,15 @@ void rest_and_mark_all(Cluster& cluster, const Arguments& arguments) {
   std::cout << results << " results\n";
 }
 
+int run_in_shell(const std::string& command) {
+  return std::system(command.c_str());
+}
+
+/// `shell COMMAND`: one task that runs it by system().
+void shell(Cluster& cluster, const Arguments& arguments) {
+  std::cout << "system() gave " << cluster.call<run_in_shell>(arguments.at(0)).get() << '\n';
+}
+
 /// `share READY GO FILE TEXT COUNT`: the same when there is something in GO and a worker is warm.
 void share(Cluster& cluster, const Arguments& arguments) {
   cluster.call<twice>(1).get();
@@ -268,6 +277,7 @@ const std::map<std::string, std::function<void(Cluster&, const Arguments&)>>& pa
       {"rest_and_mark", rest_and_mark_all},
       {"share", share},
       {"tally", tally},
+      {"shell", shell},
       {"wait_in_callback", wait_in_callback},
   };
   return all;

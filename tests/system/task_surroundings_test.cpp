@@ -43,6 +43,19 @@ int leave_a_daemon(std::string file) {
   return ::getpid();
 }
 
+/// Leaves so many processes whose parents have ended, and that end at once themselves.
+int leave_orphans(int count) {
+  for (int i = 0; i < count; ++i) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      (void)::fork();
+      ::_exit(0);
+    }
+    ::waitpid(child, nullptr, 0);
+  }
+  return ::getpid();
+}
+
 std::string working_folder() {
   return std::filesystem::current_path();
 }
@@ -228,6 +241,19 @@ TEST_CASE("a daemon that a task leaves behind ends when its slave is killed") {
   CHECK(wait_until([&] { return !is_alive(daemon); }, 10s));
 }
 
+TEST_CASE("what a task has orphaned is waited for when it ends, while the worker lives on") {
+  SlaveProcess slave({.slots = 1});
+  const LeakCheck leaks({&slave});
+  {
+    knee::Cluster cluster(reaching(slave));
+    const pid_t worker = cluster.call<leave_orphans>(20).get();
+    CHECK(wait_until([&] { return zombies_below(slave.pid()).empty(); }));
+    CHECK(is_alive(worker));
+    CHECK(cluster.call<own_pid>().get() == worker);
+  }
+  CHECK(leaks.found() == "");
+}
+
 TEST_CASE("a task that changes the folder does not move the next one") {
   SlaveProcess slave({.slots = 1});
   const LeakCheck leaks({&slave});
@@ -328,6 +354,19 @@ TEST_CASE("a pipe that its reader closes ends its writer as in a shell") {
           "y\n141");
     CHECK(others.complaints() == "");
   }
+  CHECK(leaks.found() == "");
+}
+
+TEST_CASE("what a shell command of a task prints comes out at the driver, once") {
+  SlaveProcess slave;
+  const LeakCheck leaks({&slave});
+  DriverProcess driver(
+      {.part = "shell", .arguments = {"yes | head -1"}, .slaves = {slave.address()}});
+  CHECK(driver.wait() == 0);
+  const std::string out = driver.out();
+  CHECK_THAT(out, Contains("system() gave 0\n") && Contains("] y\n"));
+  CHECK(count_of(out, "\n") == 2);
+  CHECK_THAT(driver.err(), !Contains("Broken pipe"));
   CHECK(leaks.found() == "");
 }
 
