@@ -8,11 +8,13 @@
 #include <fstream>
 #include <memory>
 #include <regex>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "tests/system/harness/driver_process.h"
 #include "tests/system/harness/leak_check.h"
+#include "tests/system/harness/marks.h"
 #include "tests/system/tasks.h"
 
 using namespace knee::test;
@@ -52,23 +54,28 @@ bool can_run(std::vector<std::string> command) {
   return child.wait() == 0;
 }
 
-/// The regular file below `folder` with the most bytes.
-fs::path largest_file(const std::string& folder) {
-  fs::path largest;
+/// The file below `folder` that is this program, or was made of it: no other has its size.
+fs::path file_of_this_program(const std::string& folder) {
+  const auto size = fs::file_size(own_path());
   for (const auto& entry : fs::recursive_directory_iterator(folder))
-    if (entry.is_regular_file() && (largest.empty() || entry.file_size() > fs::file_size(largest)))
-      largest = entry.path();
-  return largest;
+    if (entry.is_regular_file() && entry.file_size() == size) return entry.path();
+  throw std::runtime_error("this program is not in " + folder);
 }
 
-void overwrite_a_byte(const fs::path& file) {
-  ::chmod(file.c_str(), 0600);
-  std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
-  const auto middle = static_cast<std::streamoff>(fs::file_size(file) / 2);
-  stream.seekg(middle);
-  const char old = static_cast<char>(stream.get());
-  stream.seekp(middle);
-  stream.put(static_cast<char>(~old));
+/// Puts a script there that leaves a mark, with the same size, mode and time of change.
+void replace_by_script(const fs::path& file, const std::string& mark) {
+  const auto size = fs::file_size(file);
+  const auto mode = fs::status(file).permissions();
+  const auto time = fs::last_write_time(file);
+  fs::permissions(file, fs::perms::owner_all);
+  {
+    std::ofstream stream(file, std::ios::binary | std::ios::trunc);
+    stream << "#!/bin/sh\necho it ran >> '" << mark << "'\nexit 0\n" << std::flush;
+    REQUIRE(stream.good());
+  }
+  fs::resize_file(file, size);
+  fs::last_write_time(file, time);
+  fs::permissions(file, mode);
 }
 
 }  // namespace
@@ -260,7 +267,12 @@ TEST_CASE("a slave whose disk is full says so to the driver and spoils nothing")
   CHECK(leaks.found() == "");
 }
 
-TEST_CASE("a file damaged in the store is fetched again, and not run") {
+TEST_CASE("a program replaced in the store by another one is fetched or made again, and not run") {
+  // As it was sent, and what was made of it to be run.
+  const std::string part = GENERATE("blobs", "derived");
+  const bool restarted = GENERATE(false, true);
+  const TemporaryFolder folder;
+  const std::string mark = folder / "mark";
   SlaveProcess slave({.own_store = true});
   const LeakCheck leaks({&slave});
   const auto run = [&] {
@@ -271,15 +283,18 @@ TEST_CASE("a file damaged in the store is fetched again, and not run") {
     CHECK(others.complaints() == "");
   };
   run();
-  const bool restarted = GENERATE(false, true);
+  // A file that still runs cannot be written to.
+  REQUIRE(wait_until([&] { return slave.family().empty(); }));
   if (restarted) slave.kill();
-  const fs::path file = largest_file(slave.store());
+  const fs::path file = file_of_this_program(slave.store() + "/" + part);
   const std::string before = content_of(file);
-  overwrite_a_byte(file);
+  replace_by_script(file, mark);
+  REQUIRE(can_run({file}));
+  REQUIRE(marks_in(mark).size() == 1);
   if (restarted) slave.start();
   run();
-  const fs::path again = largest_file(slave.store());
-  const bool mended = content_of(again) == before;
+  CHECK(marks_in(mark).size() == 1);
+  const bool mended = content_of(file) == before;
   CHECK(mended);
   CHECK(leaks.found() == "");
 }
