@@ -7,6 +7,9 @@
 #include <catch2/catch.hpp>
 
 #include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <string>
@@ -173,6 +176,49 @@ class ForgetfulDoor final : public knee::proto::Door::Server {
   std::atomic<std::uint64_t>& kept_;
 };
 
+using Introduce = std::function<void(knee::proto::Hello::Builder)>;
+
+struct Answer {
+  std::string refusal;
+  bool is_let_in = false;
+};
+
+/// What comes of a hello with what `introduce` says, to the slave or driver at `address`.
+Answer answer_to(const std::string& address, const Introduce& introduce) {
+  Answer result;
+  std::thread([&] {
+    auto io = kj::setupAsyncIo();
+    auto stream = knee::rpc::connect(knee::rpc::Address::parse(address), io);
+    auto connection =
+        knee::rpc::Connection::open(stream.wait(io.waitScope), knee::rpc::Connection::Side::dialed,
+                                    kj::heap<FutureDoor>(), io.provider->getTimer())
+            .wait(io.waitScope);
+    auto request = connection->door().helloRequest();
+    introduce(request.initHello());
+    auto answer = request.send().wait(io.waitScope);
+    result.refusal = answer.getHello().getRefusal().cStr();
+    result.is_let_in = answer.hasSlave() || answer.hasMeeting();
+  }).join();
+  return result;
+}
+
+/// The version that a slave says it is of.
+std::string version_of(const SlaveProcess& slave) {
+  knee::Cluster cluster(reaching(slave));
+  CHECK(cluster.call<twice>(21).get() == 42);
+  return cluster.slave(slave.name()).describe().version;
+}
+
+/// Writes a knee-slave that says another version, of the same length, everywhere.
+void make_slave_of_version(const std::string& file, const std::string& ours,
+                           const std::string& theirs) {
+  std::string content = content_of(std::getenv("KNEE_SLAVE"));
+  for (auto at = content.find(ours); at != content.npos; at = content.find(ours, at))
+    content.replace(at, ours.size(), theirs);
+  std::ofstream(file, std::ios::binary) << content << std::flush;
+  std::filesystem::permissions(file, std::filesystem::perms::owner_all);
+}
+
 }  // namespace
 
 TEST_CASE("a client that speaks something else is dropped and logged once") {
@@ -293,24 +339,13 @@ TEST_CASE("a hundred megabytes of zeros are dropped long before their end") {
 
 TEST_CASE("a driver of another protocol is refused by the slave, in words on both sides") {
   disturb_a_bag([](const SlaveProcess& slave) {
-    std::string refusal;
-    std::thread([&] {
-      auto io = kj::setupAsyncIo();
-      auto stream = knee::rpc::connect(knee::rpc::Address::parse(slave.address()), io);
-      auto connection = knee::rpc::Connection::open(stream.wait(io.waitScope),
-                                                    knee::rpc::Connection::Side::dialed,
-                                                    kj::heap<FutureDoor>(), io.provider->getTimer())
-                            .wait(io.waitScope);
-      auto request = connection->door().helloRequest();
-      auto hello = request.initHello();
+    const auto answer = answer_to(slave.address(), [](knee::proto::Hello::Builder hello) {
       describe_future(hello, "future driver");
       hello.setRole(knee::proto::Hello::Role::DRIVER);
-      auto answer = request.send().wait(io.waitScope);
-      refusal = answer.getHello().getRefusal().cStr();
-      if (answer.hasSlave()) refusal += " (and yet there is a slave)";
-    }).join();
-    CHECK_THAT(refusal, Contains("protocol 2 (Knee 9.9)") && Contains("protocol 1") &&
-                            Contains("use the same Knee version") && !Contains("yet there is"));
+    });
+    CHECK_FALSE(answer.is_let_in);
+    CHECK_THAT(answer.refusal, Contains("protocol 2 (Knee 9.9)") && Contains("protocol 1") &&
+                                   Contains("use the same Knee version"));
     slave.process().wait_for_err("refused");
     CHECK_THAT(slave.err(), Contains("future driver") && Contains("protocol 2 (Knee 9.9)"));
   });
@@ -331,6 +366,84 @@ TEST_CASE("a slave of another protocol is refused by the driver, in words") {
     driver.wait_for_err("no slave yet");
     CHECK_THAT(driver.err(), Contains("protocol 2 (Knee 9.9) cannot talk to protocol 1"));
     CHECK(driver.is_alive());
+    CHECK(others.complaints() == "");
+  }
+  CHECK(leaks.found() == "");
+}
+
+TEST_CASE("a slave of another protocol that dials is refused by the driver, in words") {
+  const TemporaryFolder folder;
+  const std::string address = "unix:" + (folder / "driver.sock");
+  SlaveProcess slave({.dial = {address}});
+  const LeakCheck leaks({&slave});
+  {
+    knee::Cluster cluster(listening_on(address));
+    REQUIRE(cluster.call<twice>(21).get() == 42);
+    Others others(cluster);
+    const auto answer = answer_to(address, [](knee::proto::Hello::Builder hello) {
+      describe_future(hello, "future slave");
+      hello.setRole(knee::proto::Hello::Role::SLAVE);
+    });
+    CHECK_FALSE(answer.is_let_in);
+    CHECK_THAT(answer.refusal, Contains("protocol 2 (Knee 9.9) cannot talk to protocol 1") &&
+                                   Contains("use the same Knee version"));
+    CHECK(others.complaints() == "");
+    CHECK(cluster.slaves() == std::vector<std::string>{"gandalf"});
+    CHECK(cluster.call<twice>(1).get() == 2);
+  }
+  CHECK(leaks.found() == "");
+}
+
+TEST_CASE("a slave that dials a driver of another protocol says so, and serves another driver") {
+  const TemporaryFolder folder;
+  const std::string future = "unix:" + (folder / "future.sock");
+  const std::string address = "unix:" + (folder / "driver.sock");
+  const Peer peer(future, [] { return kj::heap<FutureDoor>(); });
+  SlaveProcess slave({.dial = {future, address}});
+  const LeakCheck leaks;
+  {
+    CHECK_THAT(slave.err(), Contains("cannot reach " + future + " yet: protocol 2 (Knee 9.9) " +
+                                     "cannot talk to protocol 1"));
+    knee::Cluster cluster(listening_on(address));
+    Others others(cluster);
+    CHECK(others.complaints() == "");
+    CHECK(slave.process().is_alive());
+  }
+  CHECK(wait_until([&] { return slave.family().empty(); }));
+  slave.kill();
+  CHECK(leaks.found() == "");
+}
+
+TEST_CASE("a driver of another version that speaks the same protocol is let in") {
+  SlaveProcess slave;
+  const LeakCheck leaks({&slave});
+  const auto answer = answer_to(slave.address(), [](knee::proto::Hello::Builder hello) {
+    knee::rpc::describe_build(hello);
+    hello.setVersion("9.9");
+    hello.setName("newer driver");
+    hello.setRole(knee::proto::Hello::Role::DRIVER);
+  });
+  CHECK(answer.refusal == "");
+  CHECK(answer.is_let_in);
+  CHECK_THAT(slave.err(), !Contains("refused"));
+  CHECK(leaks.found() == "");
+}
+
+TEST_CASE("a slave of another version that speaks the same protocol is used, and tells its own") {
+  SlaveProcess gandalf;
+  const std::string ours = version_of(gandalf);
+  std::string theirs = ours;
+  theirs.front() = theirs.front() == '9' ? '8' : '9';
+  const TemporaryFolder folder;
+  make_slave_of_version(folder / "knee-slave", ours, theirs);
+  SlaveProcess frodo(
+      {.name = "frodo", .around = {"sh", "-c", R"(shift; exec "$0" "$@")", folder / "knee-slave"}});
+  const LeakCheck leaks({&gandalf, &frodo});
+  CHECK(version_of(frodo) == theirs);
+  {
+    knee::Cluster cluster(reaching({&gandalf, &frodo}));
+    REQUIRE(wait_until([&] { return cluster.slots() == 4; }));
+    Others others(cluster);
     CHECK(others.complaints() == "");
   }
   CHECK(leaks.found() == "");
