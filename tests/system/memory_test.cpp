@@ -1,5 +1,4 @@
 #include <knee/knee.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <catch2/catch.hpp>
 
@@ -7,11 +6,10 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "common/process/oom_counter.h"
+#include "tests/system/harness/control_group.h"
 #include "tests/system/harness/driver_process.h"
 #include "tests/system/harness/leak_check.h"
 #include "tests/system/harness/marks.h"
@@ -24,53 +22,6 @@ using Catch::Contains;
 namespace {
 
 namespace fs = std::filesystem;
-
-bool write_to(const std::string& file, const std::string& text) {
-  std::ofstream out(file);
-  out << text << std::flush;
-  return out.good();
-}
-
-/// A control group below this process's own whose processes have so much memory in all, and no
-/// swap. Destruction removes it, as soon as nobody is in it any more.
-class SmallMemory {
- public:
-  /// None: this machine or user has none.
-  static std::unique_ptr<SmallMemory> with(std::uint64_t bytes) {
-    const auto group = knee::process::parse_memory_group(content_of("/proc/self/cgroup"));
-    if (!group) return nullptr;
-    const std::string root = group->version_1 ? "/sys/fs/cgroup/memory" : "/sys/fs/cgroup";
-    // A container may see its own group as the root.
-    for (const auto& parent : {root + group->path, root}) {
-      const std::string folder = parent + "/knee-test-" + std::to_string(::getpid());
-      if (::mkdir(folder.c_str(), 0755) != 0) continue;
-      auto made = std::make_unique<SmallMemory>(folder);
-      const std::string limit = std::to_string(bytes);
-      if (group->version_1 ? write_to(folder + "/memory.limit_in_bytes", limit)
-                           : write_to(folder + "/memory.max", limit)) {
-        // Where there is no swap, or nobody counts it, there is nothing to forbid.
-        write_to(folder + "/memory.memsw.limit_in_bytes", limit);
-        write_to(folder + "/memory.swap.max", "0");
-        if (fs::exists(folder + "/cgroup.procs")) return made;
-      }
-    }
-    return nullptr;
-  }
-
-  explicit SmallMemory(std::string folder) : folder_(std::move(folder)) {}
-  SmallMemory(const SmallMemory&) = delete;
-  ~SmallMemory() {
-    (void)wait_until([this] { return ::rmdir(folder_.c_str()) == 0 || errno == ENOENT; });
-  }
-
-  /// What runs a command in it.
-  std::vector<std::string> around() const {
-    return {"sh", "-c", "echo $$ > " + folder_ + "/cgroup.procs && exec \"$@\"", "sh"};
-  }
-
- private:
-  std::string folder_;
-};
 
 /// Takes memory, and uses it, until it is stopped; but not all of a machine without limits.
 std::size_t take_all(std::size_t most) {
@@ -115,7 +66,7 @@ TEST_CASE("a driver that copies a large file needs no more memory for that") {
 }
 
 TEST_CASE("a task that the kernel kills for want of memory is said to be, and others go on") {
-  const auto memory = SmallMemory::with(120 * kMiB * kMemorySlack);
+  const auto memory = ControlGroup::with_memory(120 * kMiB * kMemorySlack);
   if (!memory) {
     WARN("SKIPPED: no control group with a limit of memory may be made here");
     return;
@@ -146,7 +97,7 @@ TEST_CASE("a task that the kernel kills for want of memory is said to be, and ot
 }
 
 TEST_CASE("a command that the kernel kills for want of memory is said to be") {
-  const auto memory = SmallMemory::with(120 * kMiB * kMemorySlack);
+  const auto memory = ControlGroup::with_memory(120 * kMiB * kMemorySlack);
   if (!memory) {
     WARN("SKIPPED: no control group with a limit of memory may be made here");
     return;
