@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "common/base/affinity.h"
+#include "tests/system/harness/control_group.h"
 #include "tests/system/harness/driver_process.h"
 #include "tests/system/harness/leak_check.h"
 #include "tests/system/harness/marks.h"
@@ -49,6 +51,16 @@ std::string tcp_port_said_by(const SlaveProcess& slave) {
   return said ? found[1].str() : "none in: " + text;
 }
 
+/// What it keeps is in `folder`. `around`: a command that runs it.
+ChildProcess::Plan slave_without_options(const TemporaryFolder& folder,
+                                         std::vector<std::string> around = {}) {
+  around.emplace_back(std::getenv("KNEE_SLAVE"));
+  return {std::move(around),
+          {{"XDG_RUNTIME_DIR", folder.path()},
+           {"XDG_CACHE_HOME", folder / "cache"},
+           {"TMPDIR", folder.path()}}};
+}
+
 bool can_run(std::vector<std::string> command) {
   ChildProcess child({std::move(command), {}});
   return child.wait() == 0;
@@ -84,10 +96,7 @@ TEST_CASE("a slave started without any option listens on its user's private sock
   const TemporaryFolder folder;
   const LeakCheck leaks;
   {
-    const ChildProcess slave({{std::getenv("KNEE_SLAVE")},
-                              {{"XDG_RUNTIME_DIR", folder.path()},
-                               {"XDG_CACHE_HOME", folder / "cache"},
-                               {"TMPDIR", folder.path()}}});
+    const ChildProcess slave(slave_without_options(folder));
     const std::string socket = folder / "knee/slave.sock";
     slave.wait_for_err("listening on unix:" + socket);
     CHECK((fs::status(folder / "knee").permissions() & fs::perms::all) == fs::perms::owner_all);
@@ -98,6 +107,29 @@ TEST_CASE("a slave started without any option listens on its user's private sock
     CHECK(cluster.call<twice>(21).get() == 42);
     CHECK(cluster.slots() >= 1);
     CHECK(fs::is_directory(folder / "cache/knee/store"));
+  }
+  CHECK(leaks.found() == "");
+}
+
+TEST_CASE("a slave started without any option has as many slots as its control group has cores") {
+  const auto group = ControlGroup::with_cores(1);
+  if (!group || knee::allowed_cores() < 2) {
+    WARN("SKIPPED: no control group with fewer cores than there are may be made here");
+    return;
+  }
+  const TemporaryFolder folder;
+  const LeakCheck leaks;
+  {
+    const ChildProcess slave(slave_without_options(folder, group->around()));
+    const std::string address = "unix:" + (folder / "knee/slave.sock");
+    slave.wait_for_err("slots, named");
+    CHECK_THAT(slave.err(), Contains("listening on " + address + ", 1 slots, named"));
+    knee::ClusterOptions options;
+    options.slaves = {address};
+    options.progress = false;
+    knee::Cluster cluster(options);
+    CHECK(cluster.call<twice>(21).get() == 42);
+    CHECK(cluster.slots() == 1);
   }
   CHECK(leaks.found() == "");
 }
