@@ -235,15 +235,19 @@ TEST_CASE("a function cannot be called where only commands run") {
 
 TEST_CASE("commands and functions share a slave") {
   SlaveProcess slave;
-  knee::Cluster cluster(reaching(slave));
-  auto bag = cluster.bag({.name = "mixed"});
-  int sum = 0;
-  for (int i = 0; i < 50; ++i) {
-    bag.call([](int x) { return x; }, 1).then([&](int x) { sum += x; });
-    bag.run(shell("echo 10")).then([&](knee::CommandResult r) { sum += std::stoi(r.out); });
+  const LeakCheck leaks({&slave});
+  {
+    knee::Cluster cluster(reaching(slave));
+    auto bag = cluster.bag({.name = "mixed"});
+    int sum = 0;
+    for (int i = 0; i < 50; ++i) {
+      bag.call([](int x) { return x; }, 1).then([&](int x) { sum += x; });
+      bag.run(shell("echo 10")).then([&](knee::CommandResult r) { sum += std::stoi(r.out); });
+    }
+    bag.wait();
+    CHECK(sum == 50 * 11);
   }
-  bag.wait();
-  CHECK(sum == 50 * 11);
+  CHECK(leaks.found() == "");
 }
 
 TEST_CASE("a command over its time limit is killed with all it started") {

@@ -281,24 +281,30 @@ TEST_CASE("a slave told to end finishes what runs and gives back the rest") {
   SlaveProcess gandalf({.name = "gandalf"});
   SlaveProcess frodo({.name = "frodo", .start = false});
   const TemporaryFolder folder;
-  knee::Cluster cluster(reaching({&gandalf, &frodo}));
-  auto bag = cluster.bag({.attempts = 1});
-  std::vector<knee::Promise<int>> running;
-  for (int i = 0; i < 2; ++i)
-    running.push_back(bag.call<hold>(i, folder / "started", folder / "go"));
-  wait_for_marks(folder / "started", 2);
-  Tally waiting(10);
-  for (int i = 0; i < 10; ++i) bag.call<rest>(i, 0).then([&](int x) { waiting.add(x); });
-  gandalf.process().signal(SIGTERM);
-  gandalf.process().wait_for_err("draining");
-  frodo.start();
-  CHECK(wait_until([&] { return bag.counts().done == 10; }));
-  CHECK(gandalf.process().is_alive());
-  leave_mark(folder / "go", "");
-  for (int i = 0; i < 2; ++i) CHECK(running[static_cast<std::size_t>(i)].get() == i);
-  CHECK(gandalf.process().wait() == 0);
-  bag.wait();
-  CHECK(waiting.complaints() == "");
+  const LeakCheck leaks({&gandalf});
+  {
+    knee::Cluster cluster(reaching({&gandalf, &frodo}));
+    auto bag = cluster.bag({.attempts = 1});
+    std::vector<knee::Promise<int>> running;
+    for (int i = 0; i < 2; ++i)
+      running.push_back(bag.call<hold>(i, folder / "started", folder / "go"));
+    wait_for_marks(folder / "started", 2);
+    Tally waiting(10);
+    for (int i = 0; i < 10; ++i) bag.call<rest>(i, 0).then([&](int x) { waiting.add(x); });
+    gandalf.process().signal(SIGTERM);
+    gandalf.process().wait_for_err("draining");
+    frodo.start();
+    CHECK(wait_until([&] { return bag.counts().done == 10; }));
+    CHECK(gandalf.process().is_alive());
+    leave_mark(folder / "go", "");
+    for (int i = 0; i < 2; ++i) CHECK(running[static_cast<std::size_t>(i)].get() == i);
+    CHECK(gandalf.process().wait() == 0);
+    bag.wait();
+    CHECK(waiting.complaints() == "");
+  }
+  CHECK(wait_until([&] { return frodo.family().empty(); }));
+  frodo.kill();
+  CHECK(leaks.found() == "");
 }
 
 TEST_CASE("a slave told to end for the second time ends at once") {
@@ -322,42 +328,51 @@ TEST_CASE("a slave told to end for the second time ends at once") {
 TEST_CASE("a slave with a lifetime gets no task known to outlast it, and ends by itself") {
   const TemporaryFolder folder;
   SlaveProcess frodo({.name = "frodo", .slots = 1});
-  auto options = reaching(frodo);
-  options.listen = {"unix:" + (folder / "door")};
-  knee::Cluster cluster(options);
-  // From this the driver knows how long such tasks take.
-  REQUIRE(cluster.call<last>(4500, std::string()).get() == "frodo");
-  SlaveProcess gandalf(
-      {.name = "gandalf", .slots = 1, .dial = options.listen, .flags = {"--lifetime", "4"}});
-  const bool both = wait_until([&] { return cluster.slots() == 2; }, 3s);
-  auto first = cluster.call<last>(0, folder / "go");
-  auto second = cluster.call<last>(0, folder / "go");
-  // It would wait for a task that runs there.
-  CHECK(gandalf.process().wait() == 0);
-  CHECK_THAT(gandalf.err(), Contains("the lifetime of 4 s is over"));
-  leave_mark(folder / "go", "");
-  CHECK(first.get() == "frodo");
-  CHECK(second.get() == "frodo");
-  if (!both) WARN("the machine is too busy: the slave's life was over before it could be used");
+  const LeakCheck leaks({&frodo});
+  {
+    auto options = reaching(frodo);
+    options.listen = {"unix:" + (folder / "door")};
+    knee::Cluster cluster(options);
+    // From this the driver knows how long such tasks take.
+    REQUIRE(cluster.call<last>(4500, std::string()).get() == "frodo");
+    SlaveProcess gandalf(
+        {.name = "gandalf", .slots = 1, .dial = options.listen, .flags = {"--lifetime", "4"}});
+    const bool both = wait_until([&] { return cluster.slots() == 2; }, 3s);
+    auto first = cluster.call<last>(0, folder / "go");
+    auto second = cluster.call<last>(0, folder / "go");
+    // It would wait for a task that runs there.
+    CHECK(gandalf.process().wait() == 0);
+    CHECK_THAT(gandalf.err(), Contains("the lifetime of 4 s is over"));
+    leave_mark(folder / "go", "");
+    CHECK(first.get() == "frodo");
+    CHECK(second.get() == "frodo");
+    if (!both) WARN("the machine is too busy: the slave's life was over before it could be used");
+  }
+  CHECK(leaks.found() == "");
 }
 
 TEST_CASE("a slave whose lifetime is over finishes what runs there") {
   SlaveProcess slave({.flags = {"--lifetime", std::to_string(2 * kTimeSlack)}});
   const TemporaryFolder folder;
-  knee::Cluster cluster(reaching(slave));
-  auto task = cluster.call<hold>(7, folder / "started", folder / "go");
-  wait_for_marks(folder / "started");
-  slave.process().wait_for_err("draining");
-  CHECK(slave.process().is_alive());
-  leave_mark(folder / "go", "");
-  CHECK(task.get() == 7);
-  CHECK(slave.process().wait() == 0);
+  const LeakCheck leaks({&slave});
+  {
+    knee::Cluster cluster(reaching(slave));
+    auto task = cluster.call<hold>(7, folder / "started", folder / "go");
+    wait_for_marks(folder / "started");
+    slave.process().wait_for_err("draining");
+    CHECK(slave.process().is_alive());
+    leave_mark(folder / "go", "");
+    CHECK(task.get() == 7);
+    CHECK(slave.process().wait() == 0);
+  }
+  CHECK(leaks.found() == "");
 }
 
 TEST_CASE("a slave that nobody uses ends when it was told so, and not before") {
   // The driver has to be there in this time, too.
   const int idle = 1 * kTimeSlack;
   SlaveProcess slave({.flags = {"--idle-exit", std::to_string(idle)}});
+  const LeakCheck leaks({&slave});
   {
     knee::Cluster cluster(reaching(slave));
     CHECK(cluster.call<rest>(1, 1500 * idle).get() == 1);
@@ -365,6 +380,7 @@ TEST_CASE("a slave that nobody uses ends when it was told so, and not before") {
   }
   CHECK(slave.process().wait(10s * idle) == 0);
   CHECK_THAT(slave.err(), Contains("no driver for " + std::to_string(idle) + " s"));
+  CHECK(leaks.found() == "");
 }
 
 TEST_CASE("a local slave that was killed is replaced") {

@@ -244,33 +244,41 @@ TEST_CASE("a second slave of the same name is refused in words, and follows when
 TEST_CASE("a slave that dials a driver which has dialed one of that name is refused in words") {
   const Place place;
   SlaveProcess dialed;
-  auto options = place.options;
-  options.slaves = {dialed.address()};
-  knee::Cluster cluster(options);
-  CHECK(cluster.call<twice>(1).get() == 2);
-  SlaveProcess dials({.dial = {place.address}});
-  CHECK_THAT(dials.err(),
-             Contains("another slave of this driver is named 'gandalf'") && Contains("--name"));
-  CHECK(cluster.slots() == 2);
+  const LeakCheck leaks({&dialed});
+  {
+    auto options = place.options;
+    options.slaves = {dialed.address()};
+    knee::Cluster cluster(options);
+    CHECK(cluster.call<twice>(1).get() == 2);
+    SlaveProcess dials({.dial = {place.address}});
+    CHECK_THAT(dials.err(),
+               Contains("another slave of this driver is named 'gandalf'") && Contains("--name"));
+    CHECK(cluster.slots() == 2);
+  }
+  CHECK(leaks.found() == "");
 }
 
 TEST_CASE("slaves that are dialed and slaves that dial share a bag") {
   const Place place;
   SlaveProcess dialed({.name = "frodo", .slots = 1});
   SlaveProcess dials({.name = "gandalf", .slots = 1, .dial = {place.address}});
-  auto options = place.options;
-  options.slaves = {dialed.address()};
-  knee::Cluster cluster(options);
-  auto bag = cluster.bag();
-  // Neither ends before both run.
-  auto first = bag.call<hold>(1, place.folder / "started", place.folder / "go");
-  auto second = bag.call<hold>(2, place.folder / "started", place.folder / "go");
-  wait_for_marks(place.folder / "started", 2);
-  const auto names = cluster.slaves();
-  CHECK(std::set<std::string>(names.begin(), names.end()) ==
-        std::set<std::string>{"frodo", "gandalf"});
-  leave_mark(place.folder / "go", "");
-  CHECK(first.get() + second.get() == 3);
+  const LeakCheck leaks({&dialed, &dials});
+  {
+    auto options = place.options;
+    options.slaves = {dialed.address()};
+    knee::Cluster cluster(options);
+    auto bag = cluster.bag();
+    // Neither ends before both run.
+    auto first = bag.call<hold>(1, place.folder / "started", place.folder / "go");
+    auto second = bag.call<hold>(2, place.folder / "started", place.folder / "go");
+    wait_for_marks(place.folder / "started", 2);
+    const auto names = cluster.slaves();
+    CHECK(std::set<std::string>(names.begin(), names.end()) ==
+          std::set<std::string>{"frodo", "gandalf"});
+    leave_mark(place.folder / "go", "");
+    CHECK(first.get() + second.get() == 3);
+  }
+  CHECK(leaks.found() == "");
 }
 
 TEST_CASE("a slave dials by TCP only with --insecure") {
@@ -293,10 +301,12 @@ TEST_CASE("a slave dials by TCP when both sides are told to be insecure") {
   const std::string address = place_said_by(driver);
   REQUIRE_THAT(address, Catch::StartsWith("127.0.0.1:"));
   SlaveProcess slave({.dial = {address}, .flags = {"--insecure"}});
+  const LeakCheck leaks({&slave});
   CHECK(driver.wait() == 0);
   CHECK(driver.out() == "42\n");
   CHECK_THAT(driver.err(), Contains("warning: insecure: whoever can reach"));
   CHECK_THAT(slave.err(), Contains("warning: --insecure"));
+  CHECK(leaks.found() == "");
 }
 
 TEST_CASE("a slave dials its driver by the name of the host") {

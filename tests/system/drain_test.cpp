@@ -179,14 +179,18 @@ TEST_CASE("a slave told to end carries out the calls on objects that it has, and
 TEST_CASE("the large result of a call on an object arrives from a slave that was told to end") {
   SlaveProcess slave;
   const TemporaryFolder folder;
-  knee::Cluster cluster(reaching(slave));
-  const auto archive = cluster.slave("gandalf").make<Archive>();
-  auto fetched = archive.call<&Archive::fetch>(20 * kMB, folder / "started", folder / "go");
-  wait_for_marks(folder / "started");
-  tell_to_end(slave);
-  leave_mark(folder / "go", "");
-  CHECK(fetched.get().size() == 20 * kMB);
-  CHECK(slave.process().wait() == 0);
+  const LeakCheck leaks({&slave});
+  {
+    knee::Cluster cluster(reaching(slave));
+    const auto archive = cluster.slave("gandalf").make<Archive>();
+    auto fetched = archive.call<&Archive::fetch>(20 * kMB, folder / "started", folder / "go");
+    wait_for_marks(folder / "started");
+    tell_to_end(slave);
+    leave_mark(folder / "go", "");
+    CHECK(fetched.get().size() == 20 * kMB);
+    CHECK(slave.process().wait() == 0);
+  }
+  CHECK(leaks.found() == "");
 }
 
 TEST_CASE("waiting tasks with large arguments go from a slave told to end to another one") {
@@ -269,6 +273,7 @@ TEST_CASE("nobody is busy while a slave told to end has the last task and anothe
   SlaveProcess gandalf({.name = "gandalf", .slots = 1});
   SlaveProcess frodo({.name = "frodo", .slots = 1});
   const TemporaryFolder folder;
+  const LeakCheck leaks({&gandalf, &frodo});
   DriverProcess driver({.part = "hang",
                         .arguments = {folder / "started", "1"},
                         .slaves = {gandalf.address(), frodo.address()}});
@@ -281,6 +286,8 @@ TEST_CASE("nobody is busy while a slave told to end has the last task and anothe
   CHECK_FALSE(wait_until([&] { return !driver.is_alive(); }, kWatched));
   CHECK(cpu_time_of(driver.pid()) - driver_before < kWatched / 2);
   CHECK(cpu_time_of(idle.pid()) - idle_before < kWatched / 2);
+  driver.kill();
+  CHECK(leaks.found() == "");
 }
 
 TEST_CASE("a slave told to end does so at once when its driver wants nothing") {
@@ -347,7 +354,9 @@ TEST_CASE("a slave told to end does not wait for a driver that is stopped and wa
   CHECK(slave.process().wait(5s) == 0);
   driver.resume();
   slave.start();
+  const LeakCheck leaks({&slave});
   leave_mark(folder / "go", "");
   CHECK(driver.wait() == 0);
   CHECK_THAT(driver.out(), Contains("1 results"));
+  CHECK(leaks.found() == "");
 }

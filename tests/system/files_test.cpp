@@ -333,22 +333,26 @@ TEST_CASE("a stream whose slave is killed goes bad and says why") {
 TEST_CASE("when the process that serves files dies the next call starts another") {
   SlaveProcess gandalf;
   const TemporaryFolder folder;
-  knee::Cluster cluster(reaching(gandalf));
-  const auto files = cluster.slave("gandalf").files();
-  files.write(folder / "x", "1");
-  const auto workers = gandalf.workers();
-  REQUIRE(workers.size() == 1);
-  ::kill(workers.front(), SIGKILL);
-  // One that was under way may see it; the file that was open then is gone with it.
-  CHECK(wait_until([&] {
-    try {
-      return files.read(folder / "x") == "1" && gandalf.workers() != workers;
-    } catch (const Error& error) {
-      CHECK_THAT(error.what(),
-                 Contains("the file service on slave gandalf") && Contains("SIGKILL"));
-      return false;
-    }
-  }));
+  const LeakCheck leaks({&gandalf});
+  {
+    knee::Cluster cluster(reaching(gandalf));
+    const auto files = cluster.slave("gandalf").files();
+    files.write(folder / "x", "1");
+    const auto workers = gandalf.workers();
+    REQUIRE(workers.size() == 1);
+    ::kill(workers.front(), SIGKILL);
+    // One that was under way may see it; the file that was open then is gone with it.
+    CHECK(wait_until([&] {
+      try {
+        return files.read(folder / "x") == "1" && gandalf.workers() != workers;
+      } catch (const Error& error) {
+        CHECK_THAT(error.what(),
+                   Contains("the file service on slave gandalf") && Contains("SIGKILL"));
+        return false;
+      }
+    }));
+  }
+  CHECK(leaks.found() == "");
 }
 
 TEST_CASE("files do not wait for a long call on an object of the same slave") {
@@ -370,15 +374,19 @@ TEST_CASE("the process that serves files ends with the last that uses it") {
   SlaveProcess gandalf;
   const TemporaryFolder folder;
   put(folder / "x", "content");
-  knee::Cluster cluster(reaching(gandalf));
+  const LeakCheck leaks({&gandalf});
   {
-    const auto file = cluster.slave("gandalf").files().open(folder / "x");
-    CHECK(file.read(0, 3) == "con");
-    CHECK(gandalf.workers().size() == 1);
+    knee::Cluster cluster(reaching(gandalf));
+    {
+      const auto file = cluster.slave("gandalf").files().open(folder / "x");
+      CHECK(file.read(0, 3) == "con");
+      CHECK(gandalf.workers().size() == 1);
+    }
+    // What was dropped is told with what is sent next.
+    (void)cluster.slaves();
+    CHECK(wait_until([&] { return gandalf.family().empty(); }));
   }
-  // What was dropped is told with what is sent next.
-  (void)cluster.slaves();
-  CHECK(wait_until([&] { return gandalf.family().empty(); }));
+  CHECK(leaks.found() == "");
 }
 
 TEST_CASE("files of a name that no slave has are refused with the names there are") {

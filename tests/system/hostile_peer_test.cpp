@@ -289,6 +289,7 @@ TEST_CASE("garbage behind the right first words is dropped and logged once") {
 
 TEST_CASE("a client that says no more than the right first words is not logged, nor are drivers") {
   SlaveProcess slave({.tcp = true});
+  const LeakCheck leaks({&slave});
   Stranger(slave.port()).say_last(kPreface);
   {
     knee::Cluster cluster(reaching(slave));
@@ -298,6 +299,7 @@ TEST_CASE("a client that says no more than the right first words is not logged, 
   Stranger(slave.port()).say_last("KNEE");
   wait_for_drops(slave.process(), 1);
   CHECK_THAT(slave.err(), Contains("it began with 'KNEE'"));
+  CHECK(leaks.found() == "");
 }
 
 TEST_CASE(
@@ -317,9 +319,11 @@ TEST_CASE(
   Stranger(port).say_last(kPreface + "\0\0\0\0\xe8\3\0\0"s + std::string(800, '\0'));
   wait_for_drops(driver, ++strangers);
   const SlaveProcess slave({.tcp = true, .dial = {"127.0.0.1:" + std::to_string(port)}});
+  const LeakCheck leaks({&slave});
   CHECK(driver.wait() == 0);
   CHECK(driver.out() == "42\n");
   CHECK(count_of(driver.err(), "dropped a connection") == strangers);
+  CHECK(leaks.found() == "");
 }
 
 TEST_CASE("a hundred megabytes of zeros are dropped long before their end") {

@@ -392,9 +392,11 @@ TEST_CASE("references of another cluster are refused as arguments") {
 TEST_CASE("a task that calls a driver that has died ends with its session") {
   SlaveProcess gandalf({.slots = 1});
   const TemporaryFolder folder;
+  const LeakCheck leaks({&gandalf});
   DriverProcess driver(
       {.part = "lend", .arguments = {folder / "started"}, .slaves = {gandalf.address()}});
   wait_for_marks(folder / "started");
   driver.kill();
   CHECK(wait_until([&] { return gandalf.family().empty(); }));
+  CHECK(leaks.found() == "");
 }

@@ -46,10 +46,14 @@ int fill_and_free(std::size_t bytes) {
 
 TEST_CASE("what a task has freed goes back to the system when its worker has nothing to do") {
   SlaveProcess slave;
-  knee::Cluster cluster(reaching(slave));
-  const auto worker = cluster.call<fill_and_free>(64 * kMiB).get();
-  REQUIRE(worker != 0);
-  CHECK(wait_until([&] { return resident_memory_of(worker) < 40 * kMiB * kMemorySlack; }));
+  const LeakCheck leaks({&slave});
+  {
+    knee::Cluster cluster(reaching(slave));
+    const auto worker = cluster.call<fill_and_free>(64 * kMiB).get();
+    REQUIRE(worker != 0);
+    CHECK(wait_until([&] { return resident_memory_of(worker) < 40 * kMiB * kMemorySlack; }));
+  }
+  CHECK(leaks.found() == "");
 }
 
 TEST_CASE("a driver that copies a large file needs no more memory for that") {
@@ -57,12 +61,14 @@ TEST_CASE("a driver that copies a large file needs no more memory for that") {
   const TemporaryFolder folder;
   std::ofstream(folder / "here").close();
   fs::resize_file(folder / "here", 256 * kMiB);
+  const LeakCheck leaks({&slave});
   DriverProcess driver({.part = "copy",
                         .arguments = {folder / "here", folder / "there", folder / "back"},
                         .slaves = {slave.address()}});
   CHECK(driver.wait() == 0);
   CHECK(fs::file_size(folder / "back") == 256 * kMiB);
   CHECK(std::stoull(driver.out()) < 64 * kMiB * kMemorySlack);
+  CHECK(leaks.found() == "");
 }
 
 TEST_CASE("a task that the kernel kills for want of memory is said to be, and others go on") {
@@ -103,13 +109,17 @@ TEST_CASE("a command that the kernel kills for want of memory is said to be") {
     return;
   }
   SlaveProcess slave({.slots = 1, .around = memory->around()});
-  auto options = reaching(slave);
-  options.commands_only = true;
-  knee::Cluster cluster(options);
-  knee::Command command;
-  command.arguments = {"sh", "-c", "x=0123456789abcdef; while :; do x=$x$x; done"};
-  const auto error = error_of(cluster.run(command, {.attempts = 1}));
-  CHECK(error.kind() == knee::Error::Kind::out_of_memory);
-  command.arguments = {"echo", "on it goes"};
-  CHECK(cluster.run(command).get().out == "on it goes\n");
+  const LeakCheck leaks({&slave});
+  {
+    auto options = reaching(slave);
+    options.commands_only = true;
+    knee::Cluster cluster(options);
+    knee::Command command;
+    command.arguments = {"sh", "-c", "x=0123456789abcdef; while :; do x=$x$x; done"};
+    const auto error = error_of(cluster.run(command, {.attempts = 1}));
+    CHECK(error.kind() == knee::Error::Kind::out_of_memory);
+    command.arguments = {"echo", "on it goes"};
+    CHECK(cluster.run(command).get().out == "on it goes\n");
+  }
+  CHECK(leaks.found() == "");
 }

@@ -433,9 +433,11 @@ TEST_CASE("an object may keep a function and call it later") {
 TEST_CASE("a method that waits in a callback whose driver has died ends") {
   SlaveProcess gandalf;
   const TemporaryFolder folder;
+  const LeakCheck leaks({&gandalf});
   DriverProcess driver(
       {.part = "call_back", .arguments = {folder / "started"}, .slaves = {gandalf.address()}});
   wait_for_marks(folder / "started");
   driver.kill();
   CHECK(wait_until([&] { return gandalf.family().empty(); }, 1s * kTimeSlack));
+  CHECK(leaks.found() == "");
 }

@@ -74,6 +74,7 @@ TEST_CASE("ten thousand objects live at a time") {
 
 TEST_CASE("the process that a cluster's objects live in ends with the cluster") {
   SlaveProcess gandalf;
+  const LeakCheck leaks({&gandalf});
   {
     knee::Cluster cluster(reaching(gandalf));
     const auto counter = cluster.slave("gandalf").make<Counter>(1);
@@ -81,6 +82,7 @@ TEST_CASE("the process that a cluster's objects live in ends with the cluster") 
     CHECK_FALSE(gandalf.family().empty());
   }
   CHECK(wait_until([&] { return gandalf.family().empty(); }));
+  CHECK(leaks.found() == "");
 }
 
 TEST_CASE("when its process dies every reference into it fails with what is known of the death") {

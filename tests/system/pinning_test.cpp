@@ -213,10 +213,14 @@ TEST_CASE("a pinned task that crashes is tried again on the same slave") {
   SlaveProcess gandalf({.name = "gandalf"});
   SlaveProcess frodo({.name = "frodo"});
   const TemporaryFolder folder;
-  knee::Cluster cluster(reaching({&gandalf, &frodo}));
-  REQUIRE(wait_until([&] { return cluster.slots() == 4; }));
-  CHECK(cluster.slave("gandalf").call<crash_twice>(folder / "started").get() == "gandalf");
-  CHECK(marks_in(folder / "started") == std::vector<std::string>(3, "gandalf"));
+  const LeakCheck leaks({&gandalf, &frodo});
+  {
+    knee::Cluster cluster(reaching({&gandalf, &frodo}));
+    REQUIRE(wait_until([&] { return cluster.slots() == 4; }));
+    CHECK(cluster.slave("gandalf").call<crash_twice>(folder / "started").get() == "gandalf");
+    CHECK(marks_in(folder / "started") == std::vector<std::string>(3, "gandalf"));
+  }
+  CHECK(leaks.found() == "");
 }
 
 TEST_CASE("two slaves that call themselves the same are told apart by their addresses") {

@@ -107,12 +107,16 @@ TEST_CASE("a call that was given a name of its own is called by it") {
 
 TEST_CASE("what is thrown and is no std::exception arrives too") {
   SlaveProcess slave;
-  knee::Cluster cluster(reaching(slave));
-  CHECK(error_of(cluster.call<throw_a_string>()).exception_text() == "just text");
-  CHECK(error_of(cluster.call<throw_a_literal>()).exception_text() == "a literal");
-  const Error error = error_of(cluster.call<throw_a_struct>());
-  CHECK(error.kind() == Error::Kind::exception);
-  CHECK_THAT(error.exception_type(), Contains("NotAnException"));
+  const LeakCheck leaks({&slave});
+  {
+    knee::Cluster cluster(reaching(slave));
+    CHECK(error_of(cluster.call<throw_a_string>()).exception_text() == "just text");
+    CHECK(error_of(cluster.call<throw_a_literal>()).exception_text() == "a literal");
+    const Error error = error_of(cluster.call<throw_a_struct>());
+    CHECK(error.kind() == Error::Kind::exception);
+    CHECK_THAT(error.exception_type(), Contains("NotAnException"));
+  }
+  CHECK(leaks.found() == "");
 }
 
 TEST_CASE("a task that segfaults is tried three times, and nothing else suffers") {

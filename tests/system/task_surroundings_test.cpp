@@ -157,6 +157,7 @@ TEST_CASE("how far a task says it is shows in the progress line") {
   SlaveProcess slave;
   const TemporaryFolder folder;
   Terminal terminal;
+  const LeakCheck leaks({&slave});
   DriverProcess driver({.part = "halfway",
                         .arguments = {folder / "started", folder / "go"},
                         .slaves = {slave.address()},
@@ -164,6 +165,7 @@ TEST_CASE("how far a task says it is shows in the progress line") {
   CHECK(terminal.wait_for("knee: 0 done, 1 running (at 50 %), 0 waiting, 1 slave"));
   leave_mark(folder / "go", "");
   CHECK(driver.wait() == 0);
+  CHECK(leaks.found() == "");
 }
 
 TEST_CASE("a million lines of a task arrive in order, each with its slave's name") {
