@@ -4,12 +4,14 @@
 #include <cstring>
 #include <limits>
 
+#include "client/call/chunks.h"
 #include "client/python/python_object.h"
 #include "client/python/remote_object.h"
 
 namespace knee::python {
 namespace {
 
+using detail::as_numbers;
 using detail::Content;
 using Buffer = Value::Buffer;
 using Element = Buffer::Element;
@@ -268,14 +270,6 @@ Value copy_of(const py::handle& object, unsigned depth) {
   return object_from(object);
 }
 
-template <class T, class Get>
-Value side_by_side(const Value::List& items, Get get) {
-  std::vector<T> numbers;
-  numbers.reserve(items.size());
-  for (const auto& item : items) numbers.push_back(get(item));
-  return Value::list_of(std::move(numbers));
-}
-
 }  // namespace
 
 py::object to_python(const Value& value) {
@@ -330,19 +324,6 @@ std::optional<Value> small_from_python(const py::handle& object) {
     return std::nullopt;
   if (PyBytes_Check(object.ptr()) && PyBytes_GET_SIZE(object.ptr()) > kSmall) return std::nullopt;
   return single_from(object);
-}
-
-Value as_numbers(Value::List items) {
-  const auto all = [&items](Kind kind) {
-    for (const auto& item : items)
-      if (item.kind() != kind) return false;
-    return !items.empty();
-  };
-  if (all(Kind::integer))
-    return side_by_side<std::int64_t>(items, [](const Value& item) { return item.as_integer(); });
-  if (all(Kind::real))
-    return side_by_side<double>(items, [](const Value& item) { return item.as_real(); });
-  return Value::list(std::move(items));
 }
 
 }  // namespace knee::python

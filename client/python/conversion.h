@@ -19,7 +19,4 @@ Value from_python(const py::handle& object);
 /// The same for what is so small that a copy costs nothing; none: it is not.
 std::optional<Value> small_from_python(const py::handle& object);
 
-/// A list; numbers of one kind side by side, if it is one of those.
-Value as_numbers(Value::List items);
-
 }  // namespace knee::python

@@ -1,8 +1,8 @@
 #include "python_object.h"
 
-#include <chrono>
+#include <optional>
 
-#include "client/call/value_wire.h"
+#include "client/call/exception_text.h"
 #include "client/python/conversion.h"
 
 namespace knee::python {
@@ -12,11 +12,6 @@ using detail::ExceptionText;
 using detail::Use;
 using detail::UseResult;
 using What = detail::Use::What;
-
-/// A chunk of an iteration ends when it has taken so long, so that slow things come at once ...
-constexpr auto kLongestChunk = std::chrono::milliseconds(5);
-/// ... or is so large.
-constexpr std::uint64_t kLargestChunk = (std::uint64_t{1} << 20) / sizeof(capnp::word);
 
 // Of Python, which is never ended: they are never let go.
 py::handle describe_exception;
@@ -139,32 +134,19 @@ py::object PythonObject::carry_out(Use& use) {
   return object_;
 }
 
-/// Whether that was all, and what there was before.
 Value PythonObject::next(std::uint32_t at_most) {
-  if (failed_) throw detail::ForeignException(*std::exchange(failed_, std::nullopt));
   if (!PyIter_Check(object_.ptr())) throw std::runtime_error("this is no iterator");
-  const auto end = std::chrono::steady_clock::now() + kLongestChunk;
-  Value::List items;
-  std::uint64_t words = 0;
-  bool ended = false;
-  try {
-    do {
+  return chunks_.next(at_most, [this]() -> std::optional<Value> {
+    try {
       const auto item = py::reinterpret_steal<py::object>(PyIter_Next(object_.ptr()));
-      if (!item) {
-        if (PyErr_Occurred() != nullptr) throw py::error_already_set();
-        ended = true;
-        break;
-      }
-      items.push_back(from_python(item));
-      words += detail::words_of(items.back());
-    } while (items.size() < at_most && words < kLargestChunk &&
-             std::chrono::steady_clock::now() < end);
-  } catch (py::error_already_set& error) {
-    // What came before it is told first.
-    if (items.empty()) throw;
-    failed_ = text_of(error);
-  }
-  return Value::tuple({as_numbers(std::move(items)), ended});
+      if (item) return from_python(item);
+      if (PyErr_Occurred() != nullptr) throw py::error_already_set();
+      return std::nullopt;
+    } catch (py::error_already_set& error) {
+      // As text: it may be told when the lock is not held.
+      throw detail::ForeignException(text_of(error));
+    }
+  });
 }
 
 void set_helpers(py::object describe, py::object flush) {

@@ -1,9 +1,7 @@
 #pragma once
 #include <knee/detail/object.h>
 
-#include <optional>
-
-#include "client/call/exception_text.h"
+#include "client/call/chunks.h"
 #include "client/python/python.h"
 
 namespace knee::python {
@@ -25,7 +23,7 @@ class PythonObject final : public detail::LocalObject {
   Value next(std::uint32_t at_most);
 
   py::object object_;
-  std::optional<detail::ExceptionText> failed_;  ///< of an iteration, to be told next
+  detail::Chunks chunks_;  ///< of an iteration
 };
 
 /// What describes exceptions, and what passes on what streams hold back.
