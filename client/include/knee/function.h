@@ -12,17 +12,18 @@ namespace knee {
 
 namespace detail {
 
-/// A callable of this process that others may call.
-template <class R, class... A>
+/// A callable of this process that others may call. It need not be one that can be copied.
+template <class F, class R, class... A>
 class Callable final : public LocalObject {
  public:
-  explicit Callable(std::function<R(A...)> function) : function_(std::move(function)) {}
+  explicit Callable(F callable) : callable_(std::move(callable)) {}
   void* local() noexcept override { return &function_; }
   const void* type() const noexcept override { return &type_tag<R(A...)>; }
   bool can_be_returned() const noexcept override { return false; }
 
  private:
-  std::function<R(A...)> function_;
+  F callable_;
+  std::function<R(A...)> function_{std::ref(callable_)};  ///< what all of them are called by
 };
 
 template <class R, class... A>
@@ -43,7 +44,7 @@ inline Method invoker_of{&thunk_of_callable<R, A...>, spelling_of_type<R(A...)>(
 /// others.
 ///
 /// In the call it was given to it may be called at any time; afterwards, as long as there are
-/// copies of it there. A cheap value.
+/// copies of it there. A cheap value; what it was made from is held once, and need not be copyable.
 template <class Signature>
 class Function;
 template <class R, class... A>
@@ -53,7 +54,7 @@ class Function<R(A...)> {
   template <class F>
   requires(!std::is_same_v<std::remove_cvref_t<F>, Function> && std::is_invocable_r_v<R, F&, A...>)
       Function(F function)
-      : object_(std::make_shared<detail::Callable<R, A...>>(std::move(function))) {}
+      : object_(std::make_shared<detail::Callable<F, R, A...>>(std::move(function))) {}
   explicit operator bool() const noexcept { return object_ != nullptr; }
 
   R operator()(A... args) const {
