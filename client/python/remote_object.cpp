@@ -3,6 +3,10 @@
 #include <knee/error.h>
 #include <knee/object.h>
 
+#include <iterator>
+#include <memory>
+#include <utility>
+
 #include "client/python/conversion.h"
 #include "client/worker/object_host.h"
 
@@ -19,21 +23,6 @@ class Remote {
   explicit Remote(detail::ObjectRef object) : object_(std::move(object)) {}
   const detail::ObjectRef& object() const { return object_; }
 
-  py::object use(Use use) const {
-    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-    use.wanted = Use::Wanted::copy;
-    Value value;
-    try {
-      // Others run, and what the driver calls meanwhile.
-      const py::gil_scoped_release unlocked;
-      value = Promise<Value>(object_->use(std::move(use), nullptr)).get();
-    } catch (const worker::Interrupted&) {
-      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-      throw;
-    }
-    return to_python(value);
-  }
-
  private:
   detail::ObjectRef object_;
 };
@@ -41,6 +30,7 @@ class Remote {
 /// `knee.Error` with the text of what was thrown elsewhere.
 [[noreturn]] void raise(const Error& error) {
   if (error.exception_type() == "AttributeError") throw py::attribute_error(error.exception_text());
+  if (error.exception_type() == "TypeError") throw py::type_error(error.exception_text());
   std::string text = error.what();
   if (!error.exception_type().empty() && error.exception_type() != "knee::Error")
     text = error.exception_type() + ": " + text;
@@ -48,13 +38,49 @@ class Remote {
   throw py::error_already_set();
 }
 
-py::object use(const Remote& remote, Use wanted) {
+/// Does what waits for others: they run, and what the driver calls meanwhile.
+template <class Action>
+auto wait_in(Action action) {
+  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
   try {
-    return remote.use(std::move(wanted));
+    const py::gil_scoped_release unlocked;
+    return action();
+  } catch (const worker::Interrupted&) {
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    throw;
   } catch (const Error& error) {
     raise(error);
   }
 }
+
+py::object use(const Remote& remote, Use wanted) {
+  wanted.wanted = Use::Wanted::copy;
+  return to_python(wait_in(
+      [&] { return Promise<Value>(remote.object()->use(std::move(wanted), nullptr)).get(); }));
+}
+
+/// What `for` goes through. Items are fetched ahead, in chunks.
+class Items {
+ public:
+  explicit Items(const Remote& remote)
+      : place_(wait_in([&] { return Object(remote.object()).begin(); })) {}
+  Items(const Items&) = delete;
+
+  py::object next() {
+    // Others run meanwhile, and may have this iterator too.
+    if (busy_) throw py::value_error("what comes next is being waited for already");
+    busy_ = true;
+    const std::unique_ptr<bool, void (*)(bool*)> end(&busy_, [](bool* busy) { *busy = false; });
+    if (std::exchange(begun_, true)) wait_in([&] { ++place_; });
+    if (place_ == std::default_sentinel) throw py::stop_iteration();
+    return to_python(*place_);
+  }
+
+ private:
+  Object::Iterator place_;
+  bool begun_ = false;
+  bool busy_ = false;
+};
 
 py::object call(const Remote& remote, const py::args& arguments, const py::kwargs& named) {
   Use wanted{.what = What::call};
@@ -75,6 +101,9 @@ py::object attribute(const Remote& remote, const std::string& name) {
 void define_remote_objects() {
   auto module = py::reinterpret_borrow<py::module_>(PyImport_AddModule("knee"));
   error_type = py::exception<Error>(module, "Error", PyExc_RuntimeError).release();
+  py::class_<Items>(module, "Items", "What is in an object of the driver, one after the other.")
+      .def("__iter__", [](const py::object& items) { return items; })
+      .def("__next__", &Items::next);
   py::class_<Remote>(module, "Object", "An object of the driver.")
       .def("__call__", &call)
       .def("__getattr__", &attribute)
@@ -92,6 +121,7 @@ void define_remote_objects() {
              use(remote,
                  {.what = What::set_item, .arguments = {from_python(key), from_python(value)}});
            })
+      .def("__iter__", [](const Remote& remote) { return std::make_unique<Items>(remote); })
       // "if function:" asks whether there is one.
       .def("__bool__", [](const Remote&) { return true; })
       .def("__len__", [](const Remote& remote) { return use(remote, {.what = What::length}); })
