@@ -1,13 +1,46 @@
 #include <knee/error.h>
 #include <knee/exposed.h>
 
+#include <optional>
 #include <stdexcept>
+#include <utility>
 
+#include "client/call/chunks.h"
 #include "client/call/exception_text.h"
 
 namespace knee {
 
 namespace detail {
+
+namespace {
+
+/// One iteration over an exposed object.
+class ItemsObject final : public LocalObject {
+ public:
+  ItemsObject(const std::string& of, NextItem next)
+      : text_("items of " + of), next_(std::move(next)) {}
+  UseResult use_here(Use& use) override {
+    if (use.what == Use::What::next)
+      return {chunks_.next(use.at_most, [this] { return next_item(); })};
+    if (use.what == Use::What::text || use.what == Use::What::representation)
+      return {Value('<' + text_ + '>')};
+    throw Error(Error::Kind::usage, text_ + ": " + use.label() + ": they can only be gone through");
+  }
+
+ private:
+  std::optional<Value> next_item() {
+    if (!next_) return std::nullopt;
+    auto item = next_();
+    if (!item) next_ = nullptr;  // it is not asked again
+    return item;
+  }
+
+  std::string text_;
+  NextItem next_;
+  Chunks chunks_;
+};
+
+}  // namespace
 
 class ExposedObject final : public LocalObject {
  public:
@@ -18,7 +51,11 @@ class ExposedObject final : public LocalObject {
   Value attribute(const std::string& name) const;
   void set_attribute(const std::string& name, const std::vector<Value>& value) const;
   Value call(const std::string& name, const Use& use) const;
+  Value length(const Use& use) const;
+  /// It has no such name.
   [[noreturn]] void fail(const std::string& why) const;
+  /// It cannot be used so.
+  [[noreturn]] void refuse(const std::string& why) const;
 
   Exposed names_;
 };
@@ -38,17 +75,20 @@ UseResult ExposedObject::use_here(Use& use) {
     case What::set_item:
       return {call("__setitem__", use)};
     case What::length:
-      return {call("__len__", use)};
+      return {length(use)};
     case What::text:
     case What::representation:
       return {Value('<' + names_.text_ + '>')};
     case What::copy:
+      if (!names_.copy_) refuse("it cannot be copied: it was exposed without `copy`");
+      return {names_.copy_({})};
     case What::iterate:
+      if (!names_.items_) refuse("it cannot be gone through: it was exposed without `items`");
+      return {Value(ObjectRef(std::make_shared<ItemsObject>(names_.text_, names_.items_())))};
     case What::next:
       break;
   }
-  throw Error(Error::Kind::usage,
-              names_.text_ + ": " + use.label() + " of an object of C++ is not possible");
+  refuse("it is no iterator");
 }
 
 Value ExposedObject::attribute(const std::string& name) const {
@@ -69,21 +109,33 @@ void ExposedObject::set_attribute(const std::string& name, const std::vector<Val
 Value ExposedObject::call(const std::string& name, const Use& use) const {
   const auto found = names_.methods_.find(name);
   if (found == names_.methods_.end()) fail("it has no method '" + name + "'");
-  if (!use.named.empty())
-    throw Error(Error::Kind::usage, names_.text_ + ": " + name +
-                                        " takes no arguments by name, such as " +
-                                        use.named.front().name);
-  return found->second(use.arguments);
+  return found->second.call(use);
+}
+
+Value ExposedObject::length(const Use& use) const {
+  // As Python has it, which asks for a length where it can do without.
+  if (!names_.methods_.contains("__len__")) refuse("it has no length: no method '__len__'");
+  return call("__len__", use);
 }
 
 void ExposedObject::fail(const std::string& why) const {
   throw ForeignException({"AttributeError", names_.text_ + ": " + why});
 }
 
+void ExposedObject::refuse(const std::string& why) const {
+  throw ForeignException({"TypeError", names_.text_ + ": " + why});
+}
+
 }  // namespace detail
 
 Exposed::operator Object() const {
   return Object(std::make_shared<detail::ExposedObject>(*this));
+}
+
+Exposed& Exposed::add(detail::NamedFunction method) {
+  auto name = std::exchange(method.name, text_ + ": " + method.name);
+  methods_[std::move(name)] = std::move(method);
+  return *this;
 }
 
 Exposed Exposed::stream(std::ostream& out) {

@@ -5,6 +5,7 @@
 #include <set>
 #include <shared_mutex>
 
+#include "client/call/exception_text.h"
 #include "client/call/use_result.h"
 
 namespace knee::detail {
@@ -129,10 +130,16 @@ TaskRef LocalObject::use(Use use, ObjectRef* returned) {
   UseResult result;
   try {
     result = use_here(use);
+  } catch (const ForeignException& failed) {
+    // As others learn of it.
+    const auto& text = failed.text();
+    error = std::make_exception_ptr(
+        Error(Error::Kind::exception, text.what, {}, text.type, text.what, text.traceback));
   } catch (...) {
     error = std::current_exception();
   }
-  if (returned != nullptr) *returned = object_of(result);
+  if (returned != nullptr)
+    *returned = error ? std::make_shared<NeverMade>(error) : object_of(result);
   return ended_use(std::move(result), std::move(error));
 }
 

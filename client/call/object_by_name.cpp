@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <iterator>
 #include <optional>
 
+#include "client/call/exception_text.h"
 #include "client/call/task_access.h"
 
 namespace knee {
@@ -49,7 +51,12 @@ class ValueStream {
  public:
   explicit ValueStream(knee::Object iterator) : iterator_(std::move(iterator)) {
     ask();
-    advance();
+    try {
+      advance();
+    } catch (const Error&) {
+      iterator_.wait();  // what is asked of one that could not be had knows less of that
+      throw;
+    }
   }
 
   const Value& value() const { return chunk_[place_]; }
@@ -92,25 +99,57 @@ namespace {
 
 class CallbackObject final : public LocalObject {
  public:
-  explicit CallbackObject(ValueFunction function) : function_(std::move(function)) {}
+  explicit CallbackObject(NamedFunction function) : function_(std::move(function)) {}
   UseResult use_here(Use& use) override {
     if (use.what == Use::What::text || use.what == Use::What::representation)
       return {Value("<a function of C++>")};
     if (use.what != Use::What::call || !(use.name.empty() || use.name == "__call__"))
       throw Error(Error::Kind::usage, use.label() + ": a callback can only be called");
-    if (!use.named.empty())
-      throw Error(Error::Kind::usage,
-                  "a callback takes no arguments by name, such as " + use.named.front().name);
-    return {function_(use.arguments)};
+    return {function_.call(use)};
   }
 
  private:
-  ValueFunction function_;
+  NamedFunction function_;
 };
+
+/// All arguments by their places.
+std::vector<Value> in_order(const NamedFunction& function, const Use& use) {
+  const auto& parameters = function.parameters;
+  const auto refuse = [&function](const std::string& why) {
+    throw ForeignException({"TypeError", function.name + "() " + why});
+  };
+  const auto given = use.arguments.size();
+  if (given > parameters.size())
+    refuse("takes " + std::to_string(parameters.size()) + " arguments, and was called with " +
+           std::to_string(given));
+  std::vector<std::optional<Value>> places(use.arguments.begin(), use.arguments.end());
+  places.resize(parameters.size());
+  for (const auto& [name, value] : use.named) {
+    const auto place = std::find(parameters.begin(), parameters.end(), name) - parameters.begin();
+    if (place == std::ssize(parameters)) refuse("has no parameter '" + name + "'");
+    auto& argument = places[static_cast<std::size_t>(place)];
+    if (argument) refuse("was given two arguments for its parameter '" + name + "'");
+    argument = value;
+  }
+  std::vector<Value> arguments;
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    if (!places[i]) refuse("misses an argument for its parameter '" + parameters[i] + "'");
+    arguments.push_back(std::move(*places[i]));
+  }
+  return arguments;
+}
 
 }  // namespace
 
-ObjectRef callback_object(ValueFunction function) {
+Value NamedFunction::call(const Use& use) const {
+  if (!parameters.empty()) return function(in_order(*this, use));
+  if (!use.named.empty())
+    throw Error(Error::Kind::usage,
+                name + " takes no arguments by name, such as " + use.named.front().name);
+  return function(use.arguments);
+}
+
+ObjectRef callback_object(NamedFunction function) {
   return std::make_shared<CallbackObject>(std::move(function));
 }
 

@@ -1,6 +1,9 @@
 #pragma once
+#include <cstddef>
 #include <functional>
+#include <iterator>
 #include <map>
+#include <optional>
 #include <ostream>
 #include <string>
 #include <utility>
@@ -10,17 +13,56 @@
 
 namespace knee {
 
+namespace detail {
+
+template <class F>
+inline constexpr std::size_t kParameterCount =
+    []<class... P>(Fields<P...>*) { return sizeof...(P); }(static_cast<ParametersOf<F>*>(nullptr));
+
+/// Gives what comes next; none: that was all.
+using NextItem = std::function<std::optional<Value>()>;
+
+template <class F>
+concept IsGenerator = requires(F& function) {
+  static_cast<bool>(function());
+  *function();
+};
+
+/// What gives a sequence or a generator, as one that gives a generator of Values.
+template <class F>
+std::function<NextItem()> items_by_values(F function) {
+  return [function = std::move(function)]() mutable -> NextItem {
+    auto given = function();
+    if constexpr (IsGenerator<decltype(given)>) {
+      return [next = std::move(given)]() mutable -> std::optional<Value> {
+        auto item = next();
+        if (!item) return std::nullopt;
+        return Value(*std::move(item));
+      };
+    } else {
+      return [items = Value(std::move(given)).as_list(),
+              place = std::size_t{0}]() mutable -> std::optional<Value> {
+        if (place == items.size()) return std::nullopt;
+        return std::move(items[place++]);
+      };
+    }
+  };
+}
+
+}  // namespace detail
+
 /// An object of C++ that others use by names, as they use a Python object: an argument for Python
 /// code that wants something with methods, or what a method on a slave returns as a knee::Object.
 ///
 ///   knee::Object counter = knee::Exposed("a counter")
-///                              .method("add", [&](int n) { return count += n; })
+///                              .method("add", [&](int n) { return count += n; }, {"n"})
 ///                              .attribute("count", [&] { return count; });
 ///
 /// What the functions take and give are types that a Value can be turned into and made from. They
 /// run where the object was made, as callbacks do: in a driver on the callback thread of its
-/// cluster. What they throw is thrown there; a name that it does not have is an AttributeError.
-/// What they refer to must live as long as others hold the object.
+/// cluster. What they throw is thrown there; a name that it does not have is an AttributeError,
+/// a use for which it has no function a TypeError. What they refer to must live as long as others
+/// hold the object.
 class KNEE_EXPORT Exposed {
  public:
   /// `text`: what `str` gives there.
@@ -28,8 +70,17 @@ class KNEE_EXPORT Exposed {
 
   template <class F>
   Exposed& method(std::string name, F function) {
-    methods_[std::move(name)] = detail::by_values(std::move(function));
-    return *this;
+    return add({std::move(name), detail::by_values(std::move(function))});
+  }
+  /// One whose parameters have names, by which it may be given arguments as well:
+  /// `.method("scaled", scale, {"by", "from"})`.
+  template <class F, std::size_t count>
+  Exposed& method(std::string name, F function, const char* const (&parameters)[count]) {
+    static_assert(count == detail::kParameterCount<F>,
+                  "knee: a method needs as many names as it has parameters");
+    return add({std::move(name),
+                detail::by_values(std::move(function)),
+                {std::begin(parameters), std::end(parameters)}});
   }
   template <class Get>
   Exposed& attribute(std::string name, Get get) {
@@ -41,6 +92,21 @@ class KNEE_EXPORT Exposed {
   Exposed& attribute(std::string name, Get get, Set set) {
     attributes_[std::move(name)] = {detail::by_values(std::move(get)),
                                     detail::by_values(std::move(set))};
+    return *this;
+  }
+
+  /// What `for` goes through there. `function` is called at its beginning, and gives a sequence; or
+  /// a function that is called for each item, and gives it as a std::optional, at the end an empty
+  /// one. That function is called ahead of what is used.
+  template <class F>
+  Exposed& items(F function) {
+    items_ = detail::items_by_values(std::move(function));
+    return *this;
+  }
+  /// What Object::get copies.
+  template <class F>
+  Exposed& copy(F function) {
+    copy_ = detail::by_values(std::move(function));
     return *this;
   }
 
@@ -58,9 +124,13 @@ class KNEE_EXPORT Exposed {
     detail::ValueFunction set;  ///< empty: it cannot be set
   };
 
+  Exposed& add(detail::NamedFunction method);
+
   std::string text_;
-  std::map<std::string, detail::ValueFunction> methods_;
+  std::map<std::string, detail::NamedFunction> methods_;
   std::map<std::string, Attribute> attributes_;
+  std::function<detail::NextItem()> items_;  ///< empty: it has none
+  detail::ValueFunction copy_;               ///< empty: it cannot be copied
 };
 
 }  // namespace knee

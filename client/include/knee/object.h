@@ -154,8 +154,18 @@ namespace detail {
 
 using ValueFunction = std::function<Value(const std::vector<Value>&)>;
 
-/// A function of this process that may be called by names.
-KNEE_EXPORT ObjectRef callback_object(ValueFunction function);
+/// A function of this process that others call.
+struct KNEE_EXPORT NamedFunction {
+  std::string name;  ///< for messages
+  ValueFunction function;
+  std::vector<std::string> parameters{};  ///< empty: arguments come by their places only
+
+  /// Throws as Python does if the arguments are not what it takes.
+  Value call(const Use& use) const;
+};
+
+/// The same as an object.
+KNEE_EXPORT ObjectRef callback_object(NamedFunction function);
 
 template <class R, class... P, class F>
 ValueFunction by_values(Signature<R, P...>*, F function) {
@@ -192,7 +202,7 @@ ValueFunction by_values(F function) {
 /// is thrown there. Its parameters are types that a Value can be turned into.
 template <class F>
 Object callback(F function) {
-  return Object(detail::callback_object(detail::by_values(std::move(function))));
+  return Object(detail::callback_object({"a callback", detail::by_values(std::move(function))}));
 }
 
 /// As an argument of tasks and of calls on a Ref, and as what those return.
