@@ -1,19 +1,27 @@
 // Objects of C++ that are used by names, between drivers, tasks and objects.
 #include <catch2/catch.hpp>
 
+#include <chrono>
 #include <map>
+#include <optional>
 #include <sstream>
+#include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/system/harness/leak_check.h"
+#include "tests/system/harness/slow_line.h"
+#include "tests/system/harness/wait_until.h"
 #include "tests/system/tasks.h"
 
 using namespace knee::test;
 using Catch::Contains;
 using knee::Error;
+using knee::named;
 using knee::Object;
 using knee::Value;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -55,6 +63,69 @@ class Shelf {
   std::map<std::string, std::string> books_;
   std::string owner_ = "nobody";
 };
+
+Object arithmetic() {
+  return knee::Exposed("arithmetic")
+      .method("minus", [](int total, int part) { return total - part; }, {"total", "part"})
+      .method("half", [](int number) { return number / 2; });
+}
+
+/// The numbers from 1, made one after the other; `bad` is none of them.
+Object counting(int last, int bad = 0) {
+  return knee::Exposed("numbers").items([last, bad] {
+    return [last, bad, number = 0]() mutable -> std::optional<int> {
+      if (number == last) return std::nullopt;
+      if (++number == bad) throw std::out_of_range("a number is missing");
+      return number;
+    };
+  });
+}
+
+std::vector<int> numbers_in(const Object& object) {
+  std::vector<int> numbers;
+  for (const auto& number : object) numbers.push_back(number.get<int>());
+  return numbers;
+}
+
+int sum_of(const Object& object) {
+  int sum = 0;
+  for (const int number : numbers_in(object)) sum += number;
+  return sum;
+}
+
+std::string why_not_gone_through(const Object& object) {
+  return error_out_of([&] { numbers_in(object); }).what();
+}
+
+/// On a slave.
+struct Source {
+  Object calculate() { return arithmetic(); }
+  Object count(int last, int bad) { return counting(last, bad); }
+  Object prices() {
+    return knee::Exposed("prices").items([this] { return list; }).copy([this] { return list; });
+  }
+  std::vector<std::pair<std::string, int>> list{{"apple", 3}, {"pear", 4}};
+};
+
+/// Wherever the arithmetic is.
+void check_names(const Object& object) {
+  CHECK(object.call("minus", 7, 2).get<int>() == 5);
+  CHECK(object.call("minus", 7, named("part", 2)).get<int>() == 5);
+  CHECK(object.call("minus", named("part", 2), named("total", 7)).get<int>() == 5);
+  CHECK(object.attr("minus")(7, named("part", 2)).get<int>() == 5);
+  const auto refused = [&](const std::string& why, const auto&... arguments) {
+    const auto error = error_out_of([&] { object.call("minus", arguments...).wait(); });
+    CHECK(error.exception_type() == "TypeError");
+    CHECK_THAT(error.what(), Contains("arithmetic: minus() " + why));
+  };
+  refused("has no parameter 'by'", 7, named("by", 2));
+  refused("was given two arguments for its parameter 'total'", 7, named("total", 2));
+  refused("was given two arguments for its parameter 'part'", named("part", 1), named("part", 2));
+  refused("misses an argument for its parameter 'total'", named("part", 2));
+  refused("takes 2 arguments, and was called with 3", 1, 2, 3);
+  const auto error = error_out_of([&] { object.call("half", named("number", 2)).wait(); });
+  CHECK_THAT(error.what(), Contains("arithmetic: half takes no arguments by name"));
+}
 
 }  // namespace
 
@@ -98,7 +169,97 @@ TEST_CASE("what a method on a slave exposes is used by names from the driver") {
     const auto error = error_out_of([&] { books.attr("lender").wait(); });
     CHECK(error.exception_type() == "AttributeError");
     CHECK_THAT(error.what(), Contains("a shelf: it has no attribute 'lender'"));
-    CHECK_THROWS_WITH(books.get<Value>(), Contains("copy of an object of C++"));
+    CHECK_THROWS_WITH(books.get<Value>(), Contains("a shelf: it cannot be copied"));
   }
   CHECK(leaks.found() == "");
+}
+
+TEST_CASE("methods take arguments by the names of their parameters, here and on a slave") {
+  check_names(arithmetic());
+  SlaveProcess gandalf;
+  const LeakCheck leaks({&gandalf});
+  {
+    knee::Cluster cluster(reaching(gandalf));
+    const auto source = cluster.slave("gandalf").make<Source>();
+    check_names(source.call<&Source::calculate>());
+  }
+  CHECK(leaks.found() == "");
+}
+
+TEST_CASE("what an object says is in it can be gone through, anew each time") {
+  const Object here = counting(3);
+  for (int i = 0; i < 2; ++i) CHECK(numbers_in(here) == std::vector{1, 2, 3});
+  CHECK(counting(0).begin() == counting(0).end());
+  SlaveProcess gandalf;
+  const LeakCheck leaks({&gandalf});
+  {
+    knee::Cluster cluster(reaching(gandalf));
+    const auto source = cluster.slave("gandalf").make<Source>();
+    const Object there = source.call<&Source::count>(10'000, 0);
+    for (int i = 0; i < 2; ++i) CHECK(sum_of(there) == 50'005'000);
+    std::string text;
+    for (const auto& price : source.call<&Source::prices>())
+      text += price.as_list().at(0).as_text() + " ";
+    CHECK(text == "apple pear ");
+    // Where it is gone through by somebody else.
+    CHECK(cluster.call<sum_of>(here).get() == 6);
+    CHECK(cluster.call<sum_of>(there).get() == 50'005'000);
+  }
+  CHECK(leaks.found() == "");
+}
+
+TEST_CASE("an iteration that fails gives first what it had, and says why there is none") {
+  SlaveProcess gandalf;
+  knee::Cluster cluster(reaching(gandalf));
+  const auto source = cluster.slave("gandalf").make<Source>();
+  const Object broken = source.call<&Source::count>(5, 3);
+  std::vector<int> seen;
+  const auto error = error_out_of([&] {
+    for (const auto& number : broken) seen.push_back(number.get<int>());
+  });
+  CHECK(seen == std::vector{1, 2});
+  CHECK(error.exception_type() == "std::out_of_range");
+  CHECK_THAT(error.what(), Contains("a number is missing"));
+  const std::string none = "arithmetic: it cannot be gone through: it was exposed without `items`";
+  CHECK_THAT(why_not_gone_through(arithmetic()), Contains(none));
+  CHECK_THAT(why_not_gone_through(source.call<&Source::calculate>()), Contains(none));
+  CHECK_THAT(cluster.call<why_not_gone_through>(arithmetic()).get(), Contains(none));
+}
+
+TEST_CASE("to go through much on a slave costs few round trips") {
+  SlaveProcess gandalf;
+  const SlowLine line(gandalf.address(), 20ms);
+  knee::ClusterOptions options = reaching(gandalf);
+  options.slaves = {line.address()};
+  knee::Cluster cluster(options);
+  const auto source = cluster.slave("gandalf").make<Source>();
+  const Object numbers = source.call<&Source::count>(100'000, 0);
+  CHECK(numbers.str() == "<numbers>");
+  std::size_t count = 0;
+  // With a sanitizer the items themselves take time, which a chunk may not.
+  constexpr unsigned kFew = 50 * kTimeSlack;
+  CHECK(line.turns_of([&] { count = numbers_in(numbers).size(); }) <= kFew);
+  CHECK(count == 100'000);
+}
+
+TEST_CASE("an object that can be copied gives what it holds, here and on a slave") {
+  using Prices = std::vector<std::pair<std::string, int>>;
+  Source here;
+  CHECK(here.prices().get<Prices>() == here.list);
+  SlaveProcess gandalf;
+  knee::Cluster cluster(reaching(gandalf));
+  const auto there = cluster.slave("gandalf").make<Source>();
+  const Object prices = there.call<&Source::prices>();
+  CHECK(prices.get<Prices>() == here.list);
+  CHECK(prices.async_get().get().get<Prices>() == here.list);
+}
+
+TEST_CASE("an object that is used where it lives fails as one elsewhere does") {
+  const Object object = arithmetic();
+  for (const auto& failed : {object.attr("plus"), object.attr("plus").attr("name")}) {
+    const auto error = error_out_of([&] { failed.wait(); });
+    CHECK(error.kind() == Error::Kind::exception);
+    CHECK(error.exception_type() == "AttributeError");
+    CHECK(error.exception_text() == "arithmetic: it has no attribute 'plus'");
+  }
 }

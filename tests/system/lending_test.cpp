@@ -146,6 +146,18 @@ TEST_CASE("a task calls a function of the driver, on the callback thread") {
   });
 }
 
+TEST_CASE("a function that cannot be copied may be an argument") {
+  with_a_slave(1, [](knee::Cluster& cluster) {
+    auto base = std::make_unique<int>(10);
+    auto add = [base = std::move(base)](int number) { return *base += number; };
+    CHECK(cluster.call<map_over>(std::vector{1, 2}, std::move(add)).get() == std::vector{11, 13});
+    const knee::Function<int()> count([kept = std::make_unique<int>(0)] { return ++*kept; });
+    const auto copy = count;
+    CHECK(count() == 1);
+    CHECK(copy() == 2);
+  });
+}
+
 TEST_CASE("a task writes into a stream that the driver offers") {
   with_a_slave(1, [](knee::Cluster& cluster) {
     std::ostringstream out;

@@ -59,6 +59,10 @@ struct Caller {
     const auto answer = counter.call<kAddNumber>(1);
     knee::test::hold(0, std::move(started), std::move(go));
   }
+  int ask(std::string started, const knee::Function<int(int)>& function) {
+    leave_mark(started, "");
+    return function(1);
+  }
   void keep(knee::Function<int(int)> function) { kept = std::move(function); }
   int use_kept(int number) { return kept(number); }
   knee::Function<int(int)> kept;
@@ -125,6 +129,29 @@ TEST_CASE("an object of another slave may be an argument: it is called through t
   file.wait();
   CHECK_FALSE(folder.call<&Folder::is_here>(file).get());
   CHECK(folder.call<&Folder::read>(file).get() == "what notes says");
+}
+
+TEST_CASE("callbacks of methods wait while callbacks are paused, and go on afterwards") {
+  const TemporaryFolder folder;
+  std::atomic<int> called = 0;  // until the cluster has ended
+  with_a_slave([&](knee::Cluster& cluster, const knee::Slave& gandalf) {
+    const auto caller = gandalf.make<Caller>();
+    const auto other = gandalf.make<Counter>(knee::Placement::own(), 0);
+    other.wait();
+    cluster.pause_callbacks();
+    auto asked = caller.call<&Caller::ask>(folder / "started", [&](int number) {
+      ++called;
+      return number + 1;
+    });
+    wait_for_marks(folder / "started");
+    // Time for the call to come; without it the test cannot fail.
+    for (int i = 1; i <= 10; ++i) CHECK(other.call<kAddNumber>(1).get() == i);
+    CHECK(called == 0);
+    CHECK_FALSE(asked.ready());
+    cluster.resume_callbacks();
+    CHECK(asked.get() == 2);
+    CHECK(called == 1);
+  });
 }
 
 TEST_CASE("a function that is an argument is called back in the driver, on the callback thread") {

@@ -231,6 +231,43 @@ TEST_CASE("a restartable object is made again, also when its slave was away; oth
   CHECK(slave.objects() == 1);
 }
 
+TEST_CASE("a restartable object of the common process is made again, and those beside it are not") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    const auto lasting = gandalf.make<Counter>(knee::Placement().restartable(), 5);
+    const auto mortal = gandalf.make<Counter>(5);
+    const int process = mortal.call<&Counter::process>().get();
+    CHECK(lasting.call<&Counter::process>().get() == process);
+    CHECK(lasting.call<kAddNumber>(1).get() == 6);
+    CHECK(error_of(mortal.call<&Counter::die>()).kind() == Error::Kind::crashed);
+    CHECK(lasting.call<kAddNumber>(1).get() == 6);
+    CHECK(error_of(mortal.call<&Counter::current>()).kind() == Error::Kind::crashed);
+    // It is in the common process again, which is a new one.
+    const int next = lasting.call<&Counter::process>().get();
+    CHECK(next != process);
+    const auto fresh = gandalf.make<Counter>(1);
+    CHECK(fresh.call<&Counter::process>().get() == next);
+    CHECK(gandalf.objects() == 2);
+  });
+}
+
+TEST_CASE("a placement that is used on two slaves is a process on each") {
+  SlaveProcess gandalf({.name = "gandalf"});
+  SlaveProcess frodo({.name = "frodo"});
+  knee::Cluster cluster(reaching({&gandalf, &frodo}));
+  const auto place = knee::Placement::own();
+  const auto one = cluster.slave("gandalf").make<Counter>(place, 1);
+  const auto beside = cluster.slave("gandalf").make<Counter>(place, 2);
+  const auto there = cluster.slave("frodo").make<Counter>(place, 3);
+  const int process = one.call<&Counter::process>().get();
+  CHECK(beside.call<&Counter::process>().get() == process);
+  CHECK(there.call<&Counter::process>().get() != process);
+  // Each has its own end.
+  CHECK(error_of(one.call<&Counter::die>()).kind() == Error::Kind::crashed);
+  CHECK(error_of(beside.call<&Counter::current>()).kind() == Error::Kind::crashed);
+  CHECK(there.call<&Counter::current>().get() == 3);
+  CHECK(cluster.slave("frodo").objects() == 1);
+}
+
 TEST_CASE(
     "a call that is cancelled before its turn never begins; of one that runs nothing comes back") {
   const TemporaryFolder folder;
