@@ -1,7 +1,12 @@
 #include "tests/system/python/session.h"
 
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -10,6 +15,8 @@
 #include "tests/system/harness/wait_until.h"
 
 using namespace knee::test;
+using namespace std::chrono_literals;
+using Catch::Contains;
 using knee::Object;
 using knee::Python;
 
@@ -19,6 +26,28 @@ namespace {
 std::string ask(const Object& session_object, const std::string& text) {
   return session_object.call("upper").call("replace", "GANDALF", text).get<std::string>();
 }
+
+Object arithmetic() {
+  return knee::Exposed("arithmetic")
+      .method("minus", [](int total, int part) { return total - part; }, {"total", "part"});
+}
+
+/// The numbers from 1, made one after the other; `bad` is none of them.
+Object counting(int last, int bad = 0) {
+  return knee::Exposed("numbers").items([last, bad] {
+    return [last, bad, number = 0]() mutable -> std::optional<int> {
+      if (number == last) return std::nullopt;
+      if (++number == bad) throw std::out_of_range("a number is missing");
+      return number;
+    };
+  });
+}
+
+/// Python's function that says with what a call fails.
+constexpr const char* kError =
+    "def error_of(call):\n"
+    "    try: call()\n"
+    "    except Exception as error: return type(error).__name__ + ': ' + str(error)\n";
 
 }  // namespace
 
@@ -56,6 +85,96 @@ TEST_CASE("Python uses an object of the driver by its names, and finds no others
     CHECK_FALSE(seen[2].get<bool>());
     CHECK(seen[3].get<std::string>() == "<settings>");
     CHECK(level == 3);
+  });
+}
+
+TEST_CASE("Python gives a method of the driver arguments by the names of its parameters") {
+  with_python([](const Python& py, SlaveProcess&) {
+    const auto apply = [&](const std::string& expression) {
+      return py.eval("lambda a: " + expression)(arithmetic());
+    };
+    CHECK(apply("a.minus(7, 2)").get<int>() == 5);
+    CHECK(apply("a.minus(7, part=2)").get<int>() == 5);
+    CHECK(apply("a.minus(part=2, total=7)").get<int>() == 5);
+    py.execute(kError);
+    const auto error_of = [&](const std::string& expression) {
+      return apply("error_of(lambda: " + expression + ")").get<std::string>();
+    };
+    const std::string who = "TypeError: arithmetic: minus() ";
+    CHECK(error_of("a.minus(7, by=2)") == who + "has no parameter 'by'");
+    CHECK(error_of("a.minus(7, total=2)") ==
+          who + "was given two arguments for its parameter 'total'");
+    CHECK(error_of("a.minus(total=7)") == who + "misses an argument for its parameter 'part'");
+    CHECK(error_of("a.minus(1, 2, 3)") == who + "takes 2 arguments, and was called with 3");
+  });
+}
+
+TEST_CASE("Python goes through an object of the driver, anew each time") {
+  with_python([](const Python& py, SlaveProcess&) {
+    const auto apply = [&](const std::string& expression, const Object& object) {
+      return py.eval("lambda n: " + expression)(object).get<std::vector<int>>();
+    };
+    CHECK(apply("list(n)", counting(3)) == std::vector{1, 2, 3});
+    CHECK(apply("[2 * x for x in n]", counting(3)) == std::vector{2, 4, 6});
+    CHECK(apply("[a * b for a, b in zip(n, n)]", counting(3)) == std::vector{1, 4, 9});
+    CHECK(apply("[sum(n), sum(n)]", counting(10'000)) == std::vector{50'005'000, 50'005'000});
+    CHECK(apply("list(n)", counting(0)).empty());
+    const Object list = knee::Exposed("a list")
+                            .items([] {
+                              return std::vector{4, 5};
+                            })
+                            .method("__len__", [] { return 2; })
+                            .method("twice", [](int number) { return 2 * number; });
+    CHECK(apply("list(n)", list) == std::vector{4, 5});
+    // What goes through it may use it meanwhile.
+    CHECK(apply("[n.twice(x) + len(n) for x in n]", list) == std::vector{10, 12});
+    py.execute(
+        "def after_its_end(n):\n"
+        "    items = iter(n)\n"
+        "    return list(items) + [next(items, 0), next(items, 0)]\n");
+    CHECK(apply("after_its_end(n)", counting(2)) == std::vector{1, 2, 0, 0});
+    CHECK(apply("[next(iter(n))]", counting(100'000)) == std::vector{1});
+  });
+}
+
+TEST_CASE("an iteration of Python's over what fails here gives first what it had") {
+  with_python([](const Python& py, SlaveProcess&) {
+    py.execute(
+        "import knee\n"
+        "def gone_through(n):\n"
+        "    seen = []\n"
+        "    try:\n"
+        "        for x in n: seen.append(x)\n"
+        "    except knee.Error as error: return [seen, str(error)]\n");
+    const auto parts = py["gone_through"](counting(5, 3)).get<knee::Value::List>();
+    REQUIRE(parts.size() == 2);
+    CHECK(parts[0].get<std::vector<int>>() == std::vector{1, 2});
+    CHECK(parts[1].get<std::string>() == "std::out_of_range: a number is missing");
+    py.execute(kError);
+    const auto error_of = [&](const std::string& expression) {
+      return py.eval("lambda a: error_of(lambda: " + expression + ")")(arithmetic())
+          .get<std::string>();
+    };
+    CHECK(error_of("list(a)") ==
+          "TypeError: arithmetic: it cannot be gone through: it was exposed without `items`");
+    CHECK_THAT(error_of("len(a)"), Contains("TypeError: arithmetic: it has no length"));
+  });
+}
+
+TEST_CASE("what Python goes through here costs few round trips") {
+  // So that a machine with much else to do is not taken for one that waits.
+  const std::chrono::milliseconds kOneWay = kTimeSlack == 1 ? 20ms : 60ms;
+  with_python_over(kOneWay, [&](const Python& py) {
+    const auto count = py.eval("lambda numbers: sum(1 for number in numbers)");
+    CHECK(count(counting(3)).get<int>() == 3);
+    // With a sanitizer the items themselves take time, and still no round trip each.
+    constexpr int kTrips = 40 * kTimeSlack;
+    std::int64_t least = INT64_MAX;
+    for (int i = 0; i < 10 && least > kTrips; ++i) {
+      const auto took = time_of([&] { CHECK(count(counting(100'000)).get<int>() == 100'000); });
+      least = std::min<std::int64_t>(least, took / (2 * kOneWay));
+    }
+    CHECK(least <= kTrips);
   });
 }
 

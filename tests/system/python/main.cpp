@@ -1,11 +1,23 @@
 #define CATCH_CONFIG_RUNNER
 #include <catch2/catch.hpp>
 
-#include <knee/cluster.h>
+#include <knee/knee.h>
 
 #include <cstdlib>
+#include <string_view>
 
 #include "tests/system/harness/run_tests.h"
+
+namespace {
+
+/// As another driver (DriverProcess), its one part: a session that prints.
+int print_from_python(int argc, char** argv) {
+  knee::Cluster cluster(argc, argv);
+  cluster.slave("gandalf").python().execute("print('said by Python')");
+  return 0;
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   knee::serve_if_worker();
@@ -14,5 +26,6 @@ int main(int argc, char** argv) {
 #else
   ::unsetenv("KNEE_PYTHON");
 #endif
+  if (argc > 1 && std::string_view(argv[1]) == "--driver") return print_from_python(argc, argv);
   return knee::test::run_tests(argc, argv, KNEE_SLAVE_BUILT);
 }

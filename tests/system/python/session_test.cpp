@@ -1,6 +1,7 @@
 #include "tests/system/python/session.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
@@ -10,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/system/harness/driver_process.h"
 #include "tests/system/harness/marks.h"
 #include "tests/system/harness/process_view.h"
 #include "tests/system/harness/temporary_folder.h"
@@ -277,6 +279,45 @@ TEST_CASE("a callback may be kept, and an object may be given to one") {
     CHECK(got == std::vector{7, 7});
     py.execute("del kept");
   });
+}
+
+TEST_CASE("what Python calls here waits while callbacks are paused, and goes on afterwards") {
+#ifdef KNEE_PYTHON_BUILT
+  const TemporaryFolder folder;
+  std::atomic<int> called = 0;  // until the cluster has ended
+  SlaveProcess gandalf;
+  knee::ClusterOptions options;
+  options.slaves = {gandalf.address()};
+  knee::Cluster cluster(options);
+  const auto py = cluster.slave("gandalf").python();
+  const auto other = cluster.slave("gandalf").python();
+  py.execute(
+      "def ask(mark, function):\n    print('x', file=open(mark, 'a', 1))\n    return function(1)");
+  other.execute("n = 0");
+  cluster.pause_callbacks();
+  auto asked = py["ask"].async(folder / "started", knee::callback([&called](int number) {
+                                 ++called;
+                                 return number + 1;
+                               }));
+  wait_for_marks(folder / "started");
+  // Time for the call to come; without it the test cannot fail.
+  for (int i = 0; i < 10; ++i) CHECK(other.eval("n").get<int>() == 0);
+  CHECK(called == 0);
+  CHECK_FALSE(asked.ready());
+  cluster.resume_callbacks();
+  CHECK(asked.get().get<int>() == 2);
+  CHECK(called == 1);
+#endif
+}
+
+TEST_CASE("what Python prints comes out at the driver with its slave's name") {
+#ifdef KNEE_PYTHON_BUILT
+  SlaveProcess gandalf;
+  DriverProcess driver({.part = "print_from_python", .slaves = {gandalf.address()}});
+  CHECK(driver.wait() == 0);
+  INFO(driver.err());
+  CHECK_THAT(driver.out(), Catch::StartsWith("[gandalf:") && Catch::EndsWith("] said by Python\n"));
+#endif
 }
 
 TEST_CASE("what a callback throws is raised in Python, and what it raises comes back here") {
