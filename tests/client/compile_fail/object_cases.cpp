@@ -60,6 +60,8 @@ void use(knee::Cluster& cluster, const knee::Ref<Counter>& counter) {
   cluster.share(std::vector{counter});
 #elif CASE == 11
   cluster.slave("gandalf").python().builtins("print")(counter);
+#elif CASE == 12
+  knee::Exposed("sums").method("add", [](int one, int other) { return one + other; }, {"one"});
 #endif
   (void)cluster;
   (void)counter;
