@@ -261,6 +261,10 @@ struct Work {
 
   dropValues @7 :List(UInt64);
   # Results named by Payload.value that will not be fetched.
+
+  awaited @8 :List(UInt64);
+  # Tasks that a callback waits for, for whose end others wait: perhaps tasks that hold all slots. They
+  # start at once, beside the slots if none is free. Unknown ones are ignored.
 }
 
 struct Update {

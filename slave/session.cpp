@@ -66,6 +66,7 @@ void Session::accept(proto::Work::Reader work, std::map<Digest, std::string> sha
   cancel(work.getCancel(), nanoseconds(work.getCancelGrace()));
   for (const auto id : work.getDropValues()) values_.drop_result(id);
   if (work.getTakeBack() != 0) take_back(work.getTakeBack());
+  start_awaited(work.getAwaited());
   dispatch();
   news();
   resume();  // dropped values have made room
@@ -175,7 +176,7 @@ void Session::bury_later() {
 std::shared_ptr<Home> Session::open_home(const std::optional<WorkerProgram>& program) {
   if (draining_) throw std::runtime_error("the slave is draining and starts nothing more");
   std::uint32_t slot = slave_.slots.slots();
-  while (homes_.contains(slot)) ++slot;
+  while (homes_.contains(slot) || workers_.contains(slot) || commands_.uses_slot(slot)) ++slot;
   auto home = std::make_shared<Home>(
       *this, slave_.io.unixEventPort, slot,
       [&](WorkerOwner& owner, std::uint32_t number) {

@@ -137,6 +137,8 @@ class Session final : public WorkerOwner, public CommandsOwner, public HomeOwner
 
   void take_back(std::uint32_t count);
   void cancel(capnp::List<std::uint64_t>::Reader ids, std::chrono::nanoseconds grace);
+  /// Who holds slots waits for these: they start now, beside the slots if none is free.
+  void start_awaited(capnp::List<std::uint64_t>::Reader ids);
   /// To the front of the queue.
   void put_back(std::vector<QueuedTask> tasks);
   void not_started(const QueuedTask& task, const std::string& why);

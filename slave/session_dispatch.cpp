@@ -102,6 +102,28 @@ void Session::cannot_start(const std::string& why) {
   news();
 }
 
+void Session::start_awaited(capnp::List<std::uint64_t>::Reader ids) {
+  if (ids.size() == 0) return;
+  for (auto& [slot, worker] : workers_) put_back(worker->take_back());
+  for (const auto id : ids) {
+    const auto found = std::find_if(queue_.begin(), queue_.end(),
+                                    [id](const QueuedTask& task) { return task.id == id; });
+    if (found == queue_.end()) continue;
+    QueuedTask task = std::move(*found);
+    queue_.erase(found);
+    queue_.push_front(std::move(task));
+    want_slots();
+    const bool still_waits = !queue_.empty() && queue_.front().id == id;
+    if (!still_waits) continue;
+    if (queue_.front().is_command) {
+      queue_.front().cores = 0;
+      start_command();
+    } else {
+      start_call(0);
+    }
+  }
+}
+
 Worker* Session::idle_worker() {
   const auto now = Clock::now();
   for (auto& [slot, worker] : workers_)
@@ -140,7 +162,7 @@ void Session::start_command() {
 
 std::uint32_t Session::free_slot() const {
   std::uint32_t slot = 0;
-  while (workers_.contains(slot) || commands_.uses_slot(slot)) ++slot;
+  while (workers_.contains(slot) || commands_.uses_slot(slot) || homes_.contains(slot)) ++slot;
   return slot;
 }
 

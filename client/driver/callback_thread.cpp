@@ -189,6 +189,11 @@ CallbackThread::HeldUp CallbackThread::held_up() {
   return held;
 }
 
+bool CallbackThread::is_waited_for() {
+  const std::lock_guard lock(mutex_);
+  return !running_.empty() || !calls_.empty();
+}
+
 void CallbackThread::wake() {
   const std::lock_guard lock(mutex_);
   if (!waits_.empty()) wake_.notify_all();

@@ -59,6 +59,9 @@ class CallbackThread {
   /// Any thread.
   HeldUp held_up();
 
+  /// Whether calls of others have begun, or wait to begin. Any thread.
+  bool is_waited_for();
+
   /// Whether the caller is in a continuation.
   bool is_here() const { return std::this_thread::get_id() == thread_.get_id(); }
 

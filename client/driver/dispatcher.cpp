@@ -345,8 +345,10 @@ void Dispatcher::send_to(SlaveId slave) {
   if (!has_room_for_results_of(slave)) return scheduler_.rest(slave);
   batch_.clear();
   scheduler_.take(slave, Clock::now(), batch_);
-  auto* link = link_of(slave);
-  if (batch_.empty() || link == nullptr) return;
+  if (auto* link = link_of(slave)) send_batch(*link);
+}
+
+void Dispatcher::send_batch(SlaveLink& link) {
   sending_.clear();
   for (const auto id : batch_) {
     auto* task = tasks_[id.index].get();
@@ -357,7 +359,7 @@ void Dispatcher::send_to(SlaveId slave) {
   constexpr std::size_t kBatch = 4096;
   for (std::span<detail::TaskState* const> rest(sending_); !rest.empty();) {
     const auto part = rest.first(std::min(kBatch, rest.size()));
-    link->send(part);
+    link.send(part);
     rest = rest.subspan(part.size());
   }
 }
@@ -400,6 +402,17 @@ void Dispatcher::cancel(std::uint64_t id) {
       break;
   }
   flush_completions();
+  turn_soon();
+}
+
+void Dispatcher::start_awaited(const detail::TaskState& task) {
+  if (task.kind == detail::TaskState::Kind::method || find(task.id) != &task) return;
+  batch_.clear();
+  const auto slave = scheduler_.start_awaited(TaskId::unpack(task.id), Clock::now(), batch_);
+  auto* link = slave ? link_of(*slave) : nullptr;
+  if (link == nullptr) return;
+  send_batch(*link);
+  link->start_awaited(task.id);
   turn_soon();
 }
 

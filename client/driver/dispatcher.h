@@ -34,6 +34,9 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   void submissions();
   void cancel(std::uint64_t task);
   void cancel_bag(const detail::BagState* bag);
+  /// The callback thread waits for that one, and others wait for the callback thread. If these are
+  /// tasks that hold all slots it would never start, so it starts beside the slots.
+  void start_awaited(const detail::TaskState& task);
   void signal(std::uint64_t task, int number);
   /// Callbacks have caught up.
   void resume();
@@ -92,6 +95,7 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   void accept(detail::TaskRef task);
   void warn_of_unschedulable();
   void send_to(SlaveId slave);
+  void send_batch(SlaveLink& link);
   void set_alarm();
   kj::Promise<void> watch_for_trouble();
   void warn_without_slaves();

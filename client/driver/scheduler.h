@@ -70,6 +70,11 @@ class Scheduler {
   /// time, for another slave, is its twin.
   void take(SlaveId slave, Time now, std::vector<TaskId>& out);
 
+  /// Tasks that hold slots wait for this one, so it must not wait for a slot itself. Appends it if
+  /// it is to be sent now, to the slave that is returned; it has to start it beside its slots.
+  /// nullopt: it runs, or it is not here, or nobody can run it.
+  std::optional<SlaveId> start_awaited(TaskId task, Time now, std::vector<TaskId>& out);
+
   /// Visits a slave that is to be sent nothing before an attempt of its own has ended. Only of one
   /// where there is one.
   void rest(SlaveId slave);
@@ -222,6 +227,7 @@ class Scheduler {
   void take_lines(Slave& slave, Intake& intake);
   void take_twins(Slave& slave, Intake& intake);
   Line* first_line(const Slave& slave);
+  Slave* emptiest_for(const TaskRecord& task, Time now);
   void set_share(Intake& intake, const Slave& slave) const;
   void assign(std::uint32_t index, Slave& slave, Intake& intake);
   double seconds_on(const Slave& slave, const TaskRecord& task) const;

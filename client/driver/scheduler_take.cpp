@@ -115,6 +115,38 @@ void Scheduler::take(SlaveId id, Time now, std::vector<TaskId>& out) {
   refile(*slave);
 }
 
+std::optional<SlaveId> Scheduler::start_awaited(TaskId id, Time now, std::vector<TaskId>& out) {
+  TaskRecord* task = tasks_.find(id);
+  if (!task || task->state == State::done) return std::nullopt;
+  if (task->state == State::sent) {
+    const Slave& holder = at(task->holder);
+    const bool waits = !task->started && holder.held_cores > holder.slots;
+    return waits ? std::optional(holder.id) : std::nullopt;
+  }
+  Slave* slave = emptiest_for(*task, now);
+  if (!slave) return std::nullopt;
+  Intake intake{now, out};
+  assign(id.index, *slave, intake);
+  refile(*slave);
+  return slave->id;
+}
+
+/// Whose slots are the least taken.
+Scheduler::Slave* Scheduler::emptiest_for(const TaskRecord& task, Time now) {
+  Slave* best = nullptr;
+  const auto held_per_slot = [](const Slave& slave) {
+    return static_cast<double>(slave.held_cores) / slave.slots;
+  };
+  for (Slave& slave : slaves_) {
+    const bool suits = slave.known && slave.slots >= std::max<std::uint32_t>(task.cores, 1) &&
+                       !slave.health.suspended() && !outlasts(slave, task, now);
+    if (!suits || (task.pinned != kNoSlave && task.pinned != slave.id)) continue;
+    if (!may_run_on(slave, task, now)) continue;
+    if (!best || held_per_slot(slave) < held_per_slot(*best)) best = &slave;
+  }
+  return best;
+}
+
 void Scheduler::rest(SlaveId id) {
   Slave* slave = find(id);
   if (!slave) return;

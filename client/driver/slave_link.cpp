@@ -88,6 +88,15 @@ capnp::MessageSize size_of(std::span<detail::TaskState* const> tasks) {
   return {words, 0};
 }
 
+unsigned length_of(const std::vector<std::uint64_t>& ids) {
+  return static_cast<unsigned>(ids.size());
+}
+
+void move_into(capnp::List<std::uint64_t>::Builder list, std::vector<std::uint64_t>& ids) {
+  for (unsigned i = 0; i < list.size(); ++i) list.set(i, ids[i]);
+  ids.clear();
+}
+
 }  // namespace
 
 /// Errors of single calls mean that the connection broke, which `live` notices itself.
@@ -248,6 +257,7 @@ void SlaveLink::lost(const std::string& why) {
   listens_ = false;
   cancel_.clear();
   drop_values_.clear();
+  awaited_.clear();
   const bool was_up = std::exchange(up_, false);
   slots_ = 0;
   ends_at_ = 0;
@@ -294,17 +304,10 @@ void SlaveLink::exchange(std::span<detail::TaskState* const> tasks) {
     fill_functions(work);
     fill_tasks(work, tasks);
     work.setTakeBack(std::exchange(take_back_, 0));
-    if (!cancel_.empty()) {
-      auto list = work.initCancel(static_cast<unsigned>(cancel_.size()));
-      for (unsigned i = 0; i < list.size(); ++i) list.set(i, cancel_[i]);
-      work.setCancelGrace(cancel_grace_);
-      cancel_.clear();
-    }
-    if (!drop_values_.empty()) {
-      auto list = work.initDropValues(static_cast<unsigned>(drop_values_.size()));
-      for (unsigned i = 0; i < list.size(); ++i) list.set(i, drop_values_[i]);
-      drop_values_.clear();
-    }
+    if (!cancel_.empty()) work.setCancelGrace(cancel_grace_);
+    move_into(work.initCancel(length_of(cancel_)), cancel_);
+    move_into(work.initDropValues(length_of(drop_values_)), drop_values_);
+    move_into(work.initAwaited(length_of(awaited_)), awaited_);
     ++pending_;
     calls_->add(
         request.send().then([this](capnp::Response<proto::Session::ExchangeResults> answer) {
@@ -443,7 +446,7 @@ void SlaveLink::keep(kj::Promise<void> promise) {
 
 void SlaveLink::pump() {
   if (session_ == nullptr) return;
-  const bool something = !cancel_.empty() || !drop_values_.empty();
+  const bool something = !cancel_.empty() || !drop_values_.empty() || !awaited_.empty();
   const bool expects_news = tasks_here_ != 0 || listens_;
   if (something || (pending_ == 0 && expects_news && owner_.may_receive(*this))) exchange({});
 }

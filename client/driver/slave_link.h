@@ -103,6 +103,8 @@ class SlaveLink {
   void send(std::span<detail::TaskState* const> tasks);
   void take_back(std::uint32_t count);
   void cancel(std::uint64_t task, std::uint64_t grace);
+  /// A task that was sent starts at once, beside the slots if none is free.
+  void start_awaited(std::uint64_t task) { awaited_.push_back(task); }
   void drop_value(std::uint64_t value);
   void signal(std::uint64_t task, int number);
   /// Feeds a command that runs there, as long as this connection lasts.
@@ -189,6 +191,7 @@ class SlaveLink {
   std::uint32_t given_back_ = 0;
   std::uint64_t cancel_grace_ = 0;
   std::vector<std::uint64_t> cancel_;
+  std::vector<std::uint64_t> awaited_;
   /// A task that waits for what travels ahead of it.
   struct Leaving {
     kj::Own<kj::Canceler> canceler;

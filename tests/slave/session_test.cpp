@@ -54,6 +54,7 @@ struct Place {
   struct Sent {
     Ids tasks{};
     Ids cancel{};
+    Ids awaited{};
     std::uint32_t take_back = 0;
     std::uint64_t grace = 0;
     std::uint64_t timeout = 0;
@@ -76,6 +77,8 @@ struct Place {
     }
     auto cancel = work.initCancel(static_cast<unsigned>(sent.cancel.size()));
     for (unsigned i = 0; i < cancel.size(); ++i) cancel.set(i, sent.cancel[i]);
+    auto awaited = work.initAwaited(static_cast<unsigned>(sent.awaited.size()));
+    for (unsigned i = 0; i < awaited.size(); ++i) awaited.set(i, sent.awaited[i]);
     work.setTakeBack(sent.take_back);
     work.setCancelGrace(sent.grace);
     session.accept(work.asReader(), {});
@@ -200,6 +203,69 @@ TEST_CASE("one worker per slot, and no more") {
   place.send(session, {.tasks = {1, 2, 3, 4}});
   CHECK(place.workers() == 2);
   CHECK(place.busy() == 2);
+}
+
+TEST_CASE("a task that is awaited starts beside the slots when none is free, before the others") {
+  Place place;
+  auto& session = place.open();
+  place.send(session, {.tasks = {1, 2, 3}});
+  auto& worker = place.ready(0);
+  CHECK(worker.begin() == 1U);  // which waits for 3
+  place.send(session, {.awaited = {3, 99}});
+  REQUIRE(place.workers() == 2);
+  auto& beside = place.ready(1);
+  CHECK(beside.begin() == 3U);
+  CHECK(place.busy() == 1);
+  beside.finish();
+  CHECK(place.told(session).values == Ids{3});
+  CHECK_FALSE(beside.begin());
+  CHECK(place.busy() == 1);
+  worker.finish();
+  CHECK(place.told(session).values == Ids{1});
+  CHECK(place.run_all(worker) == Ids{2});
+  CHECK(place.busy() == 0);
+  // The next one that is awaited takes the worker that is there.
+  place.send(session, {.tasks = {4, 5}});
+  REQUIRE(place.workers() == 2);
+  auto& first = worker.begin() == 4U ? worker : beside;
+  auto& second = &first == &worker ? beside : worker;
+  if (&first == &beside) CHECK(beside.begin() == 4U);
+  place.send(session, {.awaited = {5}});
+  CHECK(place.workers() == 2);
+  CHECK(second.begin() == 5U);
+  second.finish();
+  first.finish();
+  CHECK(place.told(session).values == Ids{5, 4});
+  CHECK(place.busy() == 0);
+  CHECK_FALSE(session.busy());
+}
+
+TEST_CASE("a task that is awaited takes a slot if one is free") {
+  Place place(2);
+  auto& session = place.open();
+  place.send(session, {.tasks = {1}});
+  place.ready(0).begin();
+  place.send(session, {.tasks = {2}, .awaited = {2}});
+  REQUIRE(place.workers() == 2);
+  CHECK(place.busy() == 2);
+  CHECK(place.ready(1).begin() == 2U);
+  place.send(session, {.awaited = {1, 2}});  // they run
+  CHECK(place.workers() == 2);
+}
+
+TEST_CASE("a worker that dies beside the slots frees none") {
+  Place place;
+  auto& session = place.open();
+  place.send(session, {.tasks = {1, 2}});
+  CHECK(place.ready(0).begin() == 1U);
+  place.send(session, {.awaited = {2}});
+  CHECK(place.ready(1).begin() == 2U);
+  place.worker(1).die_of(SIGSEGV);
+  CHECK(place.told(session).crashed == Ids{2});
+  CHECK(place.busy() == 1);
+  place.worker(0).finish();
+  CHECK(place.told(session).values == Ids{1});
+  CHECK(place.busy() == 0);
 }
 
 TEST_CASE("a task that wants more slots than there are is refused") {

@@ -138,14 +138,14 @@ int ask(const Function<int(int)>& function) {
   return function(1);
 }
 
-/// `wait_in_callback STARTED`: on one slot a callback waits for a task that is queued behind one
-/// which waits for a callback.
+/// `wait_in_callback STARTED`: a callback waits for a task that never ends, and another task waits
+/// for a callback.
 void wait_in_callback(Cluster& cluster, const Arguments& arguments) {
-  cluster.call<twice>(1).then([&cluster](int) {
+  cluster.call<twice>(1).then([&](int) {
     auto first = cluster.call<ask>([](int number) { return number; });
-    cluster.call<ask>([](int number) { return number; }).get();
+    cluster.call<knee::test::hang>(arguments.at(0)).get();
   });
-  hang(arguments.at(0));
+  ::pause();
 }
 
 /// `call_absent`: a call on an object of a slave that is not there.

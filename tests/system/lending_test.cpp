@@ -236,6 +236,42 @@ TEST_CASE("a callback may call further tasks that call back, five deep") {
   });
 }
 
+TEST_CASE("a callback may call further tasks though those that wait for it hold all slots") {
+  with_a_slave(1, [](knee::Cluster& cluster) {
+    std::function<int(int)> again = [&](int depth) {
+      return cluster.call<descend>(depth, again).get();
+    };
+    CHECK(cluster.call<descend>(5, again).get() == 5);
+    // Also those behind many that call back as well, and commands.
+    auto bag = cluster.bag();
+    std::vector<knee::Promise<int>> all;
+    std::atomic<int> failed = 0;
+    for (int i = 0; i < 20; ++i)
+      all.push_back(bag.call<descend>(2, [&](int depth) {
+        failed += cluster.run({.arguments = {"true"}}).get().exit_code;
+        return cluster.call<twice>(depth).get();
+      }));
+    for (auto& one : all) CHECK(one.get() == 3);
+    bag.wait();
+    CHECK(failed == 0);
+    CHECK(cluster.call<twice>(4).get() == 8);
+  });
+}
+
+TEST_CASE("a continuation may wait for a task though those that wait for it hold all slots") {
+  with_a_slave(1, [](knee::Cluster& cluster) {
+    const auto same = [](int number) { return number; };
+    std::atomic<int> sum = 0;
+    auto bag = cluster.bag();
+    bag.call<twice>(1).then([&](int) {
+      auto first = cluster.call<descend>(1, same);
+      sum += cluster.call<descend>(1, same).get() + first.get();
+    });
+    bag.wait();
+    CHECK(sum == 2);
+  });
+}
+
 TEST_CASE("a callback that throws makes the task throw with the same text") {
   with_a_slave(1, [](knee::Cluster& cluster) {
     const auto error = error_of(cluster.call<map_over>(

@@ -223,3 +223,62 @@ TEST_CASE("a wide task that waits counts with its bytes") {
   CHECK(bed.turn() == 1);
   CHECK(bed.holds(slave) == 2);
 }
+
+TEST_CASE("a task that is awaited is sent at once, before all that are queued, to the emptiest") {
+  Bed bed;
+  const SlaveId full = bed.slave(1);
+  const SlaveId emptier = bed.slave(4);
+  const auto others = bed.submit(1000);
+  const TaskId awaited = bed.submit_one();
+  bed.turn();
+  REQUIRE(bed.holds(full) == 2);
+  REQUIRE(bed.holds(emptier) == 8);
+  bed.finish_next(emptier);
+  std::vector<TaskId> sent;
+  CHECK(bed.scheduler.start_awaited(awaited, bed.now, sent) == emptier);
+  CHECK(sent == std::vector{awaited});
+  // It is there now, and waits behind others.
+  sent.clear();
+  CHECK(bed.scheduler.start_awaited(awaited, bed.now, sent) == emptier);
+  CHECK(sent.empty());
+  bed.scheduler.started(awaited, emptier, bed.now);
+  CHECK_FALSE(bed.scheduler.start_awaited(awaited, bed.now, sent));
+  CHECK(bed.finish(emptier, awaited, AttemptEnd::value).action == Verdict::Action::deliver);
+  CHECK_FALSE(bed.scheduler.start_awaited(awaited, bed.now, sent));
+  CHECK(sent.empty());
+}
+
+TEST_CASE("a task that is awaited and has a slot already needs nothing") {
+  Bed bed;
+  const SlaveId slave = bed.slave(2);
+  const TaskId awaited = bed.submit_one();
+  bed.turn();
+  REQUIRE(bed.holds(slave, awaited));
+  std::vector<TaskId> sent;
+  CHECK_FALSE(bed.scheduler.start_awaited(awaited, bed.now, sent));
+}
+
+TEST_CASE("a task that is awaited goes only where it may run") {
+  Bed bed;
+  std::vector<TaskId> sent;
+  const TaskId nowhere = bed.submit_one();
+  CHECK_FALSE(bed.scheduler.start_awaited(nowhere, bed.now, sent));
+  const SlaveId gandalf = bed.slave(1);
+  const SlaveId frodo = bed.slave(4);
+  bed.submit(1000);
+  TaskFacts pinned;
+  pinned.pinned = gandalf;
+  const TaskId on_gandalf = bed.submit_one(pinned);
+  TaskFacts wide;
+  wide.cores = 3;
+  const TaskId on_frodo = bed.submit_one(wide);
+  wide.cores = 5;
+  const TaskId too_wide = bed.submit_one(wide);
+  CHECK(bed.scheduler.start_awaited(on_gandalf, bed.now, sent) == gandalf);
+  CHECK(bed.scheduler.start_awaited(on_frodo, bed.now, sent) == frodo);
+  CHECK(sent == std::vector{on_gandalf, on_frodo});
+  CHECK_FALSE(bed.scheduler.start_awaited(too_wide, bed.now, sent));
+  bed.lose(gandalf);
+  CHECK_FALSE(bed.scheduler.start_awaited(on_gandalf, bed.now, sent));
+  CHECK(sent.size() == 2);
+}
