@@ -66,6 +66,7 @@ class VectorLanding final : public Landing {
     if (offset == numbers.size() * sizeof(T)) {
       // Cap'n Proto aligns what it reads to words.
       const auto* const from = reinterpret_cast<const T*>(piece.data());
+      LargeBlock::fault_in(numbers.data() + numbers.size(), piece.size());
       numbers.insert(numbers.end(), from, from + piece.size() / sizeof(T));
       return;
     }

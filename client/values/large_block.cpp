@@ -18,6 +18,13 @@ std::atomic<std::byte*> kept{nullptr};
 std::atomic<std::uint64_t> given_back{0};
 std::atomic<std::uint64_t> seen{0};
 
+#ifndef MADV_POPULATE_WRITE
+constexpr int MADV_POPULATE_WRITE = 23;  // Linux 5.14; older ones refuse it
+#endif
+
+/// Of most machines; elsewhere a little more or less is faulted in one by one.
+constexpr std::size_t kLargePage = std::size_t{2} << 20;
+
 /// The whole pages of a range.
 std::span<std::byte> pages_of(std::byte* begin, std::size_t size) {
   static const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
@@ -26,6 +33,11 @@ std::span<std::byte> pages_of(std::byte* begin, std::size_t size) {
   const auto to = (first + size) / page * page;
   if (to <= from) return {};
   return {begin + (from - first), to - from};
+}
+
+void populate(std::byte* begin, std::size_t size) {
+  const auto pages = pages_of(begin, size);
+  if (!pages.empty()) ::madvise(pages.data(), pages.size(), MADV_POPULATE_WRITE);
 }
 
 std::size_t capacity_of(const std::byte* block) {
@@ -89,8 +101,19 @@ void LargeBlock::free_kept() noexcept {
 
 void LargeBlock::prefer_large_pages(void* begin, std::size_t size) noexcept {
   if (size < kLeast) return;
-  const auto pages = pages_of(static_cast<std::byte*>(begin), size);
+  auto* const first = static_cast<std::byte*>(begin);
+  const auto pages = pages_of(first, size);
   ::madvise(pages.data(), pages.size(), MADV_HUGEPAGE);
+  const auto before = reinterpret_cast<std::uintptr_t>(first) % kLargePage;
+  const std::size_t head = before == 0 ? 0 : kLargePage - before;
+  const std::size_t tail = (size - head) % kLargePage;
+  populate(first, head);
+  populate(first + size - tail, tail);
+}
+
+void LargeBlock::fault_in(void* begin, std::size_t size) noexcept {
+  constexpr std::size_t kWorthACall = std::size_t{1} << 20;
+  if (size >= kWorthACall) populate(static_cast<std::byte*>(begin), size);
 }
 
 }  // namespace knee::detail

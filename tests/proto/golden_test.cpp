@@ -322,6 +322,20 @@ std::vector<std::string> fields_without_bytes(capnp::StructSchema schema) {
   return missing;
 }
 
+/// `look(case, golden, message)` at the bytes of each file.
+template <class Look>
+void for_each_golden(Look look) {
+  for (const auto& one : cases())
+    for (const auto& path : golden_files(one.first)) {
+      INFO(path.filename().string());
+      const auto golden = read_golden(path);
+      const auto bytes = words(golden.bytes);
+      const kj::ArrayPtr<const capnp::word> segment = bytes;
+      capnp::SegmentArrayMessageReader message(kj::arrayPtr(&segment, 1));
+      look(one, golden, message);
+    }
+}
+
 }  // namespace
 
 TEST_CASE("every struct and every member of a union has its golden bytes") {
@@ -343,32 +357,21 @@ TEST_CASE("every field of a struct that has grown has golden bytes of a later ve
 }
 
 TEST_CASE("the bytes of each version say today what they said then") {
-  for (const auto& one : cases())
-    for (const auto& path : golden_files(one.first)) {
-      const auto golden = read_golden(path);
-      const auto bytes = words(golden.bytes);
-      const kj::ArrayPtr<const capnp::word> segment = bytes;
-      capnp::SegmentArrayMessageReader message(kj::arrayPtr(&segment, 1));
-      const auto said = described(one.first, message.getRoot<DynamicStruct>(one.second));
-      REQUIRE(golden.lines.size() >= 1);
-      for (const auto& line : golden.lines) {
-        INFO(path.filename().string() << " said: " << line);
-        CHECK(said.contains(line));
-      }
+  for_each_golden([](const auto& one, const Golden& golden, auto& message) {
+    const auto said = described(one.first, message.template getRoot<DynamicStruct>(one.second));
+    REQUIRE(golden.lines.size() >= 1);
+    for (const auto& line : golden.lines) {
+      INFO("said: " << line);
+      CHECK(said.contains(line));
     }
+  });
 }
 
 TEST_CASE("what today's code writes of it are the bytes of that version") {
-  for (const auto& one : cases())
-    for (const auto& path : golden_files(one.first)) {
-      const auto golden = read_golden(path);
-      const auto bytes = words(golden.bytes);
-      const kj::ArrayPtr<const capnp::word> segment = bytes;
-      capnp::SegmentArrayMessageReader message(kj::arrayPtr(&segment, 1));
-      CHECK(message.isCanonical());
-      INFO(path.filename().string());
-      CHECK(hex(canonical(message.getRoot<DynamicStruct>(one.second))) == golden.bytes);
-    }
+  for_each_golden([](const auto& one, const Golden& golden, auto& message) {
+    CHECK(message.isCanonical());
+    CHECK(hex(canonical(message.template getRoot<DynamicStruct>(one.second))) == golden.bytes);
+  });
 }
 
 TEST_CASE("interfaces, their methods, and what these take and give keep their numbers") {

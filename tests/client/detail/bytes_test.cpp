@@ -1,11 +1,15 @@
 #include <knee/detail/bytes.h>
 
+#include <sys/mman.h>
+#include <unistd.h>
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstring>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 using knee::detail::Bytes;
 using knee::detail::LargeBlock;
@@ -23,6 +27,35 @@ bool is_inside(const Bytes& bytes) {
 
 Bytes bytes_of(std::string_view text) {
   return Bytes(std::as_bytes(std::span(text)));
+}
+
+/// Fresh memory.
+struct Pages {
+  explicit Pages(std::size_t size)
+      : size(size),
+        begin(::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) {
+    REQUIRE(begin != MAP_FAILED);
+  }
+  ~Pages() { ::munmap(begin, size); }
+  Pages(const Pages&) = delete;
+
+  std::size_t page() const { return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)); }
+  std::vector<bool> there() const {
+    std::vector<unsigned char> pages(size / page());
+    REQUIRE(::mincore(begin, size, pages.data()) == 0);
+    std::vector<bool> all(pages.size());
+    std::transform(pages.begin(), pages.end(), all.begin(), [](int bits) { return bits & 1; });
+    return all;
+  }
+
+  std::size_t size;
+  void* begin;
+};
+
+/// Linux 5.14.
+bool can_fault_in() {
+  const Pages one(4096);
+  return ::madvise(one.begin, one.page(), 23) == 0;
 }
 
 }  // namespace
@@ -155,6 +188,51 @@ TEST_CASE("smaller blocks that come and go do not take the place of the one that
     use_one(20 * kSize);
     CHECK(use_one(11 * kSize) == 20 * kSize);
   }
+}
+
+TEST_CASE("memory that is faulted in is there, and nothing beside it") {
+  if (!can_fault_in()) {
+    WARN("skipped: this kernel cannot");
+    return;
+  }
+  const Pages pages(std::size_t{8} << 20);
+  ::madvise(pages.begin, pages.size, MADV_NOHUGEPAGE);
+  const std::size_t page = pages.page();
+  auto* const begin = static_cast<std::byte*>(pages.begin);
+  std::fill_n(begin + 16 * page, page, std::byte{7});
+  LargeBlock::fault_in(begin + page + 1, (std::size_t{2} << 20) - 2);
+  const auto there = pages.there();
+  const std::size_t end = (std::size_t{2} << 20) / page;
+  CHECK_FALSE(there[0]);
+  CHECK(std::all_of(there.begin() + 2, there.begin() + static_cast<std::ptrdiff_t>(end),
+                    [](bool is) { return is; }));
+  CHECK(std::none_of(there.begin() + static_cast<std::ptrdiff_t>(end) + 1, there.end(),
+                     [](bool is) { return is; }));
+  CHECK(begin[16 * page] == std::byte{7});
+  CHECK(begin[17 * page] == std::byte{0});
+}
+
+TEST_CASE("where large memory has no room for large pages its ends are there at once") {
+  if (!can_fault_in()) {
+    WARN("skipped: this kernel cannot");
+    return;
+  }
+  constexpr std::size_t kLarge = std::size_t{2} << 20;
+  const Pages pages(6 * kLarge);
+  const auto odd = kLarge - reinterpret_cast<std::uintptr_t>(pages.begin) % kLarge;
+  auto* const aligned = static_cast<std::byte*>(pages.begin) + odd % kLarge;
+  auto* const begin = aligned + kLarge / 2;
+  LargeBlock::prefer_large_pages(begin, 4 * kLarge);
+  const auto is_there = [&](const std::byte* byte) {
+    return pages.there()[static_cast<std::size_t>(byte - static_cast<std::byte*>(pages.begin)) /
+                         pages.page()];
+  };
+  CHECK(is_there(begin));
+  CHECK(is_there(aligned + kLarge - 1));
+  CHECK_FALSE(is_there(aligned + kLarge));
+  CHECK_FALSE(is_there(aligned + 4 * kLarge - 1));
+  CHECK(is_there(aligned + 4 * kLarge));
+  CHECK(is_there(begin + 4 * kLarge - 1));
 }
 
 TEST_CASE("a large block that nobody wants any more is freed when its age is looked at again") {

@@ -227,6 +227,7 @@ void read_block(ByteSource& source, T& value) {
     const auto* const first = reinterpret_cast<const Element*>(from);
     value.reserve(count);
     LargeBlock::prefer_large_pages(value.data(), count * sizeof(Element));
+    LargeBlock::fault_in(value.data(), count * sizeof(Element));
     value.assign(first, first + count);  // One copy, without filling first.
   } else {
     value.resize(count);

@@ -130,6 +130,7 @@ std::vector<T> numbers_from(const Value& value) {
   std::vector<T> numbers;
   numbers.reserve(buffer.elements());
   LargeBlock::prefer_large_pages(numbers.data(), buffer.elements() * sizeof(T));
+  LargeBlock::fault_in(numbers.data(), buffer.elements() * sizeof(T));
   // Each number is written once, with no zero before it.
   const std::byte* const from = buffer.content.data;
   if (buffer.element == element_of<T>() && reinterpret_cast<std::uintptr_t>(from) % alignof(T) == 0)

@@ -27,8 +27,14 @@ class KNEE_EXPORT LargeBlock {
   static void free_kept() noexcept;
 
   /// For tens of megabytes the faults of small pages would cost more than all copies. Only a hint
-  /// to the kernel about fresh memory; does nothing for less than kLeast.
+  /// to the kernel about fresh memory, but for both ends, where no large page fits: those are
+  /// faulted in. Does nothing for less than kLeast.
   static void prefer_large_pages(void* begin, std::size_t size) noexcept;
+
+  /// Fresh memory of which all is written next: one call to the kernel instead of a fault for each
+  /// page, which is most of the price where it cannot have large pages, on a virtual machine
+  /// above all. Does nothing for less than a megabyte.
+  static void fault_in(void* begin, std::size_t size) noexcept;
 };
 
 }  // namespace knee::detail
