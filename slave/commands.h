@@ -51,6 +51,7 @@ class Commands final : public CommandRunOwner {
 
   bool busy() const { return !runs_.empty(); }
   bool uses_slot(std::uint32_t slot) const;
+  bool runs(std::uint64_t task) const { return runs_.contains(task); }
 
  private:
   void command_printed(CommandRun& run, bool error, std::string text) override;

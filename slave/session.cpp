@@ -66,7 +66,7 @@ void Session::accept(proto::Work::Reader work, std::map<Digest, std::string> sha
   cancel(work.getCancel(), nanoseconds(work.getCancelGrace()));
   for (const auto id : work.getDropValues()) values_.drop_result(id);
   if (work.getTakeBack() != 0) take_back(work.getTakeBack());
-  start_awaited(work.getAwaited());
+  for (const auto id : work.getAwaited()) awaited_.insert(id);
   dispatch();
   news();
   resume();  // dropped values have made room

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -124,6 +125,7 @@ class Session final : public WorkerOwner, public CommandsOwner, public HomeOwner
   void ask_for_slots();
   bool rebalance();
   Worker* idle_worker();
+  bool has_worker_for_call();
   bool is_any_full(Worker::Clock::time_point now) const;
   Worker& start_worker();
   std::unique_ptr<Worker> make_worker(WorkerOwner& owner, std::uint32_t slot,
@@ -137,8 +139,9 @@ class Session final : public WorkerOwner, public CommandsOwner, public HomeOwner
 
   void take_back(std::uint32_t count);
   void cancel(capnp::List<std::uint64_t>::Reader ids, std::chrono::nanoseconds grace);
-  /// Who holds slots waits for these: they start now, beside the slots if none is free.
-  void start_awaited(capnp::List<std::uint64_t>::Reader ids);
+  /// Starts those of `awaited_` that have not begun, beside the slots if none is free.
+  void start_awaited();
+  bool start_awaited(std::uint64_t id);
   /// To the front of the queue.
   void put_back(std::vector<QueuedTask> tasks);
   void not_started(const QueuedTask& task, const std::string& why);
@@ -172,6 +175,8 @@ class Session final : public WorkerOwner, public CommandsOwner, public HomeOwner
   channel::RecordBuilder records_;
 
   std::deque<QueuedTask> queue_;
+  /// Tasks that who holds slots may wait for, until they have ended or are gone.
+  std::set<std::uint64_t> awaited_;
   std::uint32_t wanted_ = 0;  ///< slots asked of FairShare and not granted
   Commands commands_{*this, slave_, outbox_, values_};
   std::map<std::uint32_t, std::unique_ptr<Worker>> workers_;  ///< by slot number

@@ -32,6 +32,7 @@ constexpr auto kSpareTime = 1 * kj::SECONDS;
 
 void Session::dispatch() {
   release_idle();
+  start_awaited();
   want_slots();
   for (auto& [slot, worker] : workers_)
     if (!worker->idle()) top_up(*worker);
@@ -47,14 +48,7 @@ void Session::want_slots() {
 }
 
 void Session::ask_for_slots() {
-  const auto may_start_one = [&] {
-    if (queue_.empty()) return false;
-    if (queue_.front().is_command) return true;
-    if (idle_worker() != nullptr) return true;
-    const auto now = Clock::now();
-    return now >= start_again_ && !is_any_full(now);
-  };
-  const bool may_start = may_start_one();
+  const bool may_start = !queue_.empty() && (queue_.front().is_command || has_worker_for_call());
   wanted_ = may_start ? queue_.front().cores : 0;
   slave_.slots.want(client_, wanted_);
 }
@@ -102,26 +96,38 @@ void Session::cannot_start(const std::string& why) {
   news();
 }
 
-void Session::start_awaited(capnp::List<std::uint64_t>::Reader ids) {
-  if (ids.size() == 0) return;
-  for (auto& [slot, worker] : workers_) put_back(worker->take_back());
-  for (const auto id : ids) {
-    const auto found = std::find_if(queue_.begin(), queue_.end(),
-                                    [id](const QueuedTask& task) { return task.id == id; });
-    if (found == queue_.end()) continue;
-    QueuedTask task = std::move(*found);
-    queue_.erase(found);
-    queue_.push_front(std::move(task));
-    want_slots();
-    const bool still_waits = !queue_.empty() && queue_.front().id == id;
-    if (!still_waits) continue;
-    if (queue_.front().is_command) {
-      queue_.front().cores = 0;
-      start_command();
-    } else {
-      start_call(0);
-    }
+void Session::start_awaited() {
+  for (auto it = awaited_.begin(); it != awaited_.end();)
+    it = start_awaited(*it) ? std::next(it) : awaited_.erase(it);
+}
+
+/// False: there is no such task any more.
+bool Session::start_awaited(std::uint64_t id) {
+  const auto is_it = [id](const QueuedTask& task) { return task.id == id; };
+  auto found = std::find_if(queue_.begin(), queue_.end(), is_it);
+  for (auto& [slot, worker] : workers_) {
+    if (found != queue_.end()) break;
+    // It has not begun and waits behind another.
+    if (!worker->has(id) || worker->claimed_task() == id || worker->tasks() == 1) continue;
+    put_back(worker->take_back());
+    found = std::find_if(queue_.begin(), queue_.end(), is_it);
   }
+  if (found == queue_.end())
+    return commands_.runs(id) || std::any_of(workers_.begin(), workers_.end(),
+                                             [id](auto& worker) { return worker.second->has(id); });
+  QueuedTask task = std::move(*found);
+  queue_.erase(found);
+  queue_.push_front(std::move(task));
+  release_idle();
+  want_slots();
+  if (queue_.empty() || !is_it(queue_.front())) return true;
+  if (queue_.front().is_command) {
+    queue_.front().cores = 0;
+    start_command();
+  } else if (has_worker_for_call()) {
+    start_call(0);
+  }
+  return true;
 }
 
 Worker* Session::idle_worker() {
@@ -130,6 +136,13 @@ Worker* Session::idle_worker() {
     if (worker->idle() && worker->holding == 0 && worker->usable() && now >= worker->full_until)
       return worker.get();
   return nullptr;
+}
+
+/// One that is idle, or may be started.
+bool Session::has_worker_for_call() {
+  if (idle_worker() != nullptr) return true;
+  const auto now = Clock::now();
+  return now >= start_again_ && !is_any_full(now);
 }
 
 bool Session::is_any_full(Clock::time_point now) const {
@@ -174,7 +187,7 @@ void Session::command_done(std::uint32_t cores) {
 }
 
 void Session::top_up(Worker& worker) {
-  if (!worker.usable() || worker.kill_at) return;
+  if (!worker.usable() || worker.kill_at || worker.holding == 0) return;
   if (slave_.slots.should_yield(client_, Clock::now())) {
     put_back(worker.take_back());
     return;

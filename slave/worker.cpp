@@ -175,6 +175,11 @@ std::size_t Worker::ahead() const {
   return std::min<std::size_t>(unclaimed, tasks_);
 }
 
+bool Worker::has(std::uint64_t task) const {
+  return std::any_of(given_.begin(), given_.end(),
+                     [task](const Given& one) { return one.task && one.task->id == task; });
+}
+
 std::optional<Worker::Running> Worker::running() const {
   const std::uint32_t claimed = channel_.claimed();
   const std::uint32_t index = claimed - first_ - 1;

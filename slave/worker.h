@@ -94,6 +94,8 @@ class Worker {
   std::vector<QueuedTask> take_back();
 
   bool idle() const { return tasks_ == 0; }
+  /// Whether it was given that task, and it has not ended.
+  bool has(std::uint64_t task) const;
   /// Tasks given and not ended, the running one included.
   std::size_t tasks() const { return tasks_; }
   /// Of those, the ones that have not begun.

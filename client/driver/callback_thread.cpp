@@ -191,7 +191,9 @@ CallbackThread::HeldUp CallbackThread::held_up() {
 
 bool CallbackThread::is_waited_for() {
   const std::lock_guard lock(mutex_);
-  return !running_.empty() || !calls_.empty();
+  const auto is_others = [](const Call& call) { return call.caller.number != 0; };
+  return std::any_of(running_.begin(), running_.end(), [](auto number) { return number != 0; }) ||
+         std::any_of(calls_.begin(), calls_.end(), is_others);
 }
 
 void CallbackThread::wake() {

@@ -94,10 +94,12 @@ void Driver::attend(const detail::TaskState& task) {
 }
 
 void Driver::wait_in_callback(const detail::TaskState& task, detail::Deadline deadline) {
-  if (callbacks_.is_waited_for()) {
+  if (deadline == detail::kNever && callbacks_.is_waited_for()) {
     loop_.post([this, awaited = std::make_shared<detail::TaskRef>(Access::share(
                           const_cast<detail::TaskState&>(task)))](kj::AsyncIoContext&) {
-      if (dispatcher_) dispatcher_->start_awaited(**awaited);
+      if (!dispatcher_) return;
+      dispatcher_->submissions();  // it may be one of them
+      dispatcher_->start_awaited(**awaited);
     });
   }
   callbacks_.wait_until(task, detail::current_chain(), chain_of(task), deadline);

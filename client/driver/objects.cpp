@@ -182,9 +182,7 @@ void Objects::make_again(Entry& entry, const Place& place, const detail::TaskRef
     const auto maker = entry.maker;
     auto sent = request(*object, *maker->method, maker->arguments, maker->objects,
                         {0, detail::new_number()});
-    entry.client = sent.getObject();
-    entry.home = root.home;
-    ++entry.home->objects;
+    came(entry, sent.getObject(), root.home);
     calls_->add(sent.then([task, home = root.home, problem = entry.problem](
                               capnp::Response<proto::Object::CallResults> answer) {
       if (answer.getResult().isException())
@@ -222,8 +220,6 @@ void Objects::send(detail::TaskRef task) {
   kept.self = std::prev(open_.end());
   if (call.returned != 0) makers_[call.returned] = &kept;
   kept.task->attempt = 1;
-  sending_to_ = kept.slave;
-  KJ_DEFER(sending_to_.reset());
   try {
     if (call.opens_python) return open_python(kept, call);
     KJ_IF_MAYBE (object, target) {
@@ -269,7 +265,10 @@ void Objects::made(std::uint64_t returned, proto::Object::Client object,
                    const std::shared_ptr<Home>& home) {
   const auto found = entries_.find(returned);
   if (found == entries_.end()) return;  // it is wanted no more, or there is none
-  Entry& entry = found->second;
+  came(found->second, kj::mv(object), home);
+}
+
+void Objects::came(Entry& entry, proto::Object::Client object, const std::shared_ptr<Home>& home) {
   entry.home = home;
   if (home) ++home->objects;
   KJ_IF_MAYBE (promised, entry.promised) {
@@ -279,19 +278,16 @@ void Objects::made(std::uint64_t returned, proto::Object::Client object,
   entry.client = kj::mv(object);
 }
 
-std::optional<std::uint32_t> Objects::slave_of(const Entry& entry) const {
-  if (entry.home) return entry.home->index;
-  if (entry.client == nullptr) return surroundings_.settled(entry.place.first);
-  return std::nullopt;  // it came by a callback
-}
-
 proto::Object::Client Objects::client_of(const detail::ObjectRef& object, Holds holds) {
   KJ_REQUIRE(object != nullptr, "a reference to nothing");
   detail::made(object);
   surroundings_.check(object);
   if (const auto id = held_id(*object)) {
+    lent_away_ |= on_several_slaves_;
     Entry& entry = entries_.at(*id);  // its reference is here
-    lent_away_ |= on_several_slaves_ && slave_of(entry) != sending_to_;
+    if (entry.client == nullptr && entry.maker)
+      make_again(entry, {surroundings_.settled(entry.place.first), entry.place.second},
+                 detail::TaskRef(new detail::TaskState));
     KJ_IF_MAYBE (client, entry.client) return *client;
     KJ_IF_MAYBE (promised, entry.promised) return promised->client;
     auto paf = kj::newPromiseAndFulfiller<proto::Object::Client>();
@@ -299,8 +295,10 @@ proto::Object::Client Objects::client_of(const detail::ObjectRef& object, Holds 
     entry.promised = Promised{kj::mv(paf.fulfiller), client};
     return client;
   }
-  lent_away_ |= object->can_be_returned();
-  return offered_.add(kj::heap<OfferedObject>(offering_, object, std::move(holds)));
+  const bool is_function = !object->can_be_returned();
+  lent_away_ |= !is_function;
+  return offered_.add(kj::heap<OfferedObject>(offering_, object, std::move(holds),
+                                              is_function ? functions_out_ : nullptr));
 }
 
 kj::Promise<detail::ObjectRef> Objects::hold(proto::Object::Client object,

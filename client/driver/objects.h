@@ -207,8 +207,6 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   /// The object itself, if it is of this driver; else a new reference. `home`: may be null.
   kj::Promise<detail::ObjectRef> hold(proto::Object::Client object, std::shared_ptr<Home> home);
   Home* home_of(std::uint64_t object);
-  /// Of the process it is in, as far as that is known.
-  std::optional<std::uint32_t> slave_of(const Entry& entry) const;
   bool has_session(std::uint32_t slave) const;
   /// Its process is gone.
   void close(const Place& place);
@@ -245,6 +243,8 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   /// What a call returns is on its way.
   void made(std::uint64_t returned, proto::Object::Client object,
             const std::shared_ptr<Home>& home);
+  /// That of an entry, for those too who were given it before.
+  void came(Entry& entry, proto::Object::Client object, const std::shared_ptr<Home>& home);
   /// The same of a call that was just sent: its answer.
   template <class Results>
   kj::Promise<capnp::Response<Results>> made_by(const ObjectCall& call,
@@ -270,9 +270,10 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   std::unordered_map<std::uint64_t, Open*> makers_;  ///< those of `open_` by what they return
   std::optional<std::uint32_t> last_slave_{};        ///< of the last call
   bool on_several_slaves_ = false;                   ///< there have been calls
-  std::optional<std::uint32_t> sending_to_{};        ///< where the call goes that is being sent
   /// An object may have been given to where it does not live, and so come back from there.
   bool lent_away_ = false;
+  /// Shared with the functions that others have: what these return may lead to such an object.
+  std::shared_ptr<const void> functions_out_ = std::make_shared<char>();
   kj::Own<kj::TaskSet> calls_;
 };
 
@@ -282,7 +283,7 @@ kj::Promise<capnp::Response<Results>> Objects::made_by(const ObjectCall& call,
                                                        capnp::RemotePromise<Results> sent) {
   // What a process makes lives in it, and so does what Python gives for the next use.
   const bool is_there = call.target.object == Target::kRoot || (home && home->python);
-  const bool may_be_elsewhere = lent_away_ && !is_there;
+  const bool may_be_elsewhere = (lent_away_ || functions_out_.use_count() > 1) && !is_there;
   if (call.returned == 0 || !may_be_elsewhere) {
     made(call.returned, sent.getObject(), home);
     return kj::mv(sent);

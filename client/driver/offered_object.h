@@ -31,12 +31,13 @@ class OfferedObject final : public proto::Object::Server {
     /// The reverse. May throw.
     std::function<proto::Object::Client(const detail::ObjectRef&)> offer;
   };
-  /// `holds`: of the loan; null: it is none.
+  /// `holds`: of the loan; null: it is none. `counted`: let go of at its end.
   OfferedObject(std::shared_ptr<const Surroundings> surroundings, detail::ObjectRef object,
-                Holds holds)
+                Holds holds, std::shared_ptr<const void> counted)
       : surroundings_(std::move(surroundings)),
         object_(std::move(object)),
-        holds_(std::move(holds)) {}
+        holds_(std::move(holds)),
+        counted_(std::move(counted)) {}
   ~OfferedObject() noexcept(false);
 
   kj::Promise<void> call(CallContext context) override;
@@ -60,6 +61,7 @@ class OfferedObject final : public proto::Object::Server {
   std::shared_ptr<const Surroundings> surroundings_;
   detail::ObjectRef object_;
   Holds holds_;
+  std::shared_ptr<const void> counted_;
   std::list<Turn> turns_;  ///< of those that were not begun, in order
 };
 

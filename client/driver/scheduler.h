@@ -71,8 +71,8 @@ class Scheduler {
   void take(SlaveId slave, Time now, std::vector<TaskId>& out);
 
   /// Tasks that hold slots wait for this one, so it must not wait for a slot itself. Appends it if
-  /// it is to be sent now, to the slave that is returned; it has to start it beside its slots.
-  /// nullopt: it runs, or it is not here, or nobody can run it.
+  /// it is to be sent now, to the slave that is returned; that one is to start it, beside its slots
+  /// if others hold them. nullopt: it runs, or it is not here, or nobody can run it.
   std::optional<SlaveId> start_awaited(TaskId task, Time now, std::vector<TaskId>& out);
 
   /// Visits a slave that is to be sent nothing before an attempt of its own has ended. Only of one

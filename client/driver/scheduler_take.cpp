@@ -119,9 +119,8 @@ std::optional<SlaveId> Scheduler::start_awaited(TaskId id, Time now, std::vector
   TaskRecord* task = tasks_.find(id);
   if (!task || task->state == State::done) return std::nullopt;
   if (task->state == State::sent) {
-    const Slave& holder = at(task->holder);
-    const bool waits = !task->started && holder.held_cores > holder.slots;
-    return waits ? std::optional(holder.id) : std::nullopt;
+    // Though there seem to be slots for all that was sent: tasks of others may hold them.
+    return task->started ? std::nullopt : std::optional(task->holder);
   }
   Slave* slave = emptiest_for(*task, now);
   if (!slave) return std::nullopt;

@@ -393,6 +393,14 @@ void SlaveLink::cancel(std::uint64_t task, std::uint64_t grace) {
   stopped.canceler->cancel(KJ_EXCEPTION(FAILED, "was cancelled"));
 }
 
+void SlaveLink::start_awaited(std::uint64_t task) {
+  const auto leaving = leaving_.find(task);
+  if (leaving != leaving_.end())
+    leaving->second.awaited = true;
+  else
+    awaited_.push_back(task);
+}
+
 void SlaveLink::drop_value(std::uint64_t value) {
   drop_values_.push_back(value);
 }

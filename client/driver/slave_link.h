@@ -104,7 +104,7 @@ class SlaveLink {
   void take_back(std::uint32_t count);
   void cancel(std::uint64_t task, std::uint64_t grace);
   /// A task that was sent starts at once, beside the slots if none is free.
-  void start_awaited(std::uint64_t task) { awaited_.push_back(task); }
+  void start_awaited(std::uint64_t task);
   void drop_value(std::uint64_t value);
   void signal(std::uint64_t task, int number);
   /// Feeds a command that runs there, as long as this connection lasts.
@@ -197,6 +197,7 @@ class SlaveLink {
     kj::Own<kj::Canceler> canceler;
     std::shared_ptr<AttemptEnd> failure;  ///< how the attempt is to end if it does not leave
     detail::TaskRef task;
+    bool awaited = false;
   };
   std::map<std::uint64_t, Leaving> leaving_;
   bool draining_ = false;

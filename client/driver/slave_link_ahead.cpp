@@ -38,6 +38,7 @@ void SlaveLink::send_later(detail::TaskState& task) {
   calls_->add(sent.then(
       [this, &task, id, keep = Access::share(task)]() -> kj::Promise<void> {
         auto* one = &task;
+        if (leaving_.at(id).awaited) awaited_.push_back(id);
         leaving_.erase(id);
         owner_.left(*this, id);
         exchange({&one, 1});
