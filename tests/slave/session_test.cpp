@@ -253,6 +253,37 @@ TEST_CASE("a task that is awaited takes a slot if one is free") {
   CHECK(place.workers() == 2);
 }
 
+TEST_CASE("a task that is awaited stays beside the slots when another driver wants some") {
+  Place place;
+  auto& mine = place.open("you");
+  auto& other = place.open("somebody else");
+  place.send(mine, {.tasks = {1, 2}});
+  CHECK(place.ready(0).begin() == 1U);
+  place.send(other, {.tasks = {9}});
+  const auto then = std::chrono::steady_clock::now();
+  REQUIRE(place.wait_until(
+      [&] { return std::chrono::steady_clock::now() - then > std::chrono::milliseconds(50); }));
+  place.send(mine, {.awaited = {2}});
+  REQUIRE(place.workers() == 2);
+  CHECK(place.ready(1).begin() == 2U);
+  CHECK(place.busy() == 1);
+}
+
+TEST_CASE("a task that is awaited and comes back from its worker is started again at once") {
+  Place place;
+  auto& session = place.open();
+  place.send(session, {.tasks = {1, 2, 3}});
+  CHECK(place.ready(0).begin() == 1U);
+  place.send(session, {.awaited = {2}});
+  REQUIRE(place.workers() == 2);
+  place.send(session, {.cancel = {99}});  // takes back what has not begun
+  CHECK(place.ready(1).begin() == 2U);
+  place.worker(1).finish();
+  CHECK(place.told(session).values == Ids{2});
+  place.send(session, {.awaited = {3}});
+  CHECK(place.worker(1).begin() == 3U);
+}
+
 TEST_CASE("a worker that dies beside the slots frees none") {
   Place place;
   auto& session = place.open();

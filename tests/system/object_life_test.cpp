@@ -231,6 +231,16 @@ TEST_CASE("a restartable object is made again, also when its slave was away; oth
   CHECK(slave.objects() == 1);
 }
 
+TEST_CASE("a restartable object that has died is made again also when it is an argument") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    const auto lasting = gandalf.make<Counter>(knee::Placement::own().restartable(), 5);
+    const auto shelf = gandalf.make<Shelf>();
+    CHECK(error_of(lasting.call<&Counter::die>()).kind() == Error::Kind::crashed);
+    CHECK(shelf.call<&Shelf::kind_of_failure>(lasting).get() == -1);
+    CHECK(lasting.call<kAddNumber>(1).get() == 6);
+  });
+}
+
 TEST_CASE("a restartable object of the common process is made again, and those beside it are not") {
   with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
     const auto lasting = gandalf.make<Counter>(knee::Placement().restartable(), 5);

@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 
 #include <string>
+#include <vector>
 
 #include "tests/system/live_objects.h"
 
@@ -25,6 +26,25 @@ struct Boomerang {
 int add_often(const knee::Ref<Shelf>& shelf, const knee::Ref<Counter>& counter) {
   for (int i = 0; i < kTimes; ++i) shelf.call<&Shelf::same>(counter).call<kAddNumber>(1).get();
   return counter.call<&Counter::current>().get();
+}
+
+/// Gives back what functions give it, or lend it meanwhile.
+struct Fetcher {
+  knee::Ref<Counter> fetch(const knee::Function<knee::Ref<Counter>()>& give) { return give(); }
+  void keep(const knee::Ref<Counter>& counter) { kept = counter; }
+  knee::Ref<Counter> fetch_kept(const knee::Function<void()>& lend) {
+    lend();
+    return kept;
+  }
+  knee::Ref<Counter> kept{};
+};
+
+/// All are sent before the first is answered. In a fresh cluster: a later one knows what was lent.
+template <class Call>
+void add_at_once(const Call& call) {
+  std::vector<knee::Promise<int>> all;
+  for (int i = 0; i < 20; ++i) all.push_back(call());
+  for (auto& one : all) one.get();
 }
 
 }  // namespace
@@ -66,6 +86,32 @@ TEST_CASE("an object's own object can be called as soon as another process's giv
     const auto boomerang = gandalf.make<Boomerang>();
     CHECK(boomerang.call<&Boomerang::throw_to>(shelf).get() == kTimes);
   });
+}
+
+TEST_CASE("what a function gives a method can be called as soon as that gives it back") {
+  SlaveProcess gandalf;
+  SlaveProcess frodo({.name = "frodo"});
+  for (const bool is_own : {true, false}) {
+    knee::Cluster cluster(reaching({&gandalf, &frodo}));
+    const auto counter = is_own ? cluster.offer(std::make_shared<Counter>(0))
+                                : cluster.slave("frodo").make<Counter>(0);
+    const auto fetcher = cluster.slave("gandalf").make<Fetcher>();
+    add_at_once(
+        [&] { return fetcher.call<&Fetcher::fetch>([&] { return counter; }).call<kAddNumber>(1); });
+    CHECK(counter.call<&Counter::current>().get() == 20);
+  }
+}
+
+TEST_CASE("what a function lends can be called as soon as the method gives it back") {
+  SlaveProcess gandalf;
+  knee::Cluster cluster(reaching(gandalf));
+  const auto own = cluster.offer(std::make_shared<Counter>(0));
+  const auto fetcher = cluster.slave("gandalf").make<Fetcher>();
+  add_at_once([&] {
+    return fetcher.call<&Fetcher::fetch_kept>([&] { fetcher.call<&Fetcher::keep>(own).get(); })
+        .call<kAddNumber>(1);
+  });
+  CHECK(own.call<&Counter::current>().get() == 20);
 }
 
 TEST_CASE("a task calls what a method gives back as soon as it does") {
