@@ -95,7 +95,8 @@ kj::Promise<std::vector<Address>> resolve(Address address, kj::Timer& timer, kj:
                            "its name was not looked up in time; check DNS on this machine, or give "
                            "the host's IP address";
   return before(end, timer, kj::mv(numbers), late)
-      .then([address = std::move(address)](std::vector<std::string> found) mutable {
+      .then([address = std::move(address), failure](std::vector<std::string> found) mutable {
+        if (found.empty()) throw std::runtime_error(failure + "it has no address");
         std::vector<Address> addresses;
         for (auto& number : found) {
           address.host = std::move(number);
@@ -103,6 +104,14 @@ kj::Promise<std::vector<Address>> resolve(Address address, kj::Timer& timer, kj:
         }
         return addresses;
       });
+}
+
+/// Without a name, which not every root can look up.
+std::vector<Address> this_machine(Address address) {
+  std::vector<Address> both(2, std::move(address));
+  both[0].host = "127.0.0.1";
+  both[1].host = "::1";
+  return both;
 }
 
 /// To the first of them that can be reached; rejects with what became of the last.
@@ -210,10 +219,12 @@ kj::Promise<kj::Own<kj::AsyncIoStream>> Listener::let_in(kj::Own<kj::AsyncIoStre
 kj::Promise<kj::Own<kj::AsyncIoStream>> connect(Address address, kj::AsyncIoContext& io,
                                                 kj::Duration deadline, Lookup lookup) {
   const bool local = address.kind == Address::Kind::unix_socket;
-  if (!local && address.host.empty()) address.host = "localhost";
   auto& timer = io.provider->getTimer();
   const auto end = timer.now() + deadline;
-  return resolve(std::move(address), timer, end, std::move(lookup))
+  auto addresses = !local && address.host.empty()
+                       ? kj::Promise<std::vector<Address>>(this_machine(address))
+                       : resolve(std::move(address), timer, end, std::move(lookup));
+  return addresses
       .then([&io, &timer, end](std::vector<Address> addresses) {
         return before(end, timer, connect_in_turn(std::move(addresses), io),
                       "the connection timed out");
