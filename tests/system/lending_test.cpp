@@ -158,6 +158,22 @@ TEST_CASE("a function that cannot be copied may be an argument") {
   });
 }
 
+TEST_CASE("a function made from none at all is empty, here and in a task") {
+  int (*const pointer)(int) = nullptr;
+  int Sum::*const member = nullptr;
+  const knee::Function<int(int)> none(pointer);
+  CHECK_FALSE(none);
+  CHECK_FALSE(knee::Function<int(Sum)>(member));
+  CHECK_FALSE(knee::Function<int(int)>(std::function<int(int)>()));
+  const auto error = error_out_of([&] { none(1); });
+  CHECK(error.kind() == Error::Kind::usage);
+  CHECK_THAT(error.what(), Contains("an empty knee::Function was called"));
+  with_a_slave(1, [&](knee::Cluster& cluster) {
+    CHECK_THAT(error_of(cluster.call<map_over>(std::vector{1}, none)).what(),
+               Contains("an empty knee::Function was called"));
+  });
+}
+
 TEST_CASE("a task writes into a stream that the driver offers") {
   with_a_slave(1, [](knee::Cluster& cluster) {
     std::ostringstream out;

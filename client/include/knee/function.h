@@ -12,6 +12,17 @@ namespace knee {
 
 namespace detail {
 
+/// Whether there is nothing to call.
+template <class F>
+bool is_null(const F& callable) {
+  if constexpr (std::is_pointer_v<F> || std::is_member_pointer_v<F>) return callable == nullptr;
+  return false;
+}
+template <class R, class... A>
+bool is_null(const std::function<R(A...)>& callable) {
+  return callable == nullptr;
+}
+
 /// A callable of this process that others may call. It need not be one that can be copied.
 template <class F, class R, class... A>
 class Callable final : public LocalObject {
@@ -45,6 +56,7 @@ inline Method invoker_of{&thunk_of_callable<R, A...>, spelling_of_type<R(A...)>(
 ///
 /// In the call it was given to it may be called at any time; afterwards, as long as there are
 /// copies of it there. A cheap value; what it was made from is held once, and need not be copyable.
+/// Made from a null pointer or an empty std::function it is empty: calling it throws Error::usage.
 template <class Signature>
 class Function;
 template <class R, class... A>
@@ -53,8 +65,10 @@ class Function<R(A...)> {
   Function() = default;
   template <class F>
   requires(!std::is_same_v<std::remove_cvref_t<F>, Function> && std::is_invocable_r_v<R, F&, A...>)
-      Function(F function)
-      : object_(std::make_shared<detail::Callable<F, R, A...>>(std::move(function))) {}
+      Function(F function) {
+    if (!detail::is_null(function))
+      object_ = std::make_shared<detail::Callable<F, R, A...>>(std::move(function));
+  }
   explicit operator bool() const noexcept { return object_ != nullptr; }
 
   R operator()(A... args) const {
