@@ -1,6 +1,7 @@
 #include <knee/error.h>
 #include <knee/exposed.h>
 
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -17,8 +18,8 @@ namespace {
 /// One iteration over an exposed object.
 class ItemsObject final : public LocalObject {
  public:
-  ItemsObject(const std::string& of, NextItem next)
-      : text_("items of " + of), next_(std::move(next)) {}
+  ItemsObject(const std::string& of, std::shared_ptr<const Object> owner, NextItem next)
+      : text_("items of " + of), owner_(std::move(owner)), next_(std::move(next)) {}
   UseResult use_here(Use& use) override {
     if (use.what == Use::What::next)
       return {chunks_.next(use.at_most, [this] { return next_item(); })};
@@ -36,13 +37,14 @@ class ItemsObject final : public LocalObject {
   }
 
   std::string text_;
+  std::shared_ptr<const Object> owner_;  ///< of what `next_` may refer to: it outlives that
   NextItem next_;
   Chunks chunks_;
 };
 
 }  // namespace
 
-class ExposedObject final : public LocalObject {
+class ExposedObject final : public LocalObject, public std::enable_shared_from_this<ExposedObject> {
  public:
   explicit ExposedObject(Exposed names) : names_(std::move(names)) {}
   UseResult use_here(Use& use) override;
@@ -84,7 +86,8 @@ UseResult ExposedObject::use_here(Use& use) {
       return {names_.copy_({})};
     case What::iterate:
       if (!names_.items_) refuse("it cannot be gone through: it was exposed without `items`");
-      return {Value(ObjectRef(std::make_shared<ItemsObject>(names_.text_, names_.items_())))};
+      return {Value(ObjectRef(
+          std::make_shared<ItemsObject>(names_.text_, shared_from_this(), names_.items_())))};
     case What::next:
       break;
   }

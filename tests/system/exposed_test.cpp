@@ -2,7 +2,9 @@
 #include <catch2/catch.hpp>
 
 #include <chrono>
+#include <iterator>
 #include <map>
+#include <memory>
 #include <optional>
 #include <sstream>
 #include <stdexcept>
@@ -206,6 +208,23 @@ TEST_CASE("what an object says is in it can be gone through, anew each time") {
     CHECK(cluster.call<sum_of>(there).get() == 50'005'000);
   }
   CHECK(leaks.found() == "");
+}
+
+TEST_CASE("what an object holds lives as long as somebody goes through it") {
+  auto held = std::make_shared<std::vector<int>>(std::vector{1, 2, 3});
+  const std::weak_ptr<std::vector<int>> watched = held;
+  {
+    auto place = Object(knee::Exposed("numbers").items([held = std::move(held)] {
+                   // Refers to what the function around it holds.
+                   return [&numbers = *held, at = std::size_t{0}]() mutable -> std::optional<int> {
+                     return at == numbers.size() ? std::nullopt : std::optional(numbers[at++]);
+                   };
+                 })).begin();
+    int sum = 0;
+    for (; place != std::default_sentinel; ++place) sum += place->get<int>();
+    CHECK(sum == 6);
+  }
+  CHECK(watched.expired());
 }
 
 TEST_CASE("an iteration that fails gives first what it had, and says why there is none") {

@@ -60,9 +60,10 @@ std::function<NextItem()> items_by_values(F function) {
 ///
 /// What the functions take and give are types that a Value can be turned into and made from. They
 /// run where the object was made, as callbacks do: in a driver on the callback thread of its
-/// cluster. What they throw is thrown there; a name that it does not have is an AttributeError,
-/// a use for which it has no function a TypeError. What they refer to must live as long as others
-/// hold the object.
+/// cluster; but what uses it in its own process runs them at once, on the thread that does so. What
+/// they throw is thrown there; a name that it does not have is an AttributeError, a use for which
+/// it has no function, and arguments that a function does not take, a TypeError. What they refer to
+/// must live as long as others hold the object or go through its items.
 class KNEE_EXPORT Exposed {
  public:
   /// `text`: what `str` gives there.
@@ -97,7 +98,8 @@ class KNEE_EXPORT Exposed {
 
   /// What `for` goes through there. `function` is called at its beginning, and gives a sequence; or
   /// a function that is called for each item, and gives it as a std::optional, at the end an empty
-  /// one. That function is called ahead of what is used.
+  /// one. That function must be copyable, is called ahead of what is used, and may refer to what
+  /// `function` holds.
   template <class F>
   Exposed& items(F function) {
     items_ = detail::items_by_values(std::move(function));
