@@ -49,8 +49,7 @@ Value result_of<Value>(TaskState& state) {
 /// What is iterated over, on its way.
 class ValueStream {
  public:
-  explicit ValueStream(knee::Object iterator) : iterator_(std::move(iterator)) {
-    ask();
+  explicit ValueStream(knee::Object iterator) : iterator_(std::move(iterator)), asked_(ask()) {
     try {
       advance();
     } catch (const Error&) {
@@ -59,8 +58,14 @@ class ValueStream {
     }
   }
 
+  ~ValueStream() {
+    if (asked_ && !waited_) asked_->abandon();
+  }
+  ValueStream(const ValueStream&) = delete;
+
   const Value& value() const { return chunk_[place_]; }
   bool ended() const { return place_ == chunk_.size(); }
+  /// If the waiting fails, as by an interrupt, nothing is lost: it can be called again.
   void advance() {
     if (place_ < chunk_.size()) ++place_;
     while (place_ == chunk_.size() && asked_) take();
@@ -73,24 +78,31 @@ class ValueStream {
   static constexpr std::uint32_t kMost = 8192;
   static constexpr std::uint32_t kGrowth = 4;
 
-  void ask() {
-    asked_ = iterator_.async_use(
-        {.what = Use::What::next, .at_most = at_most_, .wanted = Use::Wanted::copy});
+  TaskRef ask() {
+    auto task =
+        iterator_.send({.what = Use::What::next, .at_most = at_most_, .wanted = Use::Wanted::copy});
     at_most_ = std::min(kGrowth * at_most_, kMost);
+    return task;
   }
   void take() {
-    auto promise = std::move(*asked_);
-    asked_.reset();
-    const Value answer = promise.get();
-    const auto& parts = answer.as_list();
-    if (!parts.at(1).as_boolean()) ask();
+    waited_ = true;
+    asked_->wait();
+    if (asked_->error()) {
+      const TaskRef failed = std::move(asked_);
+      std::rethrow_exception(failed->error());
+    }
+    const auto parts = Access::answer(*asked_)->value.as_list();
+    auto next = parts.at(1).as_boolean() ? TaskRef() : ask();
     chunk_ = list_from(parts.at(0));
     place_ = 0;
+    asked_ = std::move(next);
+    waited_ = false;
   }
 
   knee::Object iterator_;
   std::uint32_t at_most_ = kFirst;
-  std::optional<Promise<Value>> asked_;
+  TaskRef asked_;        ///< for what follows the chunk; null: nothing does
+  bool waited_ = false;  ///< for that, in vain so far
   Value::List chunk_;
   std::size_t place_ = 0;
 };

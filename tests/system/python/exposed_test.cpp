@@ -137,6 +137,35 @@ TEST_CASE("Python goes through an object of the driver, anew each time") {
   });
 }
 
+TEST_CASE("Python loses no items of the driver when the wait for them is interrupted") {
+  const TemporaryFolder folder;
+  with_python([&](const Python& py, SlaveProcess&) {
+    const Object numbers = knee::Exposed("numbers").items([&] {
+      return [&, number = 0]() mutable -> std::optional<int> {
+        if (number == 3) return std::nullopt;
+        if (++number == 2) {
+          wait_for_marks(folder / "waiting");
+          py.interrupt();
+          wait_for_marks(folder / "interrupted");
+        }
+        return number;
+      };
+    });
+    py.execute(
+        "def gone_through(numbers, waiting, interrupted):\n"
+        "    items = iter(numbers)\n"
+        "    seen = [next(items)]\n"
+        "    try:\n"
+        "        print('x', file=open(waiting, 'a', 1))\n"
+        "        next(items)\n"
+        "    except KeyboardInterrupt: seen.append(0)\n"
+        "    print('x', file=open(interrupted, 'a', 1))\n"
+        "    return seen + list(items)\n");
+    CHECK(py["gone_through"](numbers, folder / "waiting", folder / "interrupted")
+              .get<std::vector<int>>() == std::vector{1, 0, 2, 3});
+  });
+}
+
 TEST_CASE("an iteration of Python's over what fails here gives first what it had") {
   with_python([](const Python& py, SlaveProcess&) {
     py.execute(
