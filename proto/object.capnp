@@ -177,6 +177,9 @@ struct Value {
     buffer @10 :Buffer;  # numbers side by side
     object @11 :UInt32;
     # What is not plain data: index into the `objects` of the message. 0xffffffff: no object at all.
+
+    callback @12 :UInt32;
+    # The same of an object that can be called and used in no other way; always one of the message's.
   }
 }
 

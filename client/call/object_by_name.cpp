@@ -111,7 +111,9 @@ namespace {
 
 class CallbackObject final : public LocalObject {
  public:
-  explicit CallbackObject(NamedFunction function) : function_(std::move(function)) {}
+  explicit CallbackObject(NamedFunction function) : function_(std::move(function)) {
+    set_only_callable();
+  }
   UseResult use_here(Use& use) override {
     if (use.what == Use::What::text || use.what == Use::What::representation)
       return {Value("<a function of C++>")};

@@ -1,6 +1,7 @@
 #include "value_wire.h"
 
 #include <knee/codec.h>
+#include <knee/detail/object.h>
 #include <knee/error.h>
 
 #include <algorithm>
@@ -199,10 +200,16 @@ void ValueWriter::write(proto::Value::Builder to, const Value& value) {
     }
     case Kind::buffer:
       break;
-    case Kind::object:
-      to.setObject(value.object() ? static_cast<std::uint32_t>(objects_.size()) : kNoObject);
-      if (value.object()) objects_.push_back(value.object());
+    case Kind::object: {
+      const auto& object = value.object();
+      const auto place = object ? static_cast<std::uint32_t>(objects_.size()) : kNoObject;
+      if (object && object->only_callable())
+        to.setCallback(place);
+      else
+        to.setObject(place);
+      if (object) objects_.push_back(object);
       break;
+    }
   }
   --depth_;
 }
@@ -293,6 +300,12 @@ Value ValueReader::read(proto::Buffer::Reader from) const {
   }
 }
 
+const ObjectRef& ValueReader::object_at(std::uint32_t place) const {
+  if (place >= objects_.size())
+    throw DecodeError("a value refers to an object that did not come with it");
+  return objects_[place];
+}
+
 Value ValueReader::read(proto::Value::Reader from) const {
   switch (from.which()) {
     case proto::Value::NONE:
@@ -331,9 +344,12 @@ Value ValueReader::read(proto::Value::Reader from) const {
       return read(from.getBuffer());
     case proto::Value::OBJECT:
       if (from.getObject() == kNoObject) return Value(ObjectRef());
-      if (from.getObject() >= objects_.size())
-        throw DecodeError("a value refers to an object that did not come with it");
-      return Value(objects_[from.getObject()]);
+      return Value(object_at(from.getObject()));
+    case proto::Value::CALLBACK: {
+      const auto& object = object_at(from.getCallback());
+      if (object) object->set_only_callable();
+      return Value(object);
+    }
   }
   throw DecodeError("a value of a kind that this version of Knee does not know");
 }

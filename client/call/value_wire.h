@@ -51,6 +51,7 @@ class ValueReader {
   Content read(proto::Content::Reader from) const;
   std::vector<Value> read(capnp::List<proto::Value>::Reader from) const;
   Value read(proto::Buffer::Reader from) const;
+  const ObjectRef& object_at(std::uint32_t place) const;
 
   const std::vector<ObjectRef>& objects_;
   const std::vector<Content>& blocks_;

@@ -9,7 +9,7 @@
 namespace knee::python {
 
 /// Buffers become numpy arrays, or `array.array` where there is no numpy; those that were lists,
-/// lists. Objects of this process are themselves, others become `knee.Object`.
+/// lists. Objects of this process are themselves, others become `knee.Object` or `knee.Callback`.
 py::object to_python(const Value& value);
 
 /// A copy of what is plain data: None, numbers, text, bytes, lists, tuples, sets, ranges and dicts,

@@ -27,6 +27,13 @@ class Remote {
   detail::ObjectRef object_;
 };
 
+/// One that can be called and used in no other way. A type of its own: Python finds out by a type's
+/// methods what its objects are good for, and takes what has `__iter__` for a list.
+class Callback : public Remote {
+ public:
+  using Remote::Remote;
+};
+
 /// `knee.Error` with the text of what was thrown elsewhere.
 [[noreturn]] void raise(const Error& error) {
   if (error.exception_type() == "AttributeError") throw py::attribute_error(error.exception_text());
@@ -90,6 +97,10 @@ py::object call(const Remote& remote, const py::args& arguments, const py::kwarg
   return use(remote, std::move(wanted));
 }
 
+py::object text(const Remote& remote) {
+  return use(remote, {.what = What::text});
+}
+
 py::object attribute(const Remote& remote, const std::string& name) {
   // Python asks for these to find out what something is.
   if (name.starts_with("__") && name.ends_with("__")) throw py::attribute_error(name);
@@ -125,14 +136,21 @@ void define_remote_objects() {
       // "if function:" asks whether there is one.
       .def("__bool__", [](const Remote&) { return true; })
       .def("__len__", [](const Remote& remote) { return use(remote, {.what = What::length}); })
-      .def("__str__", [](const Remote& remote) { return use(remote, {.what = What::text}); });
+      .def("__str__", &text);
+  py::class_<Callback>(module, "Callback", "A function of the driver.")
+      // pybind11 is not told that it is a Remote, whose methods it would have then.
+      .def("__call__", [](const Callback& callback, const py::args& arguments,
+                          const py::kwargs& named) { return call(callback, arguments, named); })
+      .def("__str__", [](const Callback& callback) { return text(callback); });
 }
 
 py::object remote_object(detail::ObjectRef object) {
+  if (object->only_callable()) return py::cast(std::make_unique<Callback>(std::move(object)));
   return py::cast(std::make_unique<Remote>(std::move(object)));
 }
 
 detail::ObjectRef remote_of(const py::handle& object) {
+  if (py::isinstance<Callback>(object)) return object.cast<const Callback&>().object();
   if (!py::isinstance<Remote>(object)) return nullptr;
   return object.cast<const Remote&>().object();
 }

@@ -5,7 +5,8 @@
 
 namespace knee::python {
 
-/// Makes the module `knee`: the type `knee.Object` of objects that are elsewhere, and the exception
+/// Makes the module `knee`: the types `knee.Object` of objects that are elsewhere and
+/// `knee.Callback` of those that can be called and used in no other way, and the exception
 /// `knee.Error` that their uses raise.
 void define_remote_objects();
 

@@ -3,6 +3,7 @@
 #include <capnp/message.h>
 #include <knee/codec.h>
 #include <knee/error.h>
+#include <knee/exposed.h>
 #include <knee/object.h>
 
 #include <catch2/catch.hpp>
@@ -76,6 +77,25 @@ TEST_CASE("what is large travels beside the message, without a copy") {
   CHECK(there_and_back(Value::bytes(std::string(1 << 20, 'y'))).as_bytes().size() == 1 << 20);
 }
 
+TEST_CASE("of an object that can only be called the reader learns so much") {
+  const Value callback(knee::callback([] {}));
+  const knee::Object anything = knee::Exposed("anything");
+  capnp::MallocMessageBuilder message;
+  auto value = message.initRoot<proto::Value>();
+  ValueWriter().write(value, callback);
+  CHECK(value.isCallback());
+  ValueWriter().write(value, Value(anything));
+  CHECK(value.isObject());
+  // Where it is read it is some reference.
+  const std::vector<knee::detail::ObjectRef> objects{anything.object()};
+  const std::vector<knee::detail::Content> no_blocks;
+  const ValueReader reader(objects, no_blocks);
+  CHECK_FALSE(reader.read(value.asReader()).object()->only_callable());
+  value.setCallback(0);
+  CHECK(reader.read(value.asReader()).object() == anything.object());
+  CHECK(anything.object()->only_callable());
+}
+
 TEST_CASE("what is nested too deep is refused before it is sent") {
   CHECK(there_and_back(nested(20)) == nested(20));
   capnp::MallocMessageBuilder message;
@@ -119,6 +139,8 @@ TEST_CASE("values from elsewhere that refer to nothing, or lie about their size,
   capnp::MallocMessageBuilder message;
   auto value = message.initRoot<proto::Value>();
   value.setObject(0);
+  CHECK_THROWS_AS(reader.read(value.asReader()), DecodeError);
+  value.setCallback(UINT32_MAX);
   CHECK_THROWS_AS(reader.read(value.asReader()), DecodeError);
   value.initBytes().setBlock(3);
   CHECK_THROWS_AS(reader.read(value.asReader()), DecodeError);

@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -71,6 +72,9 @@ class KNEE_EXPORT Object {
   virtual std::exception_ptr failure() const noexcept { return nullptr; }
   /// Whether a method that is given it could return it, for others to call. Functions cannot be.
   virtual bool can_be_returned() const noexcept { return true; }
+  /// Whether it can be called by names and used in no other way, if that is known.
+  bool only_callable() const noexcept { return only_callable_; }
+  void set_only_callable() noexcept { only_callable_ = true; }
   /// Sends a call off. `returned`: receives what the method returns, if that is a reference; may be
   /// null.
   /// `objects`: what the arguments refer to.
@@ -78,6 +82,9 @@ class KNEE_EXPORT Object {
                        ObjectRef* returned) = 0;
   /// The same by names. `returned`: receives what it gives, as an object; may be null.
   virtual TaskRef use(Use use, ObjectRef* returned) = 0;
+
+ private:
+  std::atomic<bool> only_callable_ = false;
 };
 
 /// An object of this process: owns it. Calls on it are carried out at once, by the caller.
