@@ -50,10 +50,12 @@ class ExposedObject final : public LocalObject, public std::enable_shared_from_t
   UseResult use_here(Use& use) override;
 
  private:
+  UseResult carry_out(const Use& use);
   Value attribute(const std::string& name) const;
   void set_attribute(const std::string& name, const std::vector<Value>& value) const;
   Value call(const std::string& name, const Use& use) const;
-  Value length(const Use& use) const;
+  /// Calls what Python has for a use of that kind; without that, it `cannot` be used so.
+  Value call_special(const std::string& name, const std::string& cannot, const Use& use) const;
   /// It has no such name.
   [[noreturn]] void fail(const std::string& why) const;
   /// It cannot be used so.
@@ -63,6 +65,14 @@ class ExposedObject final : public LocalObject, public std::enable_shared_from_t
 };
 
 UseResult ExposedObject::use_here(Use& use) {
+  try {
+    return carry_out(use);
+  } catch (const ArgumentError& error) {
+    refuse(use.label() + ' ' + error.what());
+  }
+}
+
+UseResult ExposedObject::carry_out(const Use& use) {
   using What = Use::What;
   switch (use.what) {
     case What::attribute:
@@ -71,13 +81,15 @@ UseResult ExposedObject::use_here(Use& use) {
       set_attribute(use.name, use.arguments);
       return {};
     case What::call:
-      return {call(use.name.empty() ? "__call__" : use.name, use)};
+      if (use.name.empty()) return {call_special("__call__", "it cannot be called", use)};
+      return {call(use.name, use)};
     case What::item:
-      return {call("__getitem__", use)};
+      return {call_special("__getitem__", "it has no items", use)};
     case What::set_item:
-      return {call("__setitem__", use)};
+      return {call_special("__setitem__", "its items cannot be set", use)};
     case What::length:
-      return {length(use)};
+      // Python asks for a length where it can do without.
+      return {call_special("__len__", "it has no length", use)};
     case What::text:
     case What::representation:
       return {Value('<' + names_.text_ + '>')};
@@ -115,10 +127,10 @@ Value ExposedObject::call(const std::string& name, const Use& use) const {
   return found->second.call(use);
 }
 
-Value ExposedObject::length(const Use& use) const {
-  // As Python has it, which asks for a length where it can do without.
-  if (!names_.methods_.contains("__len__")) refuse("it has no length: no method '__len__'");
-  return call("__len__", use);
+Value ExposedObject::call_special(const std::string& name, const std::string& cannot,
+                                  const Use& use) const {
+  if (!names_.methods_.contains(name)) refuse(cannot + ": no method '" + name + "'");
+  return call(name, use);
 }
 
 void ExposedObject::fail(const std::string& why) const {

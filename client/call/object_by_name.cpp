@@ -127,15 +127,10 @@ class CallbackObject final : public LocalObject {
 };
 
 /// All arguments by their places.
-std::vector<Value> in_order(const NamedFunction& function, const Use& use) {
-  const auto& parameters = function.parameters;
-  const auto refuse = [&function](const std::string& why) {
-    throw ForeignException({"TypeError", function.name + "() " + why});
-  };
+std::vector<Value> in_order(const std::vector<std::string>& parameters, const Use& use) {
+  const auto refuse = [](const std::string& why) { throw ArgumentError(why); };
   const auto given = use.arguments.size();
-  if (given > parameters.size())
-    refuse("takes " + std::to_string(parameters.size()) + " arguments, and was called with " +
-           std::to_string(given));
+  if (given > parameters.size()) throw_wrong_count(parameters.size(), given);
   std::vector<std::optional<Value>> places(use.arguments.begin(), use.arguments.end());
   places.resize(parameters.size());
   for (const auto& [name, value] : use.named) {
@@ -156,11 +151,19 @@ std::vector<Value> in_order(const NamedFunction& function, const Use& use) {
 }  // namespace
 
 Value NamedFunction::call(const Use& use) const {
-  if (!parameters.empty()) return function(in_order(*this, use));
-  if (!use.named.empty())
-    throw Error(Error::Kind::usage,
-                name + " takes no arguments by name, such as " + use.named.front().name);
-  return function(use.arguments);
+  try {
+    if (!parameters.empty()) return function(in_order(parameters, use));
+    if (!use.named.empty())
+      throw ArgumentError("takes no arguments by name, such as '" + use.named.front().name + "'");
+    return function(use.arguments);
+  } catch (const ArgumentError& error) {
+    throw ForeignException({"TypeError", name + "() " + error.what()});
+  }
+}
+
+void throw_wrong_count(std::size_t wanted, std::size_t given) {
+  throw ArgumentError("takes " + std::to_string(wanted) + " arguments, and was called with " +
+                      std::to_string(given));
 }
 
 ObjectRef callback_object(NamedFunction function) {

@@ -125,8 +125,22 @@ void check_names(const Object& object) {
   refused("was given two arguments for its parameter 'part'", named("part", 1), named("part", 2));
   refused("misses an argument for its parameter 'total'", named("part", 2));
   refused("takes 2 arguments, and was called with 3", 1, 2, 3);
-  const auto error = error_out_of([&] { object.call("half", named("number", 2)).wait(); });
-  CHECK_THAT(error.what(), Contains("arithmetic: half takes no arguments by name"));
+  const auto type_error = [](const std::string& why, const auto& use) {
+    const auto error = error_out_of(use);
+    CHECK(error.exception_type() == "TypeError");
+    CHECK_THAT(error.what(), Contains("arithmetic: " + why));
+  };
+  type_error("half() takes no arguments by name, such as 'number'",
+             [&] { object.call("half", named("number", 2)).wait(); });
+  type_error("half() takes 1 arguments, and was called with 0",
+             [&] { object.call("half").wait(); });
+  type_error("half() was given a wrong argument: a value was to be an integer and is a text",
+             [&] { object.call("half", "two").wait(); });
+  type_error("minus() was given a wrong argument",
+             [&] { object.call("minus", "x", named("part", 1)).wait(); });
+  type_error("it cannot be called", [&] { object().wait(); });
+  type_error("it has no items", [&] { object[0].wait(); });
+  type_error("its items cannot be set", [&] { object.set_item(0, 1); });
 }
 
 }  // namespace

@@ -152,7 +152,25 @@ class KNEE_EXPORT Object::Iterator {
 
 namespace detail {
 
+/// A function of this process takes its arguments as Values. Throws ArgumentError, before it is
+/// called, if they are not what it takes.
 using ValueFunction = std::function<Value(const std::vector<Value>&)>;
+
+/// What a function was given is not what it takes. The text follows the function's name.
+class KNEE_EXPORT ArgumentError : public Error {
+ public:
+  explicit ArgumentError(const std::string& why) : Error(Kind::usage, why) {}
+};
+[[noreturn]] KNEE_EXPORT void throw_wrong_count(std::size_t wanted, std::size_t given);
+
+template <class T>
+T argument_as(const Value& given) {
+  try {
+    return given.get<T>();
+  } catch (const Error& error) {
+    throw ArgumentError(std::string("was given a wrong argument: ") + error.what());
+  }
+}
 
 /// A function of this process that others call.
 struct KNEE_EXPORT NamedFunction {
@@ -160,7 +178,7 @@ struct KNEE_EXPORT NamedFunction {
   ValueFunction function;
   std::vector<std::string> parameters{};  ///< empty: arguments come by their places only
 
-  /// Throws as Python does if the arguments are not what it takes.
+  /// Throws TypeError, as Python does, if the arguments are not what it takes.
   Value call(const Use& use) const;
 };
 
@@ -170,16 +188,13 @@ KNEE_EXPORT ObjectRef callback_object(NamedFunction function);
 template <class R, class... P, class F>
 ValueFunction by_values(Signature<R, P...>*, F function) {
   return [function = std::move(function)](const std::vector<Value>& arguments) mutable -> Value {
-    if (arguments.size() != sizeof...(P))
-      throw Error(Error::Kind::usage, "a callback takes " + std::to_string(sizeof...(P)) +
-                                          " arguments and was called with " +
-                                          std::to_string(arguments.size()));
+    if (arguments.size() != sizeof...(P)) throw_wrong_count(sizeof...(P), arguments.size());
     return [&]<std::size_t... i>(std::index_sequence<i...>)->Value {
       if constexpr (std::is_void_v<R>) {
-        function(arguments[i].get<std::decay_t<P>>()...);
+        function(argument_as<std::decay_t<P>>(arguments[i])...);
         return {};
       } else {
-        return Value(function(arguments[i].get<std::decay_t<P>>()...));
+        return Value(function(argument_as<std::decay_t<P>>(arguments[i])...));
       }
     }
     (std::index_sequence_for<P...>());
@@ -199,10 +214,12 @@ ValueFunction by_values(F function) {
 
 /// A function as an argument: `map(knee::callback([](int n) { return n + 1; }), ...)`. It is called
 /// back here, on the callback thread of its cluster, while whoever calls it waits. What it throws
-/// is thrown there. Its parameters are types that a Value can be turned into.
+/// is thrown there. Its parameters are types that a Value can be turned into; arguments that are
+/// not are a TypeError there. Python sees a knee.Callback, which can be called and used in no other
+/// way.
 template <class F>
 Object callback(F function) {
-  return Object(detail::callback_object({"a callback", detail::by_values(std::move(function))}));
+  return Object(detail::callback_object({"callback", detail::by_values(std::move(function))}));
 }
 
 /// As an argument of tasks and of calls on a Ref, and as what those return.

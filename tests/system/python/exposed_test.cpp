@@ -29,7 +29,8 @@ std::string ask(const Object& session_object, const std::string& text) {
 
 Object arithmetic() {
   return knee::Exposed("arithmetic")
-      .method("minus", [](int total, int part) { return total - part; }, {"total", "part"});
+      .method("minus", [](int total, int part) { return total - part; }, {"total", "part"})
+      .method("half", [](int number) { return number / 2; });
 }
 
 /// The numbers from 1, made one after the other; `bad` is none of them.
@@ -106,6 +107,51 @@ TEST_CASE("Python gives a method of the driver arguments by the names of its par
           who + "was given two arguments for its parameter 'total'");
     CHECK(error_of("a.minus(total=7)") == who + "misses an argument for its parameter 'part'");
     CHECK(error_of("a.minus(1, 2, 3)") == who + "takes 2 arguments, and was called with 3");
+    CHECK_THAT(error_of("a.minus('x', part=1)"),
+               Catch::StartsWith(who + "was given a wrong argument"));
+  });
+}
+
+TEST_CASE("Python gets a TypeError for what an object of the driver cannot do") {
+  with_python([](const Python& py, SlaveProcess&) {
+    int level = 1;
+    const Object settings = knee::Exposed("settings")
+                                .method("half", [](int number) { return number / 2; })
+                                .attribute(
+                                    "level", [&] { return level; }, [&](int to) { level = to; });
+    py.execute(kError);
+    py.execute("def put(a): a[0] = 1");
+    const auto check = [&](const std::string& expression, const std::string& why) {
+      CHECK_THAT(
+          py.eval("lambda a: error_of(lambda: " + expression + ")")(settings).get<std::string>(),
+          Catch::StartsWith("TypeError: settings: " + why));
+    };
+    check("a.half()", "half() takes 1 arguments, and was called with 0");
+    check("a.half(n=1)", "half() takes no arguments by name, such as 'n'");
+    check("a.half('x')", "half() was given a wrong argument");
+    check("a[0]", "it has no items: no method '__getitem__'");
+    check("put(a)", "its items cannot be set: no method '__setitem__'");
+    check("a()", "it cannot be called: no method '__call__'");
+    check("setattr(a, 'level', 'x')", "setting of attribute level was given a wrong argument");
+    CHECK(level == 1);
+  });
+}
+
+TEST_CASE("to Python a function of the driver can be called and is nothing else") {
+  with_python([](const Python& py, SlaveProcess&) {
+    const Object half = knee::callback([](int number) { return number / 2; });
+    py.execute(kError);
+    py.execute(
+        "from collections.abc import Callable, Iterable, Sized\n"
+        "def kind_of(f):\n"
+        "    return [type(f).__name__, isinstance(f, Callable), isinstance(f, (Iterable, Sized)),\n"
+        "            hasattr(f, '__getitem__'), hasattr(f, 'name'), f(8), bool(f), str(f)]\n");
+    const std::string kind =
+        "['Callback', True, False, False, False, 4, True, '<a function of C++>']";
+    CHECK(py.eval("lambda f: str(kind_of(f))")(half).get<std::string>() == kind);
+    CHECK(py.eval("lambda a: str(kind_of(a.half))")(arithmetic()).get<std::string>() == kind);
+    CHECK_THAT(py.eval("lambda f: error_of(lambda: f.name)")(half).get<std::string>(),
+               Catch::StartsWith("AttributeError: "));
   });
 }
 
