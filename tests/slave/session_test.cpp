@@ -223,6 +223,7 @@ TEST_CASE("a task that is awaited starts beside the slots when none is free, bef
   worker.finish();
   CHECK(place.told(session).values == Ids{1});
   CHECK(place.run_all(worker) == Ids{2});
+  CHECK(place.told(session).values == Ids{2});
   CHECK(place.busy() == 0);
   // The next one that is awaited takes the worker that is there.
   place.send(session, {.tasks = {4, 5}});
