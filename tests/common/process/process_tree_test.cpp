@@ -30,12 +30,12 @@ TEST_CASE("children are found by each of the three ways, and nobody else is") {
   siginfo_t info{};
   ::waitid(P_PID, static_cast<id_t>(second), &info, WEXITED | WNOWAIT);  // now a zombie
 
-  for (const auto& asked :
-       {children_by_asking(1, std::max(first, second)), young_children_by_asking()}) {
-    CHECK(asked.size() == 2);
-    CHECK(contains(asked, first));
-    CHECK(contains(asked, second));
-  }
+  const auto is_both = [&](const std::vector<pid_t>& found) {
+    return found.size() == 2 && contains(found, first) && contains(found, second);
+  };
+  CHECK(is_both(children_by_asking(1, std::max(first, second))));
+  // Numbers begin again from below when they are used up.
+  if (std::min(first, second) > ::getpid()) CHECK(is_both(young_children_by_asking()));
   const auto by_stats = children_by_stats();
   REQUIRE(by_stats);
   CHECK(by_stats->size() == 2);
