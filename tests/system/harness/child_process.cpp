@@ -54,10 +54,19 @@ ChildProcess::ChildProcess(const Plan& plan) {
   posix_spawn_file_actions_addopen(&actions, 1, out.c_str(), kWrite, 0600);
   posix_spawn_file_actions_addopen(&actions, 2, err.c_str(), kWrite, 0600);
   posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+  // As from a shell: Cap'n Proto has this program ignore it, which children inherit.
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t broken_pipe;
+  sigemptyset(&broken_pipe);
+  sigaddset(&broken_pipe, SIGPIPE);
+  posix_spawnattr_setsigdefault(&attributes, &broken_pipe);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
   auto arguments = plan.arguments;
   auto environment = environment_with(plan.environment);
-  const int error = ::posix_spawnp(&pid_, arguments[0].c_str(), &actions, nullptr,
+  const int error = ::posix_spawnp(&pid_, arguments[0].c_str(), &actions, &attributes,
                                    pointers_to(arguments).data(), pointers_to(environment).data());
+  posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) throw_errno("cannot start '" + arguments[0] + "'", error);
 }
