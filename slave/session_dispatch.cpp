@@ -103,18 +103,18 @@ void Session::start_awaited() {
 
 /// False: there is no such task any more.
 bool Session::start_awaited(std::uint64_t id) {
-  const auto is_it = [id](const QueuedTask& task) { return task.id == id; };
-  auto found = std::find_if(queue_.begin(), queue_.end(), is_it);
-  for (auto& [slot, worker] : workers_) {
-    if (found != queue_.end()) break;
-    // It has not begun and waits behind another.
-    if (!worker->has(id) || worker->claimed_task() == id || worker->tasks() == 1) continue;
+  for (const auto& [slot, worker] : workers_)
+    if (worker->first_task() == id) return true;
+  if (commands_.runs(id)) return true;
+  // It may wait behind others.
+  for (const auto& [slot, worker] : workers_) {
+    if (!worker->has(id)) continue;
     put_back(worker->take_back());
-    found = std::find_if(queue_.begin(), queue_.end(), is_it);
+    break;
   }
-  if (found == queue_.end())
-    return commands_.runs(id) || std::any_of(workers_.begin(), workers_.end(),
-                                             [id](auto& worker) { return worker.second->has(id); });
+  const auto is_it = [id](const QueuedTask& task) { return task.id == id; };
+  const auto found = std::find_if(queue_.begin(), queue_.end(), is_it);
+  if (found == queue_.end()) return false;
   QueuedTask task = std::move(*found);
   queue_.erase(found);
   queue_.push_front(std::move(task));

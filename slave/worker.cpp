@@ -175,6 +175,12 @@ std::size_t Worker::ahead() const {
   return std::min<std::size_t>(unclaimed, tasks_);
 }
 
+std::optional<std::uint64_t> Worker::first_task() const {
+  for (const auto& one : given_)
+    if (one.task) return one.task->id;
+  return std::nullopt;
+}
+
 bool Worker::has(std::uint64_t task) const {
   return std::any_of(given_.begin(), given_.end(),
                      [task](const Given& one) { return one.task && one.task->id == task; });

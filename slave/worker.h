@@ -94,6 +94,8 @@ class Worker {
   std::vector<QueuedTask> take_back();
 
   bool idle() const { return tasks_ == 0; }
+  /// The task that runs, or is the next to. None: it is idle.
+  std::optional<std::uint64_t> first_task() const;
   /// Whether it was given that task, and it has not ended.
   bool has(std::uint64_t task) const;
   /// Tasks given and not ended, the running one included.

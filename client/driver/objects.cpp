@@ -176,8 +176,15 @@ capnp::RemotePromise<proto::Object::CallResults> Objects::request(
                            doors_.offer);
 }
 
-void Objects::make_again(Entry& entry, const Place& place, const detail::TaskRef& task) {
-  Root& root = open_root(place);
+void Objects::make_again(Entry& entry) {
+  detail::TaskRef task(new detail::TaskState);  // which it is that fails
+  task->kind = detail::TaskState::Kind::method;
+  Access::extra(*task) = std::make_shared<ObjectCall>(ObjectCall{.method = entry.maker->method});
+  make_again(entry, task);
+}
+
+void Objects::make_again(Entry& entry, const detail::TaskRef& task) {
+  Root& root = open_root({surroundings_.settled(entry.place.first), entry.place.second});
   KJ_IF_MAYBE (object, root.object) {
     const auto maker = entry.maker;
     auto sent = request(*object, *maker->method, maker->arguments, maker->objects,
@@ -204,9 +211,7 @@ void Objects::send(detail::TaskRef task) {
     open_call.home = root.home;
   } else {
     Entry& entry = entries_.at(call.target.object);
-    if (entry.client == nullptr && entry.maker)
-      make_again(entry, {surroundings_.settled(entry.place.first), entry.place.second},
-                 open_call.task);
+    if (entry.client == nullptr && entry.maker) make_again(entry, open_call.task);
     target = entry.client;
     open_call.home = entry.home;
     open_call.object_problem = entry.problem;
@@ -285,9 +290,7 @@ proto::Object::Client Objects::client_of(const detail::ObjectRef& object, Holds 
   if (const auto id = held_id(*object)) {
     lent_away_ |= on_several_slaves_;
     Entry& entry = entries_.at(*id);  // its reference is here
-    if (entry.client == nullptr && entry.maker)
-      make_again(entry, {surroundings_.settled(entry.place.first), entry.place.second},
-                 detail::TaskRef(new detail::TaskState));
+    if (entry.client == nullptr && entry.maker) make_again(entry);
     KJ_IF_MAYBE (client, entry.client) return *client;
     KJ_IF_MAYBE (promised, entry.promised) return promised->client;
     auto paf = kj::newPromiseAndFulfiller<proto::Object::Client>();

@@ -221,7 +221,9 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   /// Opens the process of a place if there is none.
   Root& open_root(const Place& place);
   /// The object is gone with its process, and `task` calls it.
-  void make_again(Entry& entry, const Place& place, const detail::TaskRef& task);
+  void make_again(Entry& entry, const detail::TaskRef& task);
+  /// The same of an argument, for which no call of its own says why it failed.
+  void make_again(Entry& entry);
   /// Keeps a call until its slave is there, and with it the objects that it needs ...
   void wait(Root& root, detail::TaskRef task);
   /// ... which it does not any more: it has been sent,

@@ -50,6 +50,11 @@ void Objects::link_up(std::uint32_t slave) {
       send(std::move(task));
       waited_for(objects);
     }
+  // What was given to others while its slave was away.
+  for (auto& [id, entry] : entries_)
+    if (entry.maker && entry.client == nullptr && entry.promised != nullptr &&
+        surroundings_.settled(entry.place.first) == slave)
+      make_again(entry);
 }
 
 void Objects::link_down(std::uint32_t slave) {

@@ -38,10 +38,14 @@ void SlaveLink::send_later(detail::TaskState& task) {
   calls_->add(sent.then(
       [this, &task, id, keep = Access::share(task)]() -> kj::Promise<void> {
         auto* one = &task;
-        if (leaving_.at(id).awaited) awaited_.push_back(id);
+        const bool awaited = leaving_.at(id).awaited;
         leaving_.erase(id);
         owner_.left(*this, id);
         exchange({&one, 1});
+        if (awaited) {
+          awaited_.push_back(id);
+          pump();
+        }
         return kj::READY_NOW;
       },
       [unsent, failure, keep = Access::share(task)](kj::Exception&& error) -> kj::Promise<void> {

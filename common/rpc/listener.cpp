@@ -109,8 +109,8 @@ kj::Promise<std::vector<Address>> resolve(Address address, kj::Timer& timer, kj:
 /// Without a name, which not every root can look up.
 std::vector<Address> this_machine(Address address) {
   std::vector<Address> both(2, std::move(address));
-  both[0].host = "127.0.0.1";
-  both[1].host = "::1";
+  both[0].host = "::1";
+  both[1].host = "127.0.0.1";  // the last one's error is told, and this one is everywhere
   return both;
 }
 

@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,27 @@ struct Guard {
   Guard(const Guard&) = delete;
   ~Guard() { leave_mark(file, "ended"); }
   std::string file;
+};
+
+/// Can be made once.
+struct Once {
+  explicit Once(std::string mark) {
+    if (!marks_in(mark).empty()) throw std::runtime_error("it was made twice");
+    leave_mark(std::move(mark), "made");
+  }
+  void look() const {}
+  void die() { ::raise(SIGKILL); }
+};
+
+struct Witness {
+  std::string see(const knee::Ref<Once>& once) {
+    try {
+      once.call<&Once::look>().get();
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "it is there";
+  }
 };
 
 }  // namespace
@@ -239,6 +261,33 @@ TEST_CASE("a restartable object that has died is made again also when it is an a
     CHECK(shelf.call<&Shelf::kind_of_failure>(lasting).get() == -1);
     CHECK(lasting.call<kAddNumber>(1).get() == 6);
   });
+}
+
+TEST_CASE(
+    "a restartable object that cannot be made again fails the call that it is an argument of") {
+  const TemporaryFolder folder;
+  with_a_slave([&](knee::Cluster&, const knee::Slave& gandalf) {
+    const auto once = gandalf.make<Once>(knee::Placement::own().restartable(), folder / "made");
+    const auto witness = gandalf.make<Witness>();
+    CHECK(witness.call<&Witness::see>(once).get() == "it is there");
+    CHECK(error_of(once.call<&Once::die>()).kind() == Error::Kind::crashed);
+    CHECK_THAT(witness.call<&Witness::see>(once).get(), Contains("made twice"));
+  });
+}
+
+TEST_CASE("a restartable object is made again for those it was given to while its slave was away") {
+  SlaveProcess gandalf;
+  SlaveProcess frodo({.name = "frodo"});
+  knee::Cluster cluster(reaching({&gandalf, &frodo}));
+  const auto there = cluster.slave("frodo");
+  const auto lasting = there.make<Counter>(knee::Placement::own().restartable(), 5);
+  lasting.wait();
+  const auto shelf = cluster.slave("gandalf").make<Shelf>();
+  frodo.kill();
+  REQUIRE(wait_until([&] { return !there.info().connected; }));
+  auto failure = shelf.call<&Shelf::kind_of_failure>(lasting);
+  frodo.start();
+  CHECK(failure.get() == -1);
 }
 
 TEST_CASE("a restartable object of the common process is made again, and those beside it are not") {

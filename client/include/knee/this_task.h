@@ -17,8 +17,8 @@ KNEE_EXPORT std::stop_token stop_token();
 /// Name of the slave the task runs on. Outside: empty.
 KNEE_EXPORT const std::string& slave() noexcept;
 
-/// Number of the slot, from 0; no two tasks of one session run in one slot at once. Of a task that
-/// runs beside the slots, since those that hold them wait for it: a number of its own. Outside: 0.
+/// Number of the slot, from 0; no two tasks of one session run in one slot at once. Where tasks run
+/// beside the slots, for which those that hold them wait, there are more numbers. Outside: 0.
 KNEE_EXPORT unsigned slot() noexcept;
 
 /// 1 for the first start of the task. Outside: 0.
