@@ -223,7 +223,7 @@ TEST_CASE("where large memory has no room for large pages its ends are there at 
   auto* const aligned = static_cast<std::byte*>(pages.begin) + odd % kLarge;
   auto* const begin = aligned + kLarge / 2;
   LargeBlock::prefer_large_pages(begin, 4 * kLarge);
-  const auto is_there = [&](const std::byte* byte) {
+  const auto is_there = [&](const std::byte* byte) -> bool {
     return pages.there()[static_cast<std::size_t>(byte - static_cast<std::byte*>(pages.begin)) /
                          pages.page()];
   };
