@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/system/exposed_objects.h"
 #include "tests/system/harness/leak_check.h"
 #include "tests/system/harness/slow_line.h"
 #include "tests/system/harness/wait_until.h"
@@ -65,23 +66,6 @@ class Shelf {
   std::map<std::string, std::string> books_;
   std::string owner_ = "nobody";
 };
-
-Object arithmetic() {
-  return knee::Exposed("arithmetic")
-      .method("minus", [](int total, int part) { return total - part; }, {"total", "part"})
-      .method("half", [](int number) { return number / 2; });
-}
-
-/// The numbers from 1, made one after the other; `bad` is none of them.
-Object counting(int last, int bad = 0) {
-  return knee::Exposed("numbers").items([last, bad] {
-    return [last, bad, number = 0]() mutable -> std::optional<int> {
-      if (number == last) return std::nullopt;
-      if (++number == bad) throw std::out_of_range("a number is missing");
-      return number;
-    };
-  });
-}
 
 std::vector<int> numbers_in(const Object& object) {
   std::vector<int> numbers;

@@ -1,3 +1,4 @@
+#include "tests/system/exposed_objects.h"
 #include "tests/system/python/session.h"
 
 #include <algorithm>
@@ -25,23 +26,6 @@ namespace {
 /// In a task.
 std::string ask(const Object& session_object, const std::string& text) {
   return session_object.call("upper").call("replace", "GANDALF", text).get<std::string>();
-}
-
-Object arithmetic() {
-  return knee::Exposed("arithmetic")
-      .method("minus", [](int total, int part) { return total - part; }, {"total", "part"})
-      .method("half", [](int number) { return number / 2; });
-}
-
-/// The numbers from 1, made one after the other; `bad` is none of them.
-Object counting(int last, int bad = 0) {
-  return knee::Exposed("numbers").items([last, bad] {
-    return [last, bad, number = 0]() mutable -> std::optional<int> {
-      if (number == last) return std::nullopt;
-      if (++number == bad) throw std::out_of_range("a number is missing");
-      return number;
-    };
-  });
 }
 
 /// Python's function that says with what a call fails.
