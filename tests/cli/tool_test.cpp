@@ -482,7 +482,7 @@ TEST_CASE("the log of knee bag says when each job ran, and how many bytes went e
     constexpr double kRounding = 0.002;
     CHECK(start >= before - kRounding);
     CHECK(start + run_time <= after + kRounding);
-    CHECK(run_time >= (first ? 0.5 : 0.0));
+    CHECK(run_time >= (first ? 0.4 : 0.0));  // measured from a little after its start
     CHECK(row.at("Send") == (first ? "2" : "7"));
     // Twice the input, and what it prints: 3 and 5.
     CHECK(row.at("Receive") == (first ? "12" : "22"));
