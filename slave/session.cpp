@@ -175,8 +175,7 @@ void Session::bury_later() {
 
 std::shared_ptr<Home> Session::open_home(const std::optional<WorkerProgram>& program) {
   if (draining_) throw std::runtime_error("the slave is draining and starts nothing more");
-  std::uint32_t slot = slave_.slots.slots();
-  while (homes_.contains(slot) || workers_.contains(slot) || commands_.uses_slot(slot)) ++slot;
+  const std::uint32_t slot = free_slot(slave_.slots.slots());
   auto home = std::make_shared<Home>(
       *this, slave_.io.unixEventPort, slot,
       [&](WorkerOwner& owner, std::uint32_t number) {

@@ -133,7 +133,8 @@ class Session final : public WorkerOwner, public CommandsOwner, public HomeOwner
   void start_call(std::uint32_t cores);
   void cannot_start(const std::string& why);
   void start_command();
-  std::uint32_t free_slot() const;
+  /// A number that no process of this session has, from there on.
+  std::uint32_t free_slot(std::uint32_t from = 0) const;
   void bury(Worker& worker);
   void bury_later();
 

@@ -173,8 +173,8 @@ void Session::start_command() {
   start_ticking();
 }
 
-std::uint32_t Session::free_slot() const {
-  std::uint32_t slot = 0;
+std::uint32_t Session::free_slot(std::uint32_t from) const {
+  std::uint32_t slot = from;
   while (workers_.contains(slot) || commands_.uses_slot(slot) || homes_.contains(slot)) ++slot;
   return slot;
 }
