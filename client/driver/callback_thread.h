@@ -59,7 +59,7 @@ class CallbackThread {
   /// Any thread.
   HeldUp held_up();
 
-  /// Whether calls of others have begun, or wait to begin. Any thread.
+  /// Whether others wait for this thread: calls of theirs have begun, or wait to. Any thread.
   bool is_waited_for();
 
   /// Whether the caller is in a continuation.

@@ -406,7 +406,7 @@ void Dispatcher::cancel(std::uint64_t id) {
 }
 
 void Dispatcher::start_awaited(const detail::TaskState& task) {
-  if (task.kind == detail::TaskState::Kind::method || find(task.id) != &task) return;
+  if (find(task.id) != &task) return;  // it has ended, or is a call on an object
   batch_.clear();
   const auto slave = scheduler_.start_awaited(TaskId::unpack(task.id), Clock::now(), batch_);
   auto* link = slave ? link_of(*slave) : nullptr;

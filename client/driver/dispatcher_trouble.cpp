@@ -95,7 +95,7 @@ void Dispatcher::look_at_waits() {
   const auto held = driver_.callbacks().held_up();
   if (held.by || objects_->expects_answers() || scheduler_.totals().sent != 0)
     objects_->break_circles();
-  if (held.by && !(held.calls.empty() && held.running.empty())) start_awaited(*held.by);
+  if (held.by && driver_.callbacks().is_waited_for()) start_awaited(*held.by);
   if (held.calls.empty()) {
     held_up_before_ = said_held_up_ = false;
     return;

@@ -94,7 +94,8 @@ void Driver::attend(const detail::TaskState& task) {
 }
 
 void Driver::wait_in_callback(const detail::TaskState& task, detail::Deadline deadline) {
-  if (deadline == detail::kNever && callbacks_.is_waited_for()) {
+  const bool takes_a_slot = task.kind != detail::TaskState::Kind::method;
+  if (takes_a_slot && deadline == detail::kNever && callbacks_.is_waited_for()) {
     loop_.post([this, awaited = std::make_shared<detail::TaskRef>(Access::share(
                           const_cast<detail::TaskState&>(task)))](kj::AsyncIoContext&) {
       if (!dispatcher_) return;
