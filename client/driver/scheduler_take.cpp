@@ -137,8 +137,8 @@ Scheduler::Slave* Scheduler::emptiest_for(const TaskRecord& task, Time now) {
     return static_cast<double>(slave.held_cores) / slave.slots;
   };
   for (Slave& slave : slaves_) {
-    const bool suits = slave.known && slave.slots >= std::max<std::uint32_t>(task.cores, 1) &&
-                       !slave.health.suspended() && !outlasts(slave, task, now);
+    const bool suits = slave.known && slave.slots >= task.cores && !slave.health.suspended() &&
+                       !outlasts(slave, task, now);
     if (!suits || (task.pinned != kNoSlave && task.pinned != slave.id)) continue;
     if (!may_run_on(slave, task, now)) continue;
     if (!best || held_per_slot(slave) < held_per_slot(*best)) best = &slave;
