@@ -1,4 +1,6 @@
 #pragma once
+#include <knee/error.h>
+
 #include <exception>
 #include <string>
 
@@ -21,6 +23,11 @@ class ForeignException final : public std::exception {
  private:
   ExceptionText text_;
 };
+
+/// What that is for whoever called: Error::Kind::exception with all of it.
+inline Error as_error(const ExceptionText& text) {
+  return {Error::Kind::exception, text.what, {}, text.type, text.what, text.traceback};
+}
 
 /// In a catch block.
 ExceptionText describe_current_exception();

@@ -132,9 +132,7 @@ TaskRef LocalObject::use(Use use, ObjectRef* returned) {
     result = use_here(use);
   } catch (const ForeignException& failed) {
     // As others learn of it.
-    const auto& text = failed.text();
-    error = std::make_exception_ptr(
-        Error(Error::Kind::exception, text.what, {}, text.type, text.what, text.traceback));
+    error = std::make_exception_ptr(as_error(failed.text()));
   } catch (...) {
     error = std::current_exception();
   }

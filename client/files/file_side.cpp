@@ -62,8 +62,7 @@ void FileSide::rethrow() {
     }
     throw in_short(error);
   } catch (...) {
-    const auto thrown = describe_current_exception();
-    throw Error(Error::Kind::exception, thrown.what, {}, thrown.type, thrown.what);
+    throw as_error(describe_current_exception());
   }
 }
 

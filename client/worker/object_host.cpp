@@ -234,10 +234,9 @@ detail::TaskRef ObjectHost::call(proto::Object::Client& object, const detail::Me
                 -> kj::Promise<void> {
             const auto result = answer.getResult();
             if (result.isException()) {
-              const std::string type = result.getException().getType().cStr();
-              const std::string what = result.getException().getWhat().cStr();
-              Access::set_error(*task, std::make_exception_ptr(
-                                           Error(Error::Kind::exception, what, {}, type, what)));
+              const auto failure = result.getException();
+              Access::set_error(*task, std::make_exception_ptr(detail::as_error(
+                                           {failure.getType().cStr(), failure.getWhat().cStr()})));
               return kj::READY_NOW;
             }
             return detail::read_result(result)
@@ -268,10 +267,8 @@ detail::TaskRef ObjectHost::use(proto::Object::Client& object, const detail::Use
                 .then(
                     [this, task](std::shared_ptr<detail::UseAnswer> answer) {
                       if (answer->failed) {
-                        const auto& failed = *answer->failed;
-                        Access::set_error(*task, std::make_exception_ptr(Error(
-                                                     Error::Kind::exception, failed.what, {},
-                                                     failed.type, failed.what, failed.traceback)));
+                        Access::set_error(
+                            *task, std::make_exception_ptr(detail::as_error(*answer->failed)));
                       } else {
                         Access::answer(*task) =
                             std::make_shared<detail::UseResult>(std::move(answer->result));
