@@ -208,6 +208,13 @@ interface Session {
   openHome @6 (program :Variant) -> (home :Home, root :O.Object);
   # Starts a process for objects; fails, in words, if it cannot. `root`: as ObjectHost.root (worker.capnp); it may be called before
   # this has been answered. `program`: what it runs, if that is not the session's program; its files must be in the store.
+
+  taskWaits @7 (id :UInt64) -> (call :UInt64, behind :List(UInt64), within :List(UInt64));
+  # As TaskObjects.waits (worker.capnp) of the worker that has this task with capabilities. Of another task: as if
+  # it waited for nothing.
+
+  refuseInTask @8 (id :UInt64, call :UInt64, why :Text) -> ();
+  # As TaskObjects.refuse (worker.capnp) there, if it is there.
 }
 
 interface Home {

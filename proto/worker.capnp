@@ -83,6 +83,12 @@ interface TaskObjects {
 
   lend @0 (objects :List(O.Object)) -> ();
   # Called once: `Task.capabilities`, for as long as the connection lasts.
+
+  waits @1 () -> (call :UInt64, behind :List(UInt64), within :List(UInt64));
+  # As ObjectHost.waits. Answered while the task waits.
+
+  refuse @2 (call :UInt64, why :Text) -> ();
+  # As ObjectHost.refuse.
 }
 
 struct FunctionTable {

@@ -4,6 +4,7 @@
 
 #include "common/rpc/process_end.h"
 #include "slave/death_report.h"
+#include "slave/waits_answer.h"
 
 namespace knee::slave {
 namespace {
@@ -119,10 +120,7 @@ kj::Promise<void> HomeServer::interrupt(InterruptContext) {
 kj::Promise<void> HomeServer::waits(WaitsContext context) {
   return home_->host().waitsRequest().send().then(
       [context](capnp::Response<proto::ObjectHost::WaitsResults> answer) mutable {
-        auto results = context.getResults();
-        results.setCall(answer.getCall());
-        results.setBehind(answer.getBehind());
-        results.setWithin(answer.getWithin());
+        pass_on_waits(answer, context.getResults());
       });
 }
 

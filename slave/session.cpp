@@ -171,7 +171,13 @@ void Session::bury_later() {
             }).eagerlyEvaluate(nullptr);
 }
 
-// --- processes for objects
+// --- objects
+
+kj::Maybe<proto::TaskObjects::Client> Session::worker_of(std::uint64_t task) {
+  for (auto& [slot, worker] : workers_)
+    KJ_IF_MAYBE (objects, worker->objects_of(task)) return kj::mv(*objects);
+  return nullptr;
+}
 
 std::shared_ptr<Home> Session::open_home(const std::optional<WorkerProgram>& program) {
   if (draining_) throw std::runtime_error("the slave is draining and starts nothing more");

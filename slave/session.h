@@ -88,6 +88,9 @@ class Session final : public WorkerOwner, public CommandsOwner, public HomeOwner
     return commands_.write_input(task, kj::mv(bytes), end);
   }
 
+  /// The worker that has this task with capabilities; none: none has.
+  kj::Maybe<proto::TaskObjects::Client> worker_of(std::uint64_t task);
+
   /// Starts a process for objects: of that program, or of the session's. Throws, in words, if it
   /// cannot.
   std::shared_ptr<Home> open_home(const std::optional<WorkerProgram>& program = {});

@@ -8,6 +8,7 @@
 #include "common/rpc/byte_stream.h"
 #include "slave/byte_sink_server.h"
 #include "slave/store_server.h"
+#include "slave/waits_answer.h"
 
 namespace knee::slave {
 namespace {
@@ -160,6 +161,30 @@ kj::Promise<void> SessionServer::writeStdin(WriteStdinContext context) {
   return written.then([context](InputPipe::Answer answer) mutable {
     context.getResults().setClosed(answer == InputPipe::Answer::closed);
   });
+}
+
+kj::Promise<void> SessionServer::taskWaits(TaskWaitsContext context) {
+  KJ_IF_MAYBE (worker, session_.worker_of(context.getParams().getId())) {
+    // The answer may take as long as the task, which must not keep a session whose driver is gone.
+    context.allowCancellation();
+    return worker->waitsRequest().send().then(
+        [context](capnp::Response<proto::TaskObjects::WaitsResults> answer) mutable {
+          pass_on_waits(answer, context.getResults());
+        });
+  }
+  return kj::READY_NOW;
+}
+
+kj::Promise<void> SessionServer::refuseInTask(RefuseInTaskContext context) {
+  const auto asked = context.getParams();
+  KJ_IF_MAYBE (worker, session_.worker_of(asked.getId())) {
+    auto request = worker->refuseRequest();
+    request.setCall(asked.getCall());
+    request.setWhy(asked.getWhy());
+    context.allowCancellation();
+    return request.send().ignoreResult();
+  }
+  return kj::READY_NOW;
 }
 
 kj::Promise<void> SessionServer::openHome(OpenHomeContext context) {

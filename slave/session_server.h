@@ -24,6 +24,8 @@ class SessionServer final : public proto::Session::Server {
   kj::Promise<void> signalTask(SignalTaskContext context) override;
   kj::Promise<void> openHome(OpenHomeContext context) override;
   kj::Promise<void> writeStdin(WriteStdinContext context) override;
+  kj::Promise<void> taskWaits(TaskWaitsContext context) override;
+  kj::Promise<void> refuseInTask(RefuseInTaskContext context) override;
 
   Session& session() { return session_; }
 

@@ -26,6 +26,10 @@ nanoseconds monotonic_now() {
   return std::chrono::seconds(now.tv_sec) + nanoseconds(now.tv_nsec);
 }
 
+proto::TaskObjects::Client bootstrapped(WorkerLine& line) {
+  return line.bootstrap().castAs<proto::TaskObjects>();
+}
+
 }  // namespace
 
 Worker::Worker(WorkerOwner& owner, process::Keepers& keepers, kj::UnixEventPort& port,
@@ -101,7 +105,7 @@ bool Worker::open_line(QueuedTask& task) {
   auto line = kj::heap<WorkerLine>(port_);
   if (!pass_value(~task.id, line->take_worker_socket().get())) return false;
   task.line = kj::mv(line);
-  auto request = task.line->bootstrap().castAs<proto::TaskObjects>().lendRequest();
+  auto request = bootstrapped(*task.line).lendRequest();
   auto objects = request.initObjects(static_cast<unsigned>(task.objects.size()));
   for (unsigned i = 0; i < objects.size(); ++i) objects.set(i, task.objects[i]);
   // Whether it arrives is for the worker to notice.
@@ -184,6 +188,13 @@ std::optional<std::uint64_t> Worker::first_task() const {
 bool Worker::has(std::uint64_t task) const {
   return std::any_of(given_.begin(), given_.end(),
                      [task](const Given& one) { return one.task && one.task->id == task; });
+}
+
+kj::Maybe<proto::TaskObjects::Client> Worker::objects_of(std::uint64_t task) {
+  for (auto& one : given_)
+    if (one.task && one.task->id == task && one.task->line.get() != nullptr)
+      return bootstrapped(*one.task->line);
+  return nullptr;
 }
 
 std::optional<Worker::Running> Worker::running() const {

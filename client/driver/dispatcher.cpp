@@ -12,6 +12,7 @@
 #include "client/driver/counted.h"
 #include "client/driver/failure.h"
 #include "client/driver/function_call.h"
+#include "client/driver/lent_task.h"
 #include "client/driver/object_ref.h"
 #include "client/driver/python_program.h"
 #include "client/driver/session_id.h"
@@ -250,7 +251,7 @@ void Dispatcher::give_up(const std::string& why) {
                     [&](const detail::TaskState& task) { return unshippable_error(task, why); });
 }
 
-kj::Vector<proto::Object::Client> Dispatcher::lend(detail::TaskState& task) {
+kj::Vector<proto::Object::Client> Dispatcher::lend(SlaveLink& link, detail::TaskState& task) {
   auto& call = *function_call(task);
   revoke_loans(task, "the attempt it was given to has ended");
   call.lending = kj::refcounted<Lending>();
@@ -258,6 +259,7 @@ kj::Vector<proto::Object::Client> Dispatcher::lend(detail::TaskState& task) {
   for (const auto& object : call.objects)
     lent.add(capnp::membrane(objects_->client_of(object, call.lending->holds()),
                              call.lending->addRef()));
+  objects_->circles().watch(std::make_shared<LentTask>(link, task.id, call.lending->holds()));
   return lent;
 }
 

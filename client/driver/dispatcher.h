@@ -73,7 +73,7 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
               const std::string& why) override;
   void link_progressed(SlaveLink& link) override;
   bool may_receive(SlaveLink& link) override;
-  kj::Vector<proto::Object::Client> lend(detail::TaskState& task) override;
+  kj::Vector<proto::Object::Client> lend(SlaveLink& link, detail::TaskState& task) override;
   void fill_session(proto::SessionRequest::Builder request) override;
   void taskFailed(kj::Exception&& error) override;
 

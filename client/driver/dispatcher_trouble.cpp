@@ -93,8 +93,9 @@ void Dispatcher::warn_of_absent(SlaveId slave, const std::string& what_waits) {
 /// certain a call fails; where it may be, the user is told.
 void Dispatcher::look_at_waits() {
   const auto held = driver_.callbacks().held_up();
+  objects_->circles().forget_those_over();
   if (held.by || objects_->expects_answers() || scheduler_.totals().sent != 0)
-    objects_->break_circles();
+    objects_->circles().break_all();
   if (held.by && driver_.callbacks().is_waited_for()) start_awaited(*held.by);
   if (held.calls.empty()) {
     held_up_before_ = said_held_up_ = false;

@@ -92,10 +92,29 @@ Objects::Home::Home(proto::Home::Client given, std::uint32_t slave_index, std::s
       python(is_python),
       ended(client.endedRequest()
                 .send()
-                .then([this](capnp::Response<proto::Home::EndedResults> answer) {
-                  outcome = kj::heap(kj::mv(answer));
-                })
+                .then(
+                    [this](capnp::Response<proto::Home::EndedResults> answer) -> kj::Promise<void> {
+                      over = true;
+                      outcome = kj::heap(kj::mv(answer));
+                      return kj::READY_NOW;
+                    },
+                    [this](kj::Exception&& error) -> kj::Promise<void> {
+                      over = true;
+                      return kj::mv(error);
+                    })
                 .fork()) {}
+
+kj::Promise<Waiter::Wait> Objects::Home::wait() {
+  return client.waitsRequest().send().then(
+      [](capnp::Response<proto::Home::WaitsResults> answer) { return read(answer); });
+}
+
+kj::Promise<void> Objects::Home::refuse(std::uint64_t call, const char* why) {
+  auto request = client.refuseRequest();
+  request.setCall(call);
+  request.setWhy(why);
+  return request.send().ignoreResult();
+}
 
 /// A reference that came with a call of others may be to an object anywhere.
 std::string Objects::Open::slave_name() const {
@@ -122,6 +141,9 @@ Objects::Objects(kj::Timer& timer, Shipment& shipment, Shipment& python, Surroun
                 return hold(kj::mv(object), home_of_chain(chain));
               },
           .offer = doors_.offer})),
+      circles_({.held_up = surroundings_.held_up,
+                .fail = [this](const detail::TaskState& task,
+                               std::exception_ptr why) { cancel(task, std::move(why)); }}),
       calls_(kj::heap<kj::TaskSet>(*this)) {}
 
 Objects::~Objects() {

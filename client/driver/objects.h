@@ -10,7 +10,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -21,6 +20,7 @@
 #include "client/call/returned_object.h"
 #include "client/call/use_wire.h"
 #include "client/driver/callback_thread.h"
+#include "client/driver/circles.h"
 #include "client/driver/offered_object.h"
 #include "client/driver/shipment.h"
 #include "proto/object.capnp.h"
@@ -89,9 +89,8 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   /// A call that has not begun never does; of one that has, nothing comes back. `why`: its error;
   /// null: that it was cancelled.
   void cancel(const detail::TaskState& task, std::exception_ptr why = nullptr);
-  /// Asks all processes what they wait for, and fails a call of each circle in which they, or the
-  /// callback thread, wait for each other.
-  void break_circles() { look_for_circles({}); }
+  /// Of these and of tasks with objects.
+  Circles& circles() { return circles_; }
   /// Whether calls were sent and not answered.
   bool expects_answers() const { return !open_.empty(); }
   void drop(const std::vector<std::uint64_t>& ids);
@@ -123,16 +122,21 @@ class Objects final : public kj::TaskSet::ErrorHandler {
 
  private:
   /// A process of a slave that objects live in.
-  struct Home {
+  struct Home final : Waiter {
     Home(proto::Home::Client given, std::uint32_t slave_index, std::string slave_name,
          bool is_python);
+
+    kj::Promise<Wait> wait() override;
+    kj::Promise<void> refuse(std::uint64_t call, const char* why) override;
+    bool is_over() const override { return over; }
+    std::string slave_name() const override { return slave; }
 
     proto::Home::Client client;
     std::uint32_t index;  ///< of its slave
     std::string slave;
     bool python;
     std::size_t objects = 0;  ///< that references refer to
-    bool is_asked = false;    ///< what it waits for
+    bool over = false;        ///< it has ended, or its slave is gone
     /// How it ended, once that is known.
     kj::Maybe<kj::Own<capnp::Response<proto::Home::EndedResults>>> outcome;
     kj::ForkedPromise<void> ended;
@@ -190,18 +194,8 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   };
 
   struct Answer;
-  struct Look;
 
   void taskFailed(kj::Exception&& error) override;
-  /// `suspected`: the calls of a circle that was found before; it is broken if it is still there.
-  void look_for_circles(std::set<std::uint64_t> suspected);
-  /// One of them waits for that call; those `behind` wait for its own, those `within` it carries
-  /// out.
-  void look_at(Look& look, const std::shared_ptr<Home>& home, std::uint64_t call,
-               const std::vector<std::uint64_t>& behind, const std::vector<std::uint64_t>& within);
-  void break_circle(const Look& look, const std::vector<std::size_t>& circle);
-  /// Keeps it until its process has ended.
-  void watch(std::shared_ptr<Home> home);
   /// The process that carries out the calls of that chain; null: none does, or several do.
   std::shared_ptr<Home> home_of_chain(std::uint64_t chain) const;
   /// The object itself, if it is of this driver; else a new reference. `home`: may be null.
@@ -266,7 +260,6 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   capnp::CapabilityServerSet<proto::Object> offered_;
   std::unordered_map<std::uint64_t, Entry> entries_;
   std::map<Place, Root> roots_;
-  std::set<std::shared_ptr<Home>> homes_;  ///< whose processes have not ended
   std::unordered_map<const detail::Method*, Shipment::Place> functions_;
   std::list<Open> open_;                             ///< calls that were sent and have no answer
   std::unordered_map<std::uint64_t, Open*> makers_;  ///< those of `open_` by what they return
@@ -276,6 +269,7 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   bool lent_away_ = false;
   /// Shared with the functions that others have: what these return may lead to such an object.
   std::shared_ptr<const void> functions_out_ = std::make_shared<char>();
+  Circles circles_;
   kj::Own<kj::TaskSet> calls_;
 };
 

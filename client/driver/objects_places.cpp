@@ -85,7 +85,7 @@ Objects::Root& Objects::open_root(const Place& place) {
     auto opened = session->openHomeRequest().send();
     root.home = std::make_shared<Home>(opened.getHome(), place.first, link->name(), false);
     root.object = opened.getRoot();
-    watch(root.home);
+    circles_.watch(root.home);
     // What has died is not called again: the next object is made in a new process.
     const auto gone = [this, place, home = root.home] {
       const auto found = roots_.find(place);

@@ -85,7 +85,7 @@ void Objects::open_python(Open& kept, const ObjectCall& call) {
   auto home = std::make_shared<Home>(
       opened.addBranch().then([](Opened session) { return kj::mv(session.home); }), kept.slave,
       link->name(), true);
-  watch(home);
+  circles_.watch(home);
   made(call.returned, opened.addBranch().then([](Opened session) { return kj::mv(session.root); }),
        home);
 }

@@ -226,7 +226,7 @@ detail::TaskRef ObjectHost::call(proto::Object::Client& object, const detail::Me
   if (returned != nullptr) *returned = given(kj::mv(made));
   detail::TaskRef task(new detail::TaskState);
   task->id = number;
-  ++open_calls_;
+  open_calls_.insert(number);
   // The object is kept: what is large of its answer is read from there.
   sent_.add(
       answered
@@ -258,7 +258,7 @@ detail::TaskRef ObjectHost::use(proto::Object::Client& object, const detail::Use
   if (returned != nullptr) *returned = given(kj::mv(made));
   detail::TaskRef task(new detail::TaskState);
   task->id = number;
-  ++open_calls_;
+  open_calls_.insert(number);
   // As in `call`.
   sent_.add(answered
                 .then([this, object](capnp::Response<proto::Object::UseResults> answer) mutable {
@@ -299,10 +299,24 @@ kj::Promise<void> ObjectHost::something_until(detail::Deadline deadline) {
       io_.provider->getTimer().afterDelay(left.count() * kj::MILLISECONDS));
 }
 
-void ObjectHost::wait_for(detail::TaskState& task, detail::Deadline deadline) {
-  const auto before = std::exchange(waited_, deadline == detail::kNever ? task.id : 0);
+template <class Condition>
+void ObjectHost::wait_for(std::uint64_t call, Condition condition, detail::Deadline deadline) {
+  const auto before = std::exchange(waited_, deadline == detail::kNever ? call : 0);
   KJ_DEFER(waited_ = before);
-  wait_until([&task] { return task.done(); }, deadline);
+  wait_until(condition, deadline);
+}
+
+void ObjectHost::wait_for(detail::TaskState& task, detail::Deadline deadline) {
+  wait_for(
+      task.id, [&task] { return task.done(); }, deadline);
+}
+
+void ObjectHost::wait_for_answers() {
+  while (!open_calls_.empty()) {
+    const auto oldest = *open_calls_.begin();
+    wait_for(
+        oldest, [&] { return !open_calls_.contains(oldest); }, detail::kNever);
+  }
 }
 
 void ObjectHost::wait_for_event(kj::Promise<void> event) {
@@ -351,7 +365,7 @@ kj::Promise<void> ObjectHost::watch_for_interrupt() {
 }
 
 void ObjectHost::ended(detail::TaskState& task) {
-  --open_calls_;
+  open_calls_.erase(task.id);
   if (Access::complete(task) != Access::Next::nothing)
     continuations_.push_back(Access::share(task));
   wake();

@@ -9,6 +9,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -82,6 +83,14 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
     std::uint64_t call = 0;
     std::vector<std::uint64_t> behind;
     std::vector<std::uint64_t> within;
+
+    /// Into the results of `waits`, of whichever interface.
+    template <class Results>
+    void write(Results results) const {
+      results.setCall(call);
+      results.setBehind(kj::arrayPtr(behind.data(), behind.size()));
+      results.setWithin(kj::arrayPtr(within.data(), within.size()));
+    }
   };
   Wait waits() const;
   /// As ObjectHost.refuse (worker.capnp).
@@ -105,7 +114,9 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   detail::TaskRef use(proto::Object::Client& object, const detail::Use& use,
                       detail::ObjectRef* returned);
   /// Whether calls were sent and not answered.
-  bool expects_answers() const { return open_calls_ != 0; }
+  bool expects_answers() const { return !open_calls_.empty(); }
+  /// Waits until there are none, as `wait_until`.
+  void wait_for_answers();
   /// What is to follow on answers that have come.
   bool has_continuations() const { return !continuations_.empty(); }
   void run_continuations();
@@ -191,6 +202,8 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   kj::Promise<void> end_of_round();
   kj::Promise<detail::ObjectRef> hold(proto::Object::Client client);
   void fail(detail::TaskState& task, const kj::Exception& error);
+  template <class Condition>
+  void wait_for(std::uint64_t call, Condition condition, detail::Deadline deadline);
 
   void check_thread() const;
   void pass_on_output();
@@ -216,7 +229,7 @@ class ObjectHost final : public kj::TaskSet::ErrorHandler {
   bool was_held_ = false;
   Output output_;
   std::deque<detail::TaskRef> continuations_;
-  std::uint64_t open_calls_ = 0;
+  std::set<std::uint64_t> open_calls_;       ///< numbers of those that were sent and not answered
   std::shared_ptr<Drops> drops_;             ///< what other threads let go of
   std::vector<detail::ObjectRef> released_;  ///< by others
   kj::Vector<kj::Own<kj::PromiseFulfiller<std::uint64_t>>> counting_;

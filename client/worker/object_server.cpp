@@ -29,11 +29,7 @@ class HostServer final : public proto::ObjectHost::Server {
   }
   kj::Promise<void> finish(FinishContext) override { return host_.finish(); }
   kj::Promise<void> waits(WaitsContext context) override {
-    const auto wait = host_.waits();
-    auto results = context.getResults();
-    results.setCall(wait.call);
-    results.setBehind(kj::arrayPtr(wait.behind.data(), wait.behind.size()));
-    results.setWithin(kj::arrayPtr(wait.within.data(), wait.within.size()));
+    host_.waits().write(context.getResults());
     return kj::READY_NOW;
   }
   kj::Promise<void> refuse(RefuseContext context) override {

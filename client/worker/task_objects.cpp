@@ -54,6 +54,14 @@ class LoanServer final : public proto::TaskObjects::Server {
     host_.wake();
     return kj::READY_NOW;
   }
+  kj::Promise<void> waits(WaitsContext context) override {
+    host_.waits().write(context.getResults());
+    return kj::READY_NOW;
+  }
+  kj::Promise<void> refuse(RefuseContext context) override {
+    host_.refuse(context.getParams().getCall(), context.getParams().getWhy().cStr());
+    return kj::READY_NOW;
+  }
 
  private:
   ObjectHost& host_;
@@ -91,10 +99,10 @@ TaskObjects::~TaskObjects() {
 
 void TaskObjects::finish() {
   auto& host = host_.parts_->host;
-  while (host.expects_answers() || host.has_continuations()) {
-    host.wait_until([&host] { return !host.expects_answers(); });
+  do {
+    host.wait_for_answers();
     host.run_continuations();
-  }
+  } while (host.expects_answers());
 }
 
 }  // namespace knee::worker

@@ -31,16 +31,42 @@ struct Clerk {
   }
   int pass_on(const knee::Ref<Clerk>& other) { return other.call<&Clerk::number>().get(); }
   int tell(const knee::Function<int()>& function) { return function(); }
+  void keep(knee::Function<int()> function) { kept = std::move(function); }
+  /// Calls what it keeps, when told to.
+  int tell_kept(std::string started, std::string go) {
+    knee::test::hold(0, std::move(started), std::move(go));
+    return kept();
+  }
   /// Until it gives something.
   int tell_until(const knee::Function<int()>& function) {
     for (;;)
       if (const int result = function()) return result;
   }
+
+  knee::Function<int()> kept;
 };
 
 int ask_in_task(const knee::Ref<Clerk>& first, const knee::Ref<Clerk>& second,
                 const std::string& started, const std::string& go) {
   return first.call<&Clerk::ask>(second, started, go).get();
+}
+
+int number_of(const knee::Ref<Clerk>& clerk) {
+  return clerk.call<&Clerk::number>().get();
+}
+
+/// Leaves the answer to a call on the object to be waited for after its end.
+int ask_at_last(const knee::Ref<Clerk>& clerk) {
+  static knee::Promise<int> kept;
+  kept = clerk.call<&Clerk::number>();
+  return 7;
+}
+
+/// Gives the object a function of this task's, and asks it when told to.
+int give_and_ask(const knee::Ref<Clerk>& clerk, const std::string& given, const std::string& go) {
+  clerk.call<&Clerk::keep>([] { return 7; }).get();
+  knee::test::hold(0, given, go);
+  return clerk.call<&Clerk::number>().get();
 }
 
 /// Of calls that wait for each other: those that gave 7, and what the others said.
@@ -164,6 +190,76 @@ TEST_CASE("a callback that waits for an object which waits for another's callbac
     CHECK_THAT(error, Contains("could never end") && Contains("use then() in callbacks"));
     CHECK(told.get() == 7);
     CHECK(near.call<&Clerk::number>().get() == 7);
+  });
+}
+
+TEST_CASE("a task that waits for an object which waits for a function of that task: one fails") {
+  with_a_slave([](knee::Cluster& cluster, const knee::Slave& gandalf) {
+    Marks marks;
+    const TemporaryFolder folder;
+    const auto clerk = gandalf.make<Clerk>();
+    std::vector<knee::Promise<int>> calls;
+    calls.push_back(cluster.call<give_and_ask>(clerk, folder / "given", marks.go));
+    wait_for_marks(folder / "given");
+    calls.push_back(clerk.call<&Clerk::tell_kept>(marks.started, marks.go));
+    marks.let_go(1);
+    const auto outcome = outcome_of(calls);
+    CHECK(outcome.good == 1);
+    REQUIRE(outcome.errors.size() == 1);
+    CHECK_THAT(outcome.errors[0], Contains("could never begin"));
+    CHECK(clerk.call<&Clerk::number>().get() == 7);
+  });
+}
+
+TEST_CASE("a callback that waits for a task which waits for an object that waits for a callback") {
+  with_a_slave([](knee::Cluster& cluster, const knee::Slave& gandalf) {
+    const auto clerk = gandalf.make<Clerk>();
+    knee::Promise<int> told;
+    std::string error;
+    std::atomic<bool> looked = false;
+    cluster.call<twice>(1).then([&](int) {
+      told = clerk.call<&Clerk::tell>([] { return 7; });
+      error = error_of(cluster.call<number_of>(clerk)).what();
+      looked = true;
+    });
+    REQUIRE(wait_until([&] { return looked.load(); }));
+    CHECK_THAT(error, Contains("could never begin"));
+    CHECK(told.get() == 7);
+    CHECK(cluster.call<number_of>(clerk).get() == 7);
+  });
+}
+
+TEST_CASE("a callback that waits for a task which ends when such an object has answered") {
+  with_a_slave([](knee::Cluster& cluster, const knee::Slave& gandalf) {
+    const auto clerk = gandalf.make<Clerk>();
+    knee::Promise<int> told;
+    std::atomic<int> result = 0;
+    cluster.call<twice>(1).then([&](int) {
+      told = clerk.call<&Clerk::tell>([] { return 7; });
+      result = cluster.call<ask_at_last>(clerk).get();
+    });
+    CHECK(wait_until([&] { return result != 0; }));
+    CHECK(result == 7);
+    CHECK(told.get() == 7);
+  });
+}
+
+TEST_CASE("a callback that waits for a task which waits long for an object is left alone",
+          "[.slow]") {
+  with_a_slave([](knee::Cluster& cluster, const knee::Slave& gandalf) {
+    Marks marks;
+    const auto clerk = gandalf.make<Clerk>(knee::Placement::own());
+    auto held = clerk.call<&Clerk::ask>(clerk, marks.started, marks.go);
+    wait_for_marks(marks.started);
+    std::atomic<int> result = 0;
+    cluster.call<twice>(1).then([&](int) { result = cluster.call<number_of>(clerk).get(); });
+    auto told = gandalf.make<Clerk>(knee::Placement::own()).call<&Clerk::tell>([] { return 7; });
+    CHECK_FALSE(wait_until([&] { return result != 0; }, std::chrono::seconds(7)));
+    leave_mark(marks.go, "");
+    CHECK(wait_until([&] { return result != 0; }));
+    CHECK(result == 7);
+    CHECK(held.get() == 7);
+    CHECK(told.get() == 7);
   });
 }
 
