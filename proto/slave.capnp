@@ -210,7 +210,7 @@ interface Session {
   # this has been answered. `program`: what it runs, if that is not the session's program; its files must be in the store.
 
   taskWaits @7 (id :UInt64) -> (call :UInt64, behind :List(UInt64), within :List(UInt64));
-  # As TaskObjects.waits (worker.capnp) of the worker that has this task with capabilities. Of another task: as if
+  # As TaskObjects.waits (worker.capnp) of the worker that runs this task with capabilities. Of another task: as if
   # it waited for nothing.
 
   refuseInTask @8 (id :UInt64, call :UInt64, why :Text) -> ();

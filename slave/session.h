@@ -88,7 +88,7 @@ class Session final : public WorkerOwner, public CommandsOwner, public HomeOwner
     return commands_.write_input(task, kj::mv(bytes), end);
   }
 
-  /// The worker that has this task with capabilities; none: none has.
+  /// The worker that runs this task with capabilities; none: none does.
   kj::Maybe<proto::TaskObjects::Client> worker_of(std::uint64_t task);
 
   /// Starts a process for objects: of that program, or of the session's. Throws, in words, if it

@@ -191,9 +191,11 @@ bool Worker::has(std::uint64_t task) const {
 }
 
 kj::Maybe<proto::TaskObjects::Client> Worker::objects_of(std::uint64_t task) {
-  for (auto& one : given_)
-    if (one.task && one.task->id == task && one.task->line.get() != nullptr)
-      return bootstrapped(*one.task->line);
+  for (auto& one : given_) {
+    if (!one.task) continue;
+    if (one.task->id != task || one.task->line.get() == nullptr) break;
+    return bootstrapped(*one.task->line);
+  }
   return nullptr;
 }
 

@@ -98,7 +98,7 @@ class Worker {
   std::optional<std::uint64_t> first_task() const;
   /// Whether it was given that task, and it has not ended.
   bool has(std::uint64_t task) const;
-  /// What it bootstraps on the line of that task; none: it has no such task, or one without a line.
+  /// What it bootstraps on the line of that task; none: it has none, or runs another one.
   kj::Maybe<proto::TaskObjects::Client> objects_of(std::uint64_t task);
   /// Tasks given and not ended, the running one included.
   std::size_t tasks() const { return tasks_; }

@@ -14,6 +14,9 @@ constexpr const char* kCouldNeverBegin =
     "it could never begin: the process it was sent to waits for a call that waits for this one, "
     "itself or through others";
 
+/// So that no circle is held for one because of what its members said at different times.
+constexpr auto kAskAgain = 200 * kj::MILLISECONDS;
+
 bool is_method(const detail::TaskState& task) {
   return task.kind == detail::TaskState::Kind::method;
 }
@@ -27,42 +30,54 @@ std::uint64_t number_of(detail::TaskState& task) {
 
 /// One time of asking.
 struct Circles::Look {
-  std::set<std::uint64_t> suspected;
+  std::set<std::set<std::uint64_t>> suspected;  ///< found before it began
   detail::TaskRef awaited;  ///< by the callback thread; null: it waits for nothing
   WaitGraph graph;
   std::vector<Member> members;  ///< of the graph
 };
 
 void Circles::watch(std::shared_ptr<Waiter> waiter) {
-  watched_.push_back(std::make_shared<Watched>(Watched{std::move(waiter)}));
-}
-
-void Circles::look(std::set<std::uint64_t> suspected) {
-  auto look = std::make_shared<Look>();
-  look->suspected = std::move(suspected);
-  auto callbacks = surroundings_.held_up();
-  if (callbacks.by) {
-    const auto number = number_of(*callbacks.by);
-    look->awaited = std::move(callbacks.by);
-    heard(*look, nullptr, {number, std::move(callbacks.calls), std::move(callbacks.running)});
-  }
-  forget_those_over();
-  for (const auto& one : watched_) ask(look, one);
+  watched_.push_back({std::move(waiter)});
 }
 
 void Circles::forget_those_over() {
-  std::erase_if(watched_, [](const auto& one) { return one->waiter->is_over(); });
+  std::erase_if(watched_, [](const auto& one) { return one.waiter->is_over(); });
 }
 
-void Circles::ask(const std::shared_ptr<Look>& look, const std::shared_ptr<Watched>& one) {
+void Circles::break_all() {
+  look();
+  again_ = timer_.afterDelay(kAskAgain)
+               .then([this] {
+                 if (!suspected_.empty()) look();
+               })
+               .eagerlyEvaluate(nullptr);
+}
+
+void Circles::look() {
+  look_ = std::make_shared<Look>();
+  look_->suspected = std::exchange(suspected_, {});
+  auto callbacks = surroundings_.held_up();
+  if (callbacks.by) {
+    const auto number = number_of(*callbacks.by);
+    look_->awaited = std::move(callbacks.by);
+    heard(*look_, nullptr, {number, std::move(callbacks.calls), std::move(callbacks.running)});
+  }
+  forget_those_over();
+  for (auto& one : watched_) ask(one);
+}
+
+void Circles::ask(Watched& one) {
   // Who has not answered is busy, or out of reach; neither is a wait that is known.
-  if (std::exchange(one->is_asked, true)) return;
-  asked_.add(one->waiter->wait().then(
-      [this, look, one](Waiter::Wait wait) {
-        one->is_asked = false;
-        heard(*look, one->waiter, std::move(wait));
-      },
-      [one](kj::Exception&&) { one->is_asked = false; }));
+  if (std::exchange(one.is_asked, true)) return;
+  one.question = one.waiter->wait()
+                     .then(
+                         [this, &one, asked = std::weak_ptr(look_)](Waiter::Wait wait) {
+                           one.is_asked = false;
+                           if (const auto look = asked.lock())
+                             heard(*look, one.waiter, std::move(wait));
+                         },
+                         [&one](kj::Exception&&) { one.is_asked = false; })
+                     .eagerlyEvaluate(nullptr);
 }
 
 void Circles::heard(Look& look, std::shared_ptr<Waiter> waiter, Waiter::Wait wait) {
@@ -74,36 +89,25 @@ void Circles::heard(Look& look, std::shared_ptr<Waiter> waiter, Waiter::Wait wai
   if (circle.empty()) return;
   std::set<std::uint64_t> calls;
   for (const auto index : circle) calls.insert(look.graph.call_of(index));
-  if (calls == look.suspected)
+  if (look.suspected.contains(calls))
     break_circle(look, circle);
   else
-    this->look(std::move(calls));
+    suspected_.insert(std::move(calls));
 }
 
 void Circles::break_circle(const Look& look, const std::vector<std::size_t>& circle) {
-  const Member* after_callbacks = nullptr;  // whom the callback thread waits for
-  bool has_begun = true;                    // each call, where it has arrived
-  Waiter* refusing = nullptr;               // where one waits that can be refused there
-  std::uint64_t refused = 0;
   for (std::size_t i = 0; i < circle.size(); ++i) {
-    const auto& member = look.members[circle[i]];
+    if (look.members[circle[i]].waiter) continue;
+    const auto& next = look.members[circle[(i + 1) % circle.size()]].waiter;
+    return surroundings_.fail(*look.awaited,
+                              circular_error(*look.awaited, next ? next->slave_name() : ""));
+  }
+  for (std::size_t i = 0; i < circle.size(); ++i) {
     const auto& next = look.members[circle[(i + 1) % circle.size()]];
     const auto call = look.graph.call_of(circle[i]);
-    if (!member.waiter) after_callbacks = &next;
     if (std::find(next.behind.begin(), next.behind.end(), call) == next.behind.end()) continue;
-    has_begun = false;
-    if (!next.waiter) continue;
-    refusing = next.waiter.get();
-    refused = call;
-  }
-  // Calls that have begun belong to one chain, and so do not wait for each other.
-  if (has_begun) return;
-  if (after_callbacks != nullptr && is_method(*look.awaited)) {
-    const auto& waiter = after_callbacks->waiter;
-    surroundings_.fail(*look.awaited,
-                       circular_error(*look.awaited, waiter ? waiter->slave_name() : ""));
-  } else if (refusing != nullptr) {
-    asked_.add(refusing->refuse(refused, kCouldNeverBegin));
+    refusals_.add(next.waiter->refuse(call, kCouldNeverBegin));
+    return;
   }
 }
 

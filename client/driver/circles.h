@@ -1,5 +1,6 @@
 #pragma once
 #include <kj/async.h>
+#include <kj/timer.h>
 
 #include <cstdint>
 #include <exception>
@@ -47,28 +48,32 @@ class Waiter {
 };
 
 /// Finds circles of processes and tasks that wait for each other, of which the callback thread may
-/// be one, and breaks them (decision 13). Lives on the RPC loop.
+/// be one, and breaks them (decision 13). What a slave says decides over calls of this driver only.
+/// Lives on the RPC loop.
 class Circles final : public kj::TaskSet::ErrorHandler {
  public:
   struct Surroundings {
     /// What the callback thread waits for, and what waits for it.
     std::function<CallbackThread::HeldUp()> held_up;
-    /// Fails a call on an object, of this driver.
-    std::function<void(const detail::TaskState&, std::exception_ptr why)> fail;
+    /// Fails what the callback thread waits for.
+    std::function<void(detail::TaskState&, std::exception_ptr why)> fail;
   };
-  explicit Circles(Surroundings surroundings) : surroundings_(std::move(surroundings)) {}
+  Circles(kj::Timer& timer, Surroundings surroundings)
+      : timer_(timer), surroundings_(std::move(surroundings)) {}
 
   /// It is asked from now on until it is over ...
   void watch(std::shared_ptr<Waiter> waiter);
   /// ... and forgotten at one of these, which are to come from time to time.
   void forget_those_over();
-  /// Asks all what they wait for, and fails a call of each circle.
-  void break_all() { look({}); }
+  /// Asks all what they wait for, soon once more if there seem to be circles, and fails a call of
+  /// each that is still there. Seconds between two of these.
+  void break_all();
 
  private:
   struct Watched {
     std::shared_ptr<Waiter> waiter;
     bool is_asked = false;
+    kj::Promise<void> question = nullptr;
   };
   struct Member {
     std::shared_ptr<Waiter> waiter{};     ///< null: the callback thread
@@ -77,15 +82,19 @@ class Circles final : public kj::TaskSet::ErrorHandler {
   struct Look;
 
   void taskFailed(kj::Exception&&) override {}
-  /// `suspected`: the calls of a circle that was found before; it is broken if it is still there.
-  void look(std::set<std::uint64_t> suspected);
-  void ask(const std::shared_ptr<Look>& look, const std::shared_ptr<Watched>& one);
+  void look();
+  void ask(Watched& one);
   void heard(Look& look, std::shared_ptr<Waiter> waiter, Waiter::Wait wait);
   void break_circle(const Look& look, const std::vector<std::size_t>& circle);
 
+  kj::Timer& timer_;
   Surroundings surroundings_;
-  std::list<std::shared_ptr<Watched>> watched_;
-  kj::TaskSet asked_{*this};
+  /// The calls of each circle that was found since the last look began.
+  std::set<std::set<std::uint64_t>> suspected_;
+  std::shared_ptr<Look> look_;  ///< the last; what is answered to others comes too late
+  std::list<Watched> watched_;
+  kj::Promise<void> again_ = nullptr;
+  kj::TaskSet refusals_{*this};
 };
 
 }  // namespace knee::driver

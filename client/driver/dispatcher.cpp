@@ -12,7 +12,6 @@
 #include "client/driver/counted.h"
 #include "client/driver/failure.h"
 #include "client/driver/function_call.h"
-#include "client/driver/lent_task.h"
 #include "client/driver/object_ref.h"
 #include "client/driver/python_program.h"
 #include "client/driver/session_id.h"
@@ -56,6 +55,8 @@ Dispatcher::Dispatcher(Driver& driver, kj::AsyncIoContext& io)
               [this](const detail::ObjectRef& object) {
                 driver_.object_owner().check(std::vector{object});
               },
+          .fail = [this](detail::TaskState& task,
+                         std::exception_ptr why) { fail_running(task, std::move(why)); },
           .held_up = [this] { return driver_.callbacks().held_up(); },
           .new_reference =
               [this](std::uint32_t slave) { return driver_.object_owner().add(slave); }});
@@ -251,15 +252,15 @@ void Dispatcher::give_up(const std::string& why) {
                     [&](const detail::TaskState& task) { return unshippable_error(task, why); });
 }
 
-kj::Vector<proto::Object::Client> Dispatcher::lend(SlaveLink& link, detail::TaskState& task) {
+kj::Vector<proto::Object::Client> Dispatcher::lend(detail::TaskState& task) {
   auto& call = *function_call(task);
   revoke_loans(task, "the attempt it was given to has ended");
   call.lending = kj::refcounted<Lending>();
+  call.watched = false;
   kj::Vector<proto::Object::Client> lent;
   for (const auto& object : call.objects)
     lent.add(capnp::membrane(objects_->client_of(object, call.lending->holds()),
                              call.lending->addRef()));
-  objects_->circles().watch(std::make_shared<LentTask>(link, task.id, call.lending->holds()));
   return lent;
 }
 
@@ -405,6 +406,13 @@ void Dispatcher::cancel(std::uint64_t id) {
   }
   flush_completions();
   turn_soon();
+}
+
+void Dispatcher::fail_running(const detail::TaskState& task, std::exception_ptr why) {
+  auto* running = find(task.id);
+  if (running != &task) return;
+  if (auto* call = function_call(*running)) call->failed = std::move(why);
+  cancel(task.id);
 }
 
 void Dispatcher::start_awaited(const detail::TaskState& task) {

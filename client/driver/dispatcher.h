@@ -33,6 +33,8 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   /// There are new submissions.
   void submissions();
   void cancel(std::uint64_t task);
+  /// Cancels a task that has objects, and fails it so.
+  void fail_running(const detail::TaskState& task, std::exception_ptr why);
   void cancel_bag(const detail::BagState* bag);
   /// The callback thread waits for that one, and others wait for the callback thread. If these are
   /// tasks that hold all slots it would never start, so it starts beside the slots.
@@ -73,7 +75,7 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
               const std::string& why) override;
   void link_progressed(SlaveLink& link) override;
   bool may_receive(SlaveLink& link) override;
-  kj::Vector<proto::Object::Client> lend(SlaveLink& link, detail::TaskState& task) override;
+  kj::Vector<proto::Object::Client> lend(detail::TaskState& task) override;
   void fill_session(proto::SessionRequest::Builder request) override;
   void taskFailed(kj::Exception&& error) override;
 

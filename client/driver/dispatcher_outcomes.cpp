@@ -10,6 +10,7 @@
 #include "client/driver/dispatcher.h"
 #include "client/driver/failure.h"
 #include "client/driver/function_call.h"
+#include "client/driver/lent_task.h"
 #include "client/driver/objects.h"
 #include "common/rpc/rpc_loop.h"
 
@@ -188,6 +189,8 @@ void Dispatcher::fail(TaskId id, std::exception_ptr error) {
 void Dispatcher::complete(detail::TaskRef task) {
   driver_.count_ended();
   revoke_loans(*task, "the task it was given to has ended");
+  if (const auto* call = function_call(*task); call != nullptr && call->failed)
+    Access::set_error(*task, call->failed);
   // What the user's functions hold ends where they run, since its destructors may wait.
   if (auto arguments = take_arguments_of(*task))
     driver_.post_call({}, [arguments = std::move(arguments)] {});
@@ -213,6 +216,9 @@ void Dispatcher::started(SlaveLink& link, proto::Started::Reader started) {
   if (task == nullptr) return;
   if (is_command(*task)) command_started(link, *task);
   scheduler_.started(TaskId::unpack(started.getId()), link.id(), Clock::now());
+  if (auto* call = function_call(*task);
+      call != nullptr && call->lending.get() != nullptr && !std::exchange(call->watched, true))
+    objects_->circles().watch(std::make_shared<LentTask>(link, task->id, call->lending->holds()));
   if (started.getProgress() >= 0) fractions_[started.getId()] = started.getProgress();
 }
 

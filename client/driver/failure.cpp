@@ -126,8 +126,8 @@ std::exception_ptr cancelled_error(const detail::TaskState& task, const std::str
 
 std::exception_ptr circular_error(const detail::TaskState& task, const std::string& slave) {
   return make(Kind::usage, where_of(task, slave),
-              "could never end: a callback waits for it, and it waits for a callback after that "
-              "one, itself or through others; use then() in callbacks in place of get()");
+              "could never end: a callback waits for it, and it waits for that callback or one "
+              "after it, itself or through others; use then() in callbacks in place of get()");
 }
 
 std::exception_ptr lost_slave_error(const detail::TaskState& task, const std::string& slave,

@@ -32,7 +32,7 @@ std::exception_ptr lost_result_error(const detail::TaskState& task, const std::s
 std::exception_ptr refused_error(const detail::TaskState& task, const std::string& slave,
                                  const std::string& why);
 
-/// A callback waits for it, and it waits for a callback after that one.
+/// A callback waits for it, and it waits for that callback or one after it.
 std::exception_ptr circular_error(const detail::TaskState& task, const std::string& slave);
 
 /// Its files could not be sent.

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <exception>
 #include <string>
 #include <vector>
 
@@ -14,7 +15,9 @@ struct FunctionCall {
   std::string name;                        ///< TaskOptions::name
   std::vector<detail::ObjectRef> objects;  ///< what the arguments refer to
   std::uint64_t chain = 0;                 ///< Task.chain; 0: without objects
-  kj::Own<Lending> lending;  ///< of the objects to the attempt that is under way; the loop's
+  kj::Own<Lending> lending;     ///< of the objects to the attempt that is under way; the loop's
+  bool watched = false;         ///< that attempt, for what it waits for
+  std::exception_ptr failed{};  ///< what it fails with when it ends, whatever it says
 };
 
 /// Null: it has nothing.

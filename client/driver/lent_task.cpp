@@ -4,7 +4,7 @@ namespace knee::driver {
 
 kj::Promise<Waiter::Wait> LentTask::wait() {
   KJ_IF_MAYBE (session, link_.session()) {
-    auto request = session->taskWaitsRequest();
+    auto request = session->taskWaitsRequest(capnp::MessageSize{8, 0});
     request.setId(task_);
     return request.send().then([this](capnp::Response<proto::Session::TaskWaitsResults> answer) {
       auto wait = read(answer);

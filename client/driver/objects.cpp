@@ -141,9 +141,14 @@ Objects::Objects(kj::Timer& timer, Shipment& shipment, Shipment& python, Surroun
                 return hold(kj::mv(object), home_of_chain(chain));
               },
           .offer = doors_.offer})),
-      circles_({.held_up = surroundings_.held_up,
-                .fail = [this](const detail::TaskState& task,
-                               std::exception_ptr why) { cancel(task, std::move(why)); }}),
+      circles_(timer, {.held_up = surroundings_.held_up,
+                       .fail =
+                           [this](detail::TaskState& task, std::exception_ptr why) {
+                             if (task.kind == detail::TaskState::Kind::method)
+                               cancel(task, std::move(why));
+                             else
+                               surroundings_.fail(task, std::move(why));
+                           }}),
       calls_(kj::heap<kj::TaskSet>(*this)) {}
 
 Objects::~Objects() {

@@ -75,6 +75,8 @@ class Objects final : public kj::TaskSet::ErrorHandler {
     std::function<void(const Caller&, std::function<void()>)> run;
     /// Throws, in words, if that is a reference of another driver in this process.
     std::function<void(const detail::ObjectRef&)> check;
+    /// Fails a task that is no call on an object.
+    std::function<void(detail::TaskState&, std::exception_ptr why)> fail;
     /// What the callback thread waits for, and what waits for it.
     std::function<CallbackThread::HeldUp()> held_up;
     /// A new reference to an object on a slave, and its id.
@@ -89,7 +91,7 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   /// A call that has not begun never does; of one that has, nothing comes back. `why`: its error;
   /// null: that it was cancelled.
   void cancel(const detail::TaskState& task, std::exception_ptr why = nullptr);
-  /// Of these and of tasks with objects.
+  /// Of their processes and of tasks that have objects.
   Circles& circles() { return circles_; }
   /// Whether calls were sent and not answered.
   bool expects_answers() const { return !open_.empty(); }
@@ -136,7 +138,7 @@ class Objects final : public kj::TaskSet::ErrorHandler {
     std::string slave;
     bool python;
     std::size_t objects = 0;  ///< that references refer to
-    bool over = false;        ///< it has ended, or its slave is gone
+    bool over = false;        ///< it has ended, never was, or its slave is gone
     /// How it ended, once that is known.
     kj::Maybe<kj::Own<capnp::Response<proto::Home::EndedResults>>> outcome;
     kj::ForkedPromise<void> ended;

@@ -364,7 +364,7 @@ void SlaveLink::fill_tasks(proto::Work::Builder work, std::span<detail::TaskStat
       for (unsigned j = 0; j < digests.size(); ++j) digests.set(j, bytes_of(uses[j]->digest));
     }
     if (const auto* call = function_call(task); call != nullptr && !call->objects.empty()) {
-      auto lent = owner_.lend(*this, task);
+      auto lent = owner_.lend(task);
       auto objects = out.initCapabilities(static_cast<unsigned>(lent.size()));
       for (unsigned j = 0; j < objects.size(); ++j) objects.set(j, lent[j]);
       out.setChain(call->chain);

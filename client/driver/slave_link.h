@@ -52,7 +52,7 @@ class LinkOwner {
   /// Whether it may bring results now; if not, `SlaveLink::pump` is called later.
   virtual bool may_receive(SlaveLink& link) = 0;
   /// What its arguments refer to, for one attempt of a task with Task.capabilities.
-  virtual kj::Vector<proto::Object::Client> lend(SlaveLink& link, detail::TaskState& task) = 0;
+  virtual kj::Vector<proto::Object::Client> lend(detail::TaskState& task) = 0;
   /// Everything of a session request but the program.
   virtual void fill_session(proto::SessionRequest::Builder request) = 0;
 

@@ -36,7 +36,7 @@ void TaskTable::release(std::uint32_t index) {
     task.history = kNone;
   }
   task.state = TaskRecord::State::unused;
-  ++task.generation;
+  if (++task.generation == 0) task.generation = 1;
   task.next = free_;
   free_ = index;
 }

@@ -20,7 +20,7 @@ struct TaskRecord {
     done,  ///< delivered; the loser of two twins has not reported yet
   };
 
-  std::uint32_t generation = 0;
+  std::uint32_t generation = 1;  ///< never 0, so that no task has the number 0
   std::uint32_t kind = 0;
   std::uint32_t bytes = 0;
   std::uint32_t prev = kNone;

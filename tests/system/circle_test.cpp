@@ -55,6 +55,10 @@ int number_of(const knee::Ref<Clerk>& clerk) {
   return clerk.call<&Clerk::number>().get();
 }
 
+int call_it(const knee::Function<int()>& function) {
+  return function();
+}
+
 /// Leaves the answer to a call on the object to be waited for after its end.
 int ask_at_last(const knee::Ref<Clerk>& clerk) {
   static knee::Promise<int> kept;
@@ -212,35 +216,46 @@ TEST_CASE("a task that waits for an object which waits for a function of that ta
 }
 
 TEST_CASE("a callback that waits for a task which waits for an object that waits for a callback") {
-  with_a_slave([](knee::Cluster& cluster, const knee::Slave& gandalf) {
+  const bool at_last = GENERATE(false, true);  // when the function has returned
+  with_a_slave([at_last](knee::Cluster& cluster, const knee::Slave& gandalf) {
     const auto clerk = gandalf.make<Clerk>();
     knee::Promise<int> told;
     std::string error;
     std::atomic<bool> looked = false;
-    cluster.call<twice>(1).then([&](int) {
+    clerk.call<&Clerk::number>().then([&](int) {  // so the task is the first of all
       told = clerk.call<&Clerk::tell>([] { return 7; });
-      error = error_of(cluster.call<number_of>(clerk)).what();
+      error = error_of(at_last ? cluster.call<ask_at_last>(clerk) : cluster.call<number_of>(clerk))
+                  .what();
       looked = true;
     });
     REQUIRE(wait_until([&] { return looked.load(); }));
-    CHECK_THAT(error, Contains("could never begin"));
+    CHECK_THAT(error, Contains("could never end") && Contains("use then() in callbacks"));
     CHECK(told.get() == 7);
     CHECK(cluster.call<number_of>(clerk).get() == 7);
   });
 }
 
-TEST_CASE("a callback that waits for a task which ends when such an object has answered") {
-  with_a_slave([](knee::Cluster& cluster, const knee::Slave& gandalf) {
+TEST_CASE("a callback that waits for the call it was called by gets an error") {
+  const bool by_task = GENERATE(false, true);
+  with_a_slave([by_task](knee::Cluster& cluster, const knee::Slave& gandalf) {
     const auto clerk = gandalf.make<Clerk>();
-    knee::Promise<int> told;
-    std::atomic<int> result = 0;
-    cluster.call<twice>(1).then([&](int) {
-      told = clerk.call<&Clerk::tell>([] { return 7; });
-      result = cluster.call<ask_at_last>(clerk).get();
-    });
-    CHECK(wait_until([&] { return result != 0; }));
-    CHECK(result == 7);
-    CHECK(told.get() == 7);
+    knee::Promise<int> asked;
+    std::atomic<bool> assigned = false;
+    std::string error;
+    std::atomic<bool> looked = false;
+    const auto wait_for_itself = [&] {
+      error = wait_until([&] { return assigned.load(); }) ? error_of(std::move(asked)).what()
+                                                          : "nobody knows what has called";
+      looked = true;
+      return 0;
+    };
+    asked = by_task ? cluster.call<call_it>(wait_for_itself)
+                    : clerk.call<&Clerk::tell>(wait_for_itself);
+    assigned = true;
+    REQUIRE(wait_until([&] { return looked.load(); }));
+    CHECK_THAT(error, Contains("could never end") && Contains("use then() in callbacks"));
+    CHECK(clerk.call<&Clerk::number>().get() == 7);
+    CHECK(cluster.call<number_of>(clerk).get() == 7);
   });
 }
 

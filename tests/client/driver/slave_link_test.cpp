@@ -194,7 +194,7 @@ struct Owner final : LinkOwner {
   }
   void link_progressed(SlaveLink&) override {}
   bool may_receive(SlaveLink&) override { return true; }
-  kj::Vector<proto::Object::Client> lend(SlaveLink&, detail::TaskState&) override { return {}; }
+  kj::Vector<proto::Object::Client> lend(detail::TaskState&) override { return {}; }
   void fill_session(proto::SessionRequest::Builder) override {}
 
   struct Unsent {
