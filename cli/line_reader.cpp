@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
+#include <utility>
 
 namespace knee::cli {
 namespace {
@@ -36,27 +37,21 @@ int interrupt_line(int, int) {
   return 0;
 }
 
-/// While this lives, Ctrl-C is a key like any other.
-class InterruptKey {
- public:
-  InterruptKey() {
-    if (::tcgetattr(STDIN_FILENO, &before_) != 0) return;
-    changed_ = true;
-    auto now = before_;
-    now.c_cc[VINTR] = _POSIX_VDISABLE;
-    ::tcsetattr(STDIN_FILENO, TCSADRAIN, &now);
-  }
-  ~InterruptKey() {
-    if (changed_) ::tcsetattr(STDIN_FILENO, TCSADRAIN, &before_);
-  }
-  InterruptKey(const InterruptKey&) = delete;
-
- private:
-  termios before_{};
-  bool changed_ = false;
-};
-
 }  // namespace
+
+LineReader::PlainKey::PlainKey(int key) : key_(key), before_(set(_POSIX_VDISABLE)) {}
+
+LineReader::PlainKey::~PlainKey() {
+  if (before_) set(*before_);
+}
+
+std::optional<unsigned char> LineReader::PlainKey::set(unsigned char character) const {
+  termios terminal{};
+  if (::tcgetattr(STDIN_FILENO, &terminal) != 0) return std::nullopt;
+  const auto before = std::exchange(terminal.c_cc[key_], character);
+  ::tcsetattr(STDIN_FILENO, TCSADRAIN, &terminal);
+  return before;
+}
 
 LineReader::Editor LineReader::find_editor() {
   Editor editor;
@@ -76,6 +71,9 @@ LineReader::Editor LineReader::find_editor() {
 
 LineReader::LineReader(std::string history) : editor_(find_editor()), history_(std::move(history)) {
   if (!editor_.is_there()) return;
+  // What is typed while something else runs is read by libedit later. It would get a zero in place
+  // of Ctrl-D, which to it quotes the next key: no Ctrl-D would end anything any more.
+  end_key_.emplace(VEOF);
   std::setlocale(LC_CTYPE, "");  // libedit drops letters that are none in the locale
   editor_.initialize();
   interrupt.line_done = editor_.done;
@@ -103,7 +101,7 @@ bool LineReader::interrupted() const {
 
 std::optional<std::string> LineReader::edit(const std::string& prompt) {
   interrupt.typed = false;
-  const InterruptKey key;
+  const PlainKey interrupt_key(VINTR);
   char* typed = editor_.readline(prompt.c_str());
   if (typed == nullptr) return std::nullopt;
   std::string line(typed);

@@ -37,12 +37,29 @@ class LineReader {
     int* done = nullptr;  ///< a command that sets it ends the line
     bool is_there() const { return readline != nullptr; }
   };
+  /// While this lives, the terminal leaves a key to whoever reads from it.
+  class PlainKey {
+   public:
+    /// `key`: VINTR ...
+    explicit PlainKey(int key);
+    ~PlainKey();
+    PlainKey(const PlainKey&) = delete;
+
+   private:
+    /// What it was before; none if there is no terminal.
+    std::optional<unsigned char> set(unsigned char character) const;
+
+    int key_;
+    std::optional<unsigned char> before_;
+  };
+
   static Editor find_editor();
   std::optional<std::string> edit(const std::string& prompt);
 
   Editor editor_;
   std::string history_;
   std::string last_;
+  std::optional<PlainKey> end_key_;
 };
 
 }  // namespace knee::cli

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <pty.h>
 #include <sys/ioctl.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <stdexcept>
@@ -24,6 +25,12 @@ Terminal::Terminal() {
 
 std::string Terminal::name() const {
   return ::ttyname(them_.get());
+}
+
+unsigned char Terminal::key(int which) const {
+  termios terminal{};
+  check(::tcgetattr(them_.get(), &terminal), "cannot look at a terminal");
+  return terminal.c_cc[which];
 }
 
 void Terminal::type(const std::string& text) const {

@@ -13,6 +13,8 @@ class Terminal {
   Terminal();
   std::string name() const;
   void type(const std::string& text) const;
+  /// What it takes for a key that it acts on itself (VEOF ...).
+  unsigned char key(int which) const;
   /// Until it has shown `text`, after what was waited for before. False: it has not in time.
   bool wait_for(const std::string& text);
 
