@@ -1,5 +1,6 @@
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <string>
@@ -197,7 +198,8 @@ TEST_CASE("a callback that waits for an object which waits for another's callbac
   });
 }
 
-TEST_CASE("a task that waits for an object which waits for a function of that task: one fails") {
+TEST_CASE(
+    "a task that waits for an object which waits for a function of that task is a circle too") {
   with_a_slave([](knee::Cluster& cluster, const knee::Slave& gandalf) {
     Marks marks;
     const TemporaryFolder folder;
@@ -208,9 +210,11 @@ TEST_CASE("a task that waits for an object which waits for a function of that ta
     calls.push_back(clerk.call<&Clerk::tell_kept>(marks.started, marks.go));
     marks.let_go(1);
     const auto outcome = outcome_of(calls);
-    CHECK(outcome.good == 1);
-    REQUIRE(outcome.errors.size() == 1);
-    CHECK_THAT(outcome.errors[0], Contains("could never begin"));
+    // If it is the task that fails, its function is gone as well.
+    REQUIRE_FALSE(outcome.errors.empty());
+    CHECK(std::any_of(outcome.errors.begin(), outcome.errors.end(), [](const std::string& error) {
+      return error.find("could never begin") != std::string::npos;
+    }));
     CHECK(clerk.call<&Clerk::number>().get() == 7);
   });
 }
