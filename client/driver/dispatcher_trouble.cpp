@@ -89,8 +89,8 @@ void Dispatcher::warn_of_absent(SlaveId slave, const std::string& what_waits) {
   console_.say(text);
 }
 
-/// Of what may never end: processes, tasks and the callback thread that wait for each other. Where that is
-/// certain a call fails; where it may be, the user is told.
+/// Of what may never end: processes, tasks and the callback thread that wait for each other. Where
+/// that is certain a call fails; where it may be, the user is told.
 void Dispatcher::look_at_waits() {
   const auto held = driver_.callbacks().held_up();
   objects_->circles().forget_those_over();
