@@ -48,7 +48,7 @@ class Waiter {
 };
 
 /// Finds circles of processes and tasks that wait for each other, of which the callback thread may
-/// be one, and breaks them (decision 13). What a slave says decides over calls of this driver only.
+/// be one, and breaks them (decision 13). It believes what slaves say (SECURITY.md).
 /// Lives on the RPC loop.
 class Circles final : public kj::TaskSet::ErrorHandler {
  public:
