@@ -181,7 +181,7 @@ struct CommandResult {
 }
 
 struct Started {
-  # Sent for tasks that have been running for some milliseconds, so that a lost slave's tasks can be
+  # Sent for tasks that have been running for some ten milliseconds, so that a lost slave's tasks can be
   # told apart and stragglers seen. Short tasks end before they are worth a message.
   id @0 :UInt64;  # of the task
   attempt @1 :UInt16;  # of the task, as sent

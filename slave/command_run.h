@@ -69,7 +69,7 @@ class CommandRun {
   void signal(int number);
   /// Goes on with a live standard input (InputPipe::write). `closed` at once if it has none now.
   kj::Promise<InputPipe::Answer> write_input(kj::Array<const kj::byte> bytes, bool end);
-  /// Enforces the time limit and the grace. To be called every few milliseconds.
+  /// Enforces the time limit and the grace. To be called every few hundredths of a second.
   void look(Clock::time_point now);
   /// The owner may read again.
   void resume();

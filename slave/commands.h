@@ -45,7 +45,7 @@ class Commands final : public CommandRunOwner {
                                              bool end);
 
   /// Enforces limits and reports what has been running for long. To be called every few
-  /// milliseconds.
+  /// hundredths of a second.
   void look();
   void resume();
 

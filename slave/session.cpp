@@ -11,7 +11,7 @@ using std::chrono::nanoseconds;
 
 /// How often running tasks are looked at: time limits, progress, tasks stuck behind a long one,
 /// results of workers whose bell waits.
-constexpr auto kTick = 10 * kj::MILLISECONDS;
+constexpr auto kTick = 20 * kj::MILLISECONDS;
 /// A task that runs longer is worth telling the driver about.
 constexpr nanoseconds kLong = milliseconds(10);
 
@@ -116,9 +116,12 @@ void Session::task_printed(Worker& worker, std::uint64_t task, bool error, std::
 }
 
 void Session::worker_progressed(Worker& worker) {
-  top_up(worker);
+  top_up(worker, share_of_a_worker());
   if (worker.idle()) release_slots(worker);
-  if (queue_.empty() && slave_.slots.busy() < slave_.slots.slots() && rebalance()) want_slots();
+  const bool slots_are_free = slave_.slots.busy() < slave_.slots.slots();
+  const bool gave_back = queue_.empty() && slots_are_free && rebalance();
+  // Also what went back to the queue for another session's sake waits for a slot again.
+  if (gave_back || (!queue_.empty() && wanted_ == 0)) want_slots();
   look_at_workers();
 }
 

@@ -118,7 +118,11 @@ class Session final : public WorkerOwner, public CommandsOwner, public HomeOwner
 
   bool has_value_of(const QueuedTask& task) const;
   void dispatch();
-  void top_up(Worker& worker);
+  static bool takes_tasks(const Worker& worker);
+  /// Gives it what is queued, until it has that many tasks or enough work.
+  void top_up(Worker& worker, std::size_t share);
+  /// Of what is queued and what those have that take tasks.
+  std::size_t share_of_a_worker() const;
   bool give_one(Worker& worker);
   bool prepare(Worker& worker, QueuedTask& task);
   void lend_memory(Worker& worker, const QueuedTask& task);

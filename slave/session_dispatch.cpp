@@ -14,7 +14,7 @@ using std::chrono::nanoseconds;
 
 /// Work a worker holds. It is looked after when most of that is done: enough to make a wake-up
 /// worth its price. No loss when a slot is wanted elsewhere: what has not begun can be taken back.
-constexpr nanoseconds kWorkAhead = milliseconds(16);
+constexpr nanoseconds kWorkAhead = milliseconds(32);
 constexpr std::size_t kTasksAhead = 2048;
 
 /// After the machine has refused a process, before it is asked for one again.
@@ -34,8 +34,9 @@ void Session::dispatch() {
   release_idle();
   start_awaited();
   want_slots();
+  const std::size_t share = share_of_a_worker();
   for (auto& [slot, worker] : workers_)
-    if (!worker->idle()) top_up(*worker);
+    if (!worker->idle()) top_up(*worker, share);
   if (queue_.empty()) rebalance();
   release_idle();
   want_slots();
@@ -186,18 +187,36 @@ void Session::command_done(std::uint32_t cores) {
   news();
 }
 
-void Session::top_up(Worker& worker) {
-  if (!worker.usable() || worker.kill_at || worker.holding == 0) return;
+bool Session::takes_tasks(const Worker& worker) {
+  return worker.usable() && !worker.kill_at && worker.holding != 0;
+}
+
+void Session::top_up(Worker& worker, std::size_t share) {
+  if (!takes_tasks(worker)) return;
   if (slave_.slots.should_yield(client_, Clock::now())) {
     put_back(worker.take_back());
     return;
   }
+  const std::size_t most = std::min(kTasksAhead, share);
   while (!queue_.empty() && !queue_.front().is_command && queue_.front().cores == worker.holding &&
-         worker.tasks() < kTasksAhead && may_read() &&
+         worker.tasks() < most && may_read() &&
          (worker.tasks() < 2 || worker.backlog() < kWorkAhead)) {
     if (!give_one(worker)) break;
   }
   worker.publish();
+}
+
+/// Else the first one would take all that the next ones will want in a moment.
+std::size_t Session::share_of_a_worker() const {
+  if (queue_.empty()) return 0;
+  std::size_t workers = 0;
+  std::size_t tasks = queue_.size();
+  for (const auto& [slot, worker] : workers_) {
+    if (!takes_tasks(*worker)) continue;
+    ++workers;
+    tasks += worker->tasks();
+  }
+  return workers == 0 ? 0 : (tasks + workers - 1) / workers;
 }
 
 bool Session::give_one(Worker& worker) {

@@ -279,9 +279,10 @@ class Cluster {
                       .extra = attempts_,
                       .what = What::slot_done,
                       .run_time = static_cast<float>(run)});
-      // Slaves report the start of tasks that run longer than a few milliseconds.
-      if (run > 0.005) {
-        at(now_ + 0.005 + options_.latency,
+      // Slaves look for tasks to report every 20 ms.
+      constexpr double kReported = 0.02;
+      if (run > kReported) {
+        at(now_ + kReported + options_.latency,
            {.at = 0, .task = task, .machine = index, .what = What::start_arrives});
       }
     }

@@ -13,7 +13,7 @@ namespace knee::driver {
 
 struct SchedulerOptions {
   /// Every slot has about this much estimated work ahead, plus the turnaround of its slave.
-  Duration ahead = std::chrono::milliseconds(10);
+  Duration ahead = std::chrono::milliseconds(20);
   /// Argument bytes of what waits at one slave while its slots are busy. Of tasks that are larger
   /// only one waits there. What fills idle slots is not counted.
   std::uint64_t bytes_ahead = 8u << 20;
@@ -25,7 +25,7 @@ struct SchedulerOptions {
 
 /// Decides which slave runs which task, and what becomes of a task whose attempt ended.
 ///
-/// Slaves schedule themselves by credit: a slave may hold the tasks it runs and a few milliseconds
+/// Slaves schedule themselves by credit: a slave may hold the tasks it runs and some milliseconds
 /// of work more, one task more per slot when tasks are long. Results free credit. When the queue
 /// is empty and slots are idle, tasks not started are taken back from busy slaves, and repeatable
 /// tasks that lag get one twin.
@@ -85,7 +85,7 @@ class Scheduler {
   void left(TaskId task, SlaveId slave, Time now);
   /// Two attempts at it are on slaves.
   bool has_twin(TaskId task);
-  /// The slave reports starts only of tasks that run for more than a few milliseconds.
+  /// The slave reports starts only of tasks that run for more than some ten milliseconds.
   void started(TaskId task, SlaveId slave, Time now);
   /// `run_time` is what the slave measured; it counts for `value` and `exception`.
   Verdict finished(TaskId task, SlaveId slave, Duration run_time, AttemptEnd end, Time now);

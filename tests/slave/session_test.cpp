@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -43,6 +44,26 @@ TEST_CASE("one worker per slot, and no more") {
   place.send(session, {.tasks = {1, 2, 3, 4}});
   CHECK(place.workers() == 2);
   CHECK(place.busy() == 2);
+}
+
+TEST_CASE("tasks that wait are shared out evenly among the workers") {
+  Place place(2);
+  auto& session = place.open();
+  Ids all(20);
+  std::iota(all.begin(), all.end(), 1);
+  place.send(session, {.tasks = all});
+  REQUIRE(place.workers() == 2);
+  place.ready(0);
+  place.ready(1);
+  // The slave does not hear of any end before it is let.
+  const auto given = [&](std::size_t index) {
+    int tasks = 0;
+    for (; place.worker(index).begin(); ++tasks) place.worker(index).finish();
+    return tasks;
+  };
+  CHECK(given(0) == 10);
+  CHECK(given(1) == 10);
+  CHECK(place.told(session).values.size() == all.size());
 }
 
 TEST_CASE("a task that wants more slots than there are is refused") {
