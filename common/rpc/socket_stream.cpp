@@ -239,6 +239,8 @@ bool SocketStream::flush_some() {
   }
   out_.clear();
   out_sent_ = 0;
+  // Nobody has to wake for what has gone.
+  if (std::exchange(late_, false)) late_flush_ = nullptr;
   return true;
 }
 

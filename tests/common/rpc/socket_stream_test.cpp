@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <cstring>
 #include <random>
 #include <string>
@@ -218,8 +219,14 @@ TEST_CASE("the end of an answer waits for the next message and leaves before it"
 
 TEST_CASE("the end of an answer leaves by itself in the end, each time") {
   Ends ends;
+  const bool others_left_with_a_call = GENERATE(false, true);
   auto& timer = ends.io.provider->getTimer();
   for (int i = 0; i < 3; ++i) {
+    if (others_left_with_a_call) {
+      ends.write_finish();
+      ends.write_call();
+      REQUIRE_FALSE(ends.received().empty());
+    }
     ends.write_finish();
     std::string sent;
     for (int tries = 0; sent.empty() && tries < 10'000; ++tries) {
@@ -229,6 +236,24 @@ TEST_CASE("the end of an answer leaves by itself in the end, each time") {
     REQUIRE(sent.size() == kFinish);
     CHECK(kind_of(sent) == capnp::rpc::Message::FINISH);
   }
+}
+
+TEST_CASE("the end of an answer that has left with another message wakes nobody any more") {
+  using std::chrono::steady_clock;
+  constexpr auto kHeld = 50 * kj::MILLISECONDS;
+  Ends ends;
+  auto& timer = ends.io.provider->getTimer();
+  ends.stream->hold_finishes(kHeld);
+  ends.write_finish();
+  ends.write_call();
+  REQUIRE_FALSE(ends.received().empty());
+  timer.afterDelay(kHeld / 2).wait(ends.io.waitScope);
+  // What it would have been woken by takes the next one along, after half its time.
+  const auto begin = steady_clock::now();
+  ends.write_finish();
+  for (int tries = 0; ends.received().empty() && tries < 10'000; ++tries)
+    timer.afterDelay(1 * kj::MILLISECONDS).wait(ends.io.waitScope);
+  CHECK(steady_clock::now() - begin > std::chrono::milliseconds(45));
 }
 
 TEST_CASE("the end of an answer leaves when the stream is destroyed") {
