@@ -2,6 +2,7 @@
 #include <kj/function.h>
 
 #include "common/channel/shared_memory.h"
+#include "common/rpc/byte_stream.h"
 #include "proto/slave.capnp.h"
 #include "slave/disk_pool.h"
 #include "slave/store/blob_writer.h"
@@ -14,7 +15,9 @@ class BlobSinkServer final : public proto::ByteSink::Server {
   BlobSinkServer(DiskPool& disk, BlobWriter writer, kj::Function<void(std::uint64_t)> received)
       : disk_(disk),
         writer_(std::make_shared<BlobWriter>(std::move(writer))),
-        received_(kj::mv(received)) {}
+        received_(kj::mv(received)) {
+    rpc::keep_freed_chunks();
+  }
 
   kj::Promise<void> write(WriteContext context) override;
   kj::Promise<void> done(DoneContext context) override;
@@ -32,7 +35,9 @@ class ValueSinkServer final : public proto::ByteSink::Server {
   using Done = kj::Function<void(channel::SharedMemory)>;
   /// The content of `memory` is to be the value.
   ValueSinkServer(channel::SharedMemory memory, Done done)
-      : memory_(std::move(memory)), done_(kj::mv(done)) {}
+      : memory_(std::move(memory)), done_(kj::mv(done)) {
+    rpc::keep_freed_chunks();
+  }
 
   kj::Promise<void> write(WriteContext context) override;
   kj::Promise<void> done(DoneContext context) override;

@@ -5,7 +5,7 @@
 namespace knee::driver {
 namespace {
 
-/// About what one upload has on its way (rpc::send_bytes).
+/// What one upload has on its way (rpc::send_bytes).
 constexpr std::uint64_t kTogether = std::uint64_t{4} * 1024 * 1024;
 
 }  // namespace

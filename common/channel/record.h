@@ -2,9 +2,9 @@
 #include <capnp/message.h>
 #include <capnp/serialize.h>
 #include <kj/debug.h>
+#include <sys/mman.h>
 
 #include <cstddef>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -19,9 +19,7 @@ namespace knee::channel {
 /// Builds one record after another in the same scratch memory. Not thread-safe.
 class RecordBuilder {
  public:
-  RecordBuilder() : scratch_(static_cast<capnp::word*>(std::calloc(kWords, sizeof(capnp::word)))) {
-    if (!scratch_) throw std::bad_alloc();
-  }
+  RecordBuilder() : scratch_(new_pages()) {}
 
   /// Calls `fill(root builder)` and returns the record's bytes, valid until the next `build`.
   /// The caller keeps what it puts in below kMaxRecord; what exceeds the scratch comes back empty.
@@ -40,13 +38,22 @@ class RecordBuilder {
   void clear() { message_.reset(); }
 
  private:
-  struct Free {
-    void operator()(capnp::word* words) const noexcept { std::free(words); }
-  };
   static constexpr std::size_t kWords = kMaxRecord / sizeof(capnp::word) + 1024;
+  static constexpr std::size_t kBytes = kWords * sizeof(capnp::word);
 
-  // Of calloc, which leaves new memory untouched: few records come near the largest.
-  std::unique_ptr<capnp::word[], Free> scratch_;
+  struct Unmap {
+    void operator()(capnp::word* words) const noexcept { ::munmap(words, kBytes); }
+  };
+  /// Zeroed, and memory only as far as it is used: few records come near the largest. Of calloc it
+  /// would be what was freed before, zeroed all of it.
+  static capnp::word* new_pages() {
+    void* pages =
+        ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED) throw std::bad_alloc();
+    return static_cast<capnp::word*>(pages);
+  }
+
+  std::unique_ptr<capnp::word[], Unmap> scratch_;
   std::optional<capnp::MallocMessageBuilder> message_;
 };
 

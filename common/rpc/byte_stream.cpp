@@ -8,7 +8,10 @@
 namespace knee::rpc {
 namespace {
 
-constexpr std::size_t kOnTheirWay = 8;
+constexpr std::size_t kOnTheirWay = 16;
+
+/// Up to twice this of freed memory stays with the process.
+constexpr std::size_t kKept = std::size_t{8} << 20;
 
 /// A sink and the writes that it has not answered.
 class Window {
@@ -69,7 +72,7 @@ kj::Promise<void> send_rest(Window& window, std::uint64_t size, std::uint64_t of
 
 void keep_freed_chunks() {
   static const bool once = [] {
-    void* volatile block = std::malloc(2 * kOnTheirWay * kChunk);
+    void* volatile block = std::malloc(kKept);
     std::free(block);
     return true;
   }();

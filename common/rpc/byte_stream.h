@@ -18,8 +18,8 @@
 /// answered.
 namespace knee::rpc {
 
-/// What travels in one message.
-inline constexpr std::size_t kChunk = std::size_t{512} * 1024;
+/// What travels in one message: some of them at once stay in the caches, and in few pages.
+inline constexpr std::size_t kChunk = std::size_t{256} * 1024;
 
 /// For a process in which messages of such a size come and go: glibc gives blocks of a chunk's size
 /// back to the kernel at once, and takes a page fault for each page of the next, until the program
