@@ -1,6 +1,7 @@
 #include "daemon.h"
 
 #include <kj/debug.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -11,6 +12,7 @@
 #include <iostream>
 #include <random>
 #include <stdexcept>
+#include <utility>
 
 #include "common/rpc/socket_stream.h"
 #include "slave/store/default_store.h"
@@ -221,9 +223,17 @@ kj::Promise<void> Daemon::live_for(std::chrono::seconds lifetime) {
 kj::Promise<void> Daemon::reap() {
   return io_.provider->getTimer().afterDelay(kReapEvery).then([this] {
     keepers_.reap();
+    give_back_memory();
     for (const auto& report : store_.take_reports()) say("store: " + report.text);
     return reap();
   });
+}
+
+/// What was freed stays with the process while drivers are here (rpc::keep_freed_chunks).
+void Daemon::give_back_memory() {
+  if (!state_.sessions.empty() || std::exchange(given_back_, state_.last_used) == state_.last_used)
+    return;
+  ::malloc_trim(0);
 }
 
 kj::Promise<void> Daemon::look_at_store() {

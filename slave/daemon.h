@@ -1,6 +1,7 @@
 #pragma once
 #include <kj/async-io.h>
 
+#include <chrono>
 #include <memory>
 #include <set>
 #include <string>
@@ -43,6 +44,7 @@ class Daemon final : public kj::TaskSet::ErrorHandler {
   /// Announces the end, and drains then.
   kj::Promise<void> live_for(std::chrono::seconds lifetime);
   kj::Promise<void> reap();
+  void give_back_memory();
   kj::Promise<void> look_at_store();
   kj::Promise<void> wait_for_signal();
   kj::Promise<void> drained();
@@ -58,6 +60,7 @@ class Daemon final : public kj::TaskSet::ErrorHandler {
   ScratchFolder scratch_;
   SlaveState state_;
   bool granting_ = false;
+  std::chrono::steady_clock::time_point given_back_{};  ///< `last_used` when that was done
   std::set<rpc::Connection*> connections_;
   kj::Own<kj::PromiseFulfiller<void>> end_;
   kj::Own<kj::TaskSet> tasks_;
