@@ -11,6 +11,7 @@
 #include "tests/system/harness/driver_process.h"
 #include "tests/system/harness/leak_check.h"
 #include "tests/system/harness/marks.h"
+#include "tests/system/harness/old_kernel.h"
 #include "tests/system/harness/process_view.h"
 #include "tests/system/tasks.h"
 
@@ -24,6 +25,12 @@ namespace {
 /// The first attempt never ends.
 unsigned second_time_lucky(std::string started) {
   if (knee::this_task::attempt() == 1) hang(started);
+  return knee::this_task::attempt();
+}
+
+/// The first attempt dies.
+unsigned second_time_lucky_or_dead() {
+  if (knee::this_task::attempt() == 1) ::raise(SIGKILL);
   return knee::this_task::attempt();
 }
 
@@ -83,6 +90,29 @@ TEST_CASE("a slave waits for all that it has started: none that has ended stays 
   }
   CHECK(leaks.found() == "");
   CHECK(leaks.found_unreaped() == "");
+}
+
+TEST_CASE("a slave does on a kernel without pidfds and close_range what it does on others") {
+  SlaveProcess slave({.around = on_an_old_kernel()});
+  const LeakCheck leaks({&slave});
+  const TemporaryFolder folder;
+  {
+    knee::Cluster cluster(reaching(slave));
+    Tally all(100);
+    auto bag = cluster.bag();
+    for (int i = 0; i < 100; ++i) bag.call<rest>(i, 0).then([&](int x) { all.add(x); });
+    bag.wait();
+    CHECK(all.complaints() == "");
+    CHECK(cluster.call<second_time_lucky_or_dead>().get() == 2);
+    auto hanging = cluster.call<hang>(folder / "started");
+    wait_for_marks(folder / "started");
+    hanging.cancel();
+    CHECK(error_of(std::move(hanging)).kind() == Error::Kind::cancelled);
+    knee::Command command;
+    command.arguments = {"sh", "-c", "sleep 1000 & echo left; exit 0"};
+    CHECK(cluster.run(command).get().out == "left\n");
+  }
+  CHECK(leaks.found() == "");
 }
 
 TEST_CASE("a task whose worker is killed runs again, and those behind it are not charged") {

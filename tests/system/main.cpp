@@ -9,6 +9,7 @@
 
 #include "tests/system/driver_parts.h"
 #include "tests/system/harness/marks.h"
+#include "tests/system/harness/old_kernel.h"
 #include "tests/system/harness/run_tests.h"
 
 namespace {
@@ -27,6 +28,8 @@ void end_early_if_told() {
 int main(int argc, char** argv) {
   end_early_if_told();
   knee::serve_if_worker();
+  if (argc > 2 && std::strcmp(argv[1], knee::test::kOnAnOldKernel) == 0)
+    return knee::test::run_on_an_old_kernel(argv + 2);
   if (argc > 2 && std::strcmp(argv[1], "--driver") == 0)
     return knee::test::play_driver_part(argc, argv);
   return knee::test::run_tests(argc, argv, KNEE_SLAVE_BUILT);

@@ -43,6 +43,10 @@ struct Caller {
     for (const auto& function : functions) number = function(number);
     return number;
   }
+  int apply_all_of(const std::vector<std::function<int(int)>>& functions, int number) {
+    for (const auto& function : functions) number = function(number);
+    return number;
+  }
   std::vector<int> map(const std::vector<int>& numbers, const knee::Function<int(int)>& function) {
     std::vector<int> results;
     for (const int number : numbers) results.push_back(function(number));
@@ -315,6 +319,8 @@ TEST_CASE("functions may be a part of an argument") {
     const std::vector<knee::Function<int(int)>> functions{[](int n) { return n + 1; },
                                                           [](int n) { return n * 10; }};
     CHECK(gandalf.make<Caller>().call<&Caller::apply_all>(functions, 4).get() == 50);
+    const std::vector<std::function<int(int)>> others(functions.begin(), functions.end());
+    CHECK(gandalf.make<Caller>().call<&Caller::apply_all_of>(others, 4).get() == 50);
   });
 }
 

@@ -132,6 +132,18 @@ TEST_CASE("when its process dies every reference into it fails with what is know
   });
 }
 
+TEST_CASE("a method that ends its process says with which exit code, to all references into it") {
+  with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
+    const auto one = gandalf.make<Counter>(1);
+    const auto other = gandalf.make<Counter>(2);
+    for (const auto& error :
+         {error_of(one.call<&Counter::leave>(3)), error_of(other.call<&Counter::current>())}) {
+      CHECK(error.kind() == Error::Kind::exited);
+      CHECK_THAT(error.what(), Contains("exited with code 3"));
+    }
+  });
+}
+
 TEST_CASE("a reference that a task holds fails with what is known of the death, too") {
   with_a_slave([](knee::Cluster& cluster, const knee::Slave& gandalf) {
     const auto counter = gandalf.make<Counter>(1);

@@ -108,3 +108,14 @@ TEST_CASE("what a driver offers is not called by whom a task handed it on to, wh
     CHECK(counter->current() == 1);
   });
 }
+
+TEST_CASE("an object of a slave that a task has handed on stays with whom it was given to") {
+  with_a_slave([](knee::Cluster& cluster, const knee::Slave& gandalf) {
+    const TemporaryFolder folder;
+    const auto keeper = gandalf.make<Keeper>();
+    const auto counter = gandalf.make<Counter>(0);
+    cluster.call<hand_on_counter>(keeper, counter, folder / "handed on", false).get();
+    CHECK(keeper.call<&Keeper::use_counter>(10).get() == 11);
+    CHECK(counter.call<&Counter::current>().get() == 11);
+  });
+}

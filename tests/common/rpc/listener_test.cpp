@@ -1,5 +1,7 @@
 #include "common/rpc/listener.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pwd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -68,6 +70,13 @@ UniqueFd bind_at(const std::string& path, bool listening) {
   REQUIRE(::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
   if (listening) REQUIRE(::listen(fd.get(), 1) == 0);
   return fd;
+}
+
+int option_of(kj::AsyncIoStream& stream, int level, int name) {
+  int value = 0;
+  kj::uint size = sizeof value;
+  stream.getsockopt(level, name, &value, &size);
+  return value;
 }
 
 /// Sends a byte from one end and receives it at the other.
@@ -192,6 +201,16 @@ TEST_CASE("TCP: the real port is told, and a taken one refused by name") {
   auto dialed = rpc::connect(listener->address(), io).wait(io.waitScope);
   auto accepted = accepting.wait(io.waitScope);
   CHECK(connected(*accepted, *dialed, io.waitScope));
+  // A dead link is noticed from both sides within 20 s, whether something is on its way or not.
+  for (auto* stream : {dialed.get(), accepted.get()}) {
+    CHECK(option_of(*stream, IPPROTO_TCP, TCP_NODELAY) == 1);
+    CHECK(option_of(*stream, IPPROTO_TCP, TCP_USER_TIMEOUT) == 20'000);
+    REQUIRE(option_of(*stream, SOL_SOCKET, SO_KEEPALIVE) == 1);
+    CHECK(option_of(*stream, IPPROTO_TCP, TCP_KEEPIDLE) +
+              option_of(*stream, IPPROTO_TCP, TCP_KEEPINTVL) *
+                  option_of(*stream, IPPROTO_TCP, TCP_KEEPCNT) <=
+          20);
+  }
   CHECK_THAT(reason(Listener::open(listener->address(), io), io.waitScope),
              Catch::Contains("cannot listen") && Catch::Contains(listener->address().text()));
 }
