@@ -28,8 +28,8 @@ unsigned second_time_lucky(std::string started) {
   return knee::this_task::attempt();
 }
 
-/// The first attempt dies.
-unsigned second_time_lucky_or_dead() {
+/// The first attempt kills its worker.
+unsigned die_at_first() {
   if (knee::this_task::attempt() == 1) ::raise(SIGKILL);
   return knee::this_task::attempt();
 }
@@ -103,7 +103,7 @@ TEST_CASE("a slave does on a kernel without pidfds and close_range what it does 
     for (int i = 0; i < 100; ++i) bag.call<rest>(i, 0).then([&](int x) { all.add(x); });
     bag.wait();
     CHECK(all.complaints() == "");
-    CHECK(cluster.call<second_time_lucky_or_dead>().get() == 2);
+    CHECK(cluster.call<die_at_first>().get() == 2);
     auto hanging = cluster.call<hang>(folder / "started");
     wait_for_marks(folder / "started");
     hanging.cancel();

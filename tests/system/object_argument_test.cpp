@@ -39,11 +39,8 @@ struct Caller {
   std::string read_from(const knee::Function<knee::Ref<File>(const std::string&)>& open) {
     return open("notes").call<&File::read>().get();
   }
-  int apply_all(const std::vector<knee::Function<int(int)>>& functions, int number) {
-    for (const auto& function : functions) number = function(number);
-    return number;
-  }
-  int apply_all_of(const std::vector<std::function<int(int)>>& functions, int number) {
+  template <class F>
+  int apply_all(const std::vector<F>& functions, int number) {
     for (const auto& function : functions) number = function(number);
     return number;
   }
@@ -318,9 +315,13 @@ TEST_CASE("functions may be a part of an argument") {
   with_a_slave([](knee::Cluster&, const knee::Slave& gandalf) {
     const std::vector<knee::Function<int(int)>> functions{[](int n) { return n + 1; },
                                                           [](int n) { return n * 10; }};
-    CHECK(gandalf.make<Caller>().call<&Caller::apply_all>(functions, 4).get() == 50);
+    CHECK(gandalf.make<Caller>()
+              .call<&Caller::apply_all<knee::Function<int(int)>>>(functions, 4)
+              .get() == 50);
     const std::vector<std::function<int(int)>> others(functions.begin(), functions.end());
-    CHECK(gandalf.make<Caller>().call<&Caller::apply_all_of>(others, 4).get() == 50);
+    CHECK(
+        gandalf.make<Caller>().call<&Caller::apply_all<std::function<int(int)>>>(others, 4).get() ==
+        50);
   });
 }
 
