@@ -68,7 +68,7 @@ IdleMemory idle_memory(const std::string& slave, const std::string& driver,
   int status = 0;
   ::waitpid(start({driver, "--knee-slaves", "unix:" + socket}, nowhere), &status, 0);
   ::close(nowhere);
-  ::usleep(6'000'000);  // what it keeps for a moment is freed as well
+  ::usleep(6'000'000);  // longer than it keeps what its driver has left behind
   const double served = memory_of(std::to_string(process), "VmRSS");
   stop(process);
   if (status != 0) throw std::runtime_error("the driver of the idle slave failed");

@@ -231,8 +231,8 @@ kj::Promise<void> Daemon::reap() {
 
 /// What was freed stays with the process while drivers are here (rpc::keep_freed_chunks).
 void Daemon::give_back_memory() {
-  if (!state_.sessions.empty() || std::exchange(given_back_, state_.last_used) == state_.last_used)
-    return;
+  if (!state_.sessions.empty() || given_back_ == state_.last_used) return;
+  given_back_ = state_.last_used;
   ::malloc_trim(0);
 }
 

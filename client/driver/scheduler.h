@@ -12,7 +12,8 @@
 namespace knee::driver {
 
 struct SchedulerOptions {
-  /// Every slot has about this much estimated work ahead, plus the turnaround of its slave.
+  /// Every slot has about this much estimated work ahead, plus the turnaround of its slave: as much
+  /// as is done between two looks of the slave for results (decision 8).
   Duration ahead = std::chrono::milliseconds(20);
   /// Argument bytes of what waits at one slave while its slots are busy. Of tasks that are larger
   /// only one waits there. What fills idle slots is not counted.

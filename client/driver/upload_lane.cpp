@@ -2,11 +2,13 @@
 
 #include <utility>
 
+#include "common/rpc/byte_stream.h"
+
 namespace knee::driver {
 namespace {
 
 /// What one upload has on its way (rpc::send_bytes).
-constexpr std::uint64_t kTogether = std::uint64_t{4} * 1024 * 1024;
+constexpr std::uint64_t kTogether = rpc::kOnTheirWay * rpc::kChunk;
 
 }  // namespace
 

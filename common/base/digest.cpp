@@ -15,7 +15,7 @@ namespace knee {
 namespace {
 
 // Large enough that system calls cost nothing, small enough to lie on the stack: memory that is new
-// for each file costs more than to hash it.
+// for each file costs more than to hash a small one.
 constexpr std::size_t kReadSize = std::size_t{64} * 1024;
 
 int hex_value(char digit) {

@@ -8,8 +8,6 @@
 namespace knee::rpc {
 namespace {
 
-constexpr std::size_t kOnTheirWay = 16;
-
 /// Up to twice this of freed memory stays with the process.
 constexpr std::size_t kKept = std::size_t{8} << 20;
 
