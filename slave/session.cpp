@@ -134,10 +134,10 @@ void Session::look_at_workers() {
 }
 
 void Session::worker_died(Worker& worker, WorkerDeath death) {
-  if (death.running) {
-    report_death(*death.running, death);
-    reported_.erase(death.running->id);
-    if (death.running->value) values_.drop_argument(*death.running->value);
+  for (const auto& task : death.begun) {
+    report_death(task, death);
+    reported_.erase(task.id);
+    if (task.value) values_.drop_argument(*task.value);
   }
   const bool by_itself = death.killed == KillReason::none || death.killed == KillReason::broken;
   if (!death.served && by_itself) {
@@ -297,7 +297,7 @@ void Session::look_round() {
 
 void Session::look_at(Worker& worker) {
   const auto current = worker.running();
-  if (!current) return;
+  if (!current || current->ended) return;
   const QueuedTask& task = *current->task;
   if (task.timeout != 0 && current->elapsed > nanoseconds(task.timeout)) {
     kill_if_at(worker, task.id, KillReason::timeout);

@@ -95,7 +95,7 @@ class Session final : public WorkerOwner, public CommandsOwner, public HomeOwner
   /// cannot.
   std::shared_ptr<Home> open_home(const std::optional<WorkerProgram>& program = {});
 
-  /// Starts nothing more; what is queued goes back. `done` when nothing runs any more.
+  /// Starts nothing more; what is queued goes back. `busy` tells when nothing runs any more.
   void drain();
   bool busy() const;
 
@@ -191,6 +191,7 @@ class Session final : public WorkerOwner, public CommandsOwner, public HomeOwner
   std::map<std::uint32_t, std::shared_ptr<Home>> homes_;      ///< by number, behind the slots'
   std::uint32_t failed_starts_ = 0;
   std::chrono::steady_clock::time_point start_again_{};  ///< no new worker before
+  bool told_unready_ = false;  ///< that a task could not be handed on, which is said once
   bool draining_ = false;
   bool ticking_ = false;
   bool looking_ = false;

@@ -221,11 +221,22 @@ std::size_t Session::share_of_a_worker() const {
 
 bool Session::give_one(Worker& worker) {
   QueuedTask& task = queue_.front();
-  if (!prepare(worker, task)) return false;
-  lend_memory(worker, task);
-  if (!worker.give(task, estimates_.of(task.function))) return false;
-  queue_.pop_front();
-  return true;
+  try {
+    if (prepare(worker, task)) {
+      lend_memory(worker, task);
+      if (worker.give(task, estimates_.of(task.function))) {
+        queue_.pop_front();
+        return true;
+      }
+    }
+  } catch (const std::exception& error) {
+    // Descriptors come back when other tasks end.
+    if (!std::exchange(told_unready_, true))
+      outbox_.add_note(std::string("this slave has to wait before it can hand on a task: ") +
+                       error.what());
+  }
+  worker.forget_passed(task);
+  return false;
 }
 
 /// A function whose last result was large will likely have another one.

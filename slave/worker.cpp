@@ -145,7 +145,6 @@ bool Worker::age_loans() {
   return false;
 }
 
-/// The task has not begun and goes elsewhere.
 void Worker::forget_passed(QueuedTask& task) {
   if (task.value && passed_.erase(*task.value) != 0) channel_.forget_value(*task.value);
   if (task.line.get() == nullptr) return;
@@ -206,7 +205,8 @@ std::optional<Worker::Running> Worker::running() const {
   if (started == 0 || index >= given_.size() || !given_[index].task) return std::nullopt;
   // The page says nothing that must be true, only what was.
   const auto elapsed = monotonic_now() - nanoseconds(started);
-  return Running{&*given_[index].task, std::max(elapsed, nanoseconds(0)), channel_.progress()};
+  return Running{&*given_[index].task, std::max(elapsed, nanoseconds(0)), channel_.progress(),
+                 channel_.finished() == claimed};
 }
 
 std::optional<std::uint64_t> Worker::claimed_task() const {
@@ -404,16 +404,21 @@ void Worker::die(std::optional<process::DeathRecord> record, std::string explana
   death.served = served_;
   death.killed = killed_;
   forget_told();
-  const bool began = channel_.claimed() - first_ != 0 && channel_.started_at() != 0;
-  if (began && !given_.empty() && given_.front().task) {
-    if (const auto current = running()) death.ran = current->elapsed;
-    death.running = std::move(given_.front().task);
-    given_.pop_front();
-  }
+  if (const auto current = running()) death.ran = current->elapsed;
+  const std::uint32_t claimed = channel_.claimed();
+  // Between its claim and its beginning nothing of the last one has run.
+  const bool last_began = channel_.started_at() != 0 || channel_.finished() == claimed;
+  const std::uint32_t begun = last_began ? claimed : claimed - 1;
+  std::uint32_t number = first_;
   for (auto& given : given_) {
+    ++number;
     if (!given.task) continue;
-    given.task->line = nullptr;
-    death.unstarted.push_back(std::move(*given.task));
+    if (static_cast<std::int32_t>(begun - number) >= 0) {
+      death.begun.push_back(std::move(*given.task));
+    } else {
+      given.task->line = nullptr;
+      death.unstarted.push_back(std::move(*given.task));
+    }
   }
   given_.clear();
   tasks_ = 0;

@@ -31,8 +31,9 @@ struct WorkerDeath {
   std::string stderr_tail;
   bool served = false;  ///< it had come as far as to take tasks
   KillReason killed = KillReason::none;
-  std::optional<QueuedTask> running;  ///< the task that had begun and has no outcome
-  std::chrono::nanoseconds ran{0};    ///< for how long that one
+  /// What had begun and has no outcome: one task, or more if its outcomes cannot be read.
+  std::vector<QueuedTask> begun;
+  std::chrono::nanoseconds ran{0};  ///< for how long the last of them
   std::vector<QueuedTask> unstarted;
 };
 
@@ -79,8 +80,11 @@ class Worker {
   }
   /// Passes an argument's memfd, once, before the task that names it. False: no room.
   bool pass_value(std::uint64_t id, int memfd);
-  /// Opens a line for a task with objects, once, before the task. False: no room.
+  /// Opens a line for a task with objects, once, before the task. False: no room. Throws if this
+  /// process has no descriptors left.
   bool open_line(QueuedTask& task);
+  /// Of what came before a task that has not begun and may go elsewhere.
+  void forget_passed(QueuedTask& task);
   /// Lends memory for the result of the next task given, from which it comes back as spare, or as
   /// the result.
   void lend(SpareMemory& from, std::size_t size);
@@ -111,6 +115,7 @@ class Worker {
     const QueuedTask* task;
     std::chrono::nanoseconds elapsed;
     float progress;
+    bool ended;  ///< its outcome waits for room
   };
   std::optional<Running> running() const;
 
@@ -162,7 +167,6 @@ class Worker {
   bool hear();
   void take_outcomes();
   void broken(const kj::Exception& error);
-  void forget_passed(QueuedTask& task);
   channel::SharedMemory take_value(proto::Payload::Reader payload);
   void end_loans(std::uint32_t record);
   void take_outcome(std::span<const std::byte> record);

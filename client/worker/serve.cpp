@@ -147,9 +147,11 @@ class Server {
         call_with_objects(task, result);
       else
         call(task, result);
+      channel_.finish();
       if (result.size() > channel::kMaxInline) pass(result);
     } catch (...) {
       failed = detail::describe_current_exception();
+      channel_.finish();
     }
     const std::uint64_t run_time = monotonic_now() - start;
     const bool looked = run_time > kNoSystemCall;

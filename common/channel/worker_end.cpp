@@ -75,9 +75,13 @@ void WorkerEnd::begin(std::uint64_t now) {
   control().started_at.store(now, std::memory_order_release);
 }
 
+void WorkerEnd::finish() {
+  control().finished.store(number_, std::memory_order_release);
+}
+
 void WorkerEnd::end() {
   control().started_at.store(0, std::memory_order_relaxed);
-  control().finished.store(number_, std::memory_order_release);
+  finish();
 }
 
 bool WorkerEnd::put(std::span<const std::byte> record, Bell bell) {

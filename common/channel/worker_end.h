@@ -33,7 +33,9 @@ class WorkerEnd {
 
   /// The claimed record's task begins now (CLOCK_MONOTONIC ns) ...
   void begin(std::uint64_t now);
-  /// ... and has ended; its outcome has been put.
+  /// ... has ended, although its outcome may have to wait for room ...
+  void finish();
+  /// ... and its outcome has been put.
   void end();
 
   /// Whether the slave is woken for a record although it has said that the bell may wait.

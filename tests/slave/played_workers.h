@@ -67,6 +67,14 @@ class PlayedWorker {
     return std::nullopt;
   }
 
+  /// Ends what it has begun, but there is no room for the outcome yet. Then `finish`.
+  void wait_for_room() { channel_->finish(); }
+
+  /// Ends what it has begun, with a large value that it does not pass.
+  void finish_without_value() {
+    end_with([&](proto::Payload::Builder value) { value.setValue(++last_value_); });
+  }
+
   /// Ends what it has begun, with that value.
   void finish(const std::string& value = "done") {
     end_with([&](proto::Payload::Builder payload) {

@@ -1,6 +1,7 @@
 #pragma once
 #include "slave/session.h"
 
+#include <capnp/message.h>
 #include <kj/async-io.h>
 #include <catch2/catch.hpp>
 
@@ -57,15 +58,18 @@ struct Place {
     std::uint64_t timeout = 0;
     std::uint16_t cores = 1;
     bool large = false;  ///< the tasks' arguments came ahead, by their ids
+    bool with_function = false;
   };
   void send(Session& session, const Sent& sent) {
     capnp::MallocMessageBuilder message;
-    auto work = message.initRoot<proto::Work>();
+    capnp::BuilderCapabilityTable capabilities;
+    auto work = capabilities.imbue(message.initRoot<proto::Work>());
     auto tasks = work.initTasks(static_cast<unsigned>(sent.tasks.size()));
     for (unsigned i = 0; i < tasks.size(); ++i) {
       tasks[i].setId(sent.tasks[i]);
       tasks[i].setTimeout(sent.timeout);
       tasks[i].setCores(sent.cores);
+      if (sent.with_function) tasks[i].initCapabilities(1).set(0, proto::Object::Client(nullptr));
       if (!sent.large) continue;
       tasks[i].initArguments().setValue(sent.tasks[i]);
       tasks[i].getArguments().setSize(kLargeArgument);

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/slave/few_descriptors.h"
+
 using namespace knee;
 using namespace knee::slave;
 using namespace knee::slave::test;
@@ -176,6 +178,49 @@ TEST_CASE("a task over its time is killed and said to be, and the next one runs 
   CHECK(place.run_all(place.ready(1)) == Ids{2});
 }
 
+TEST_CASE("a task that has ended in time is not killed while its outcome waits for room") {
+  Place place(2);
+  auto& session = place.open();
+  place.send(session, {.tasks = {1, 2}, .timeout = 20'000'000});
+  auto& waits = place.ready(0);
+  auto& spins = place.ready(1);
+  REQUIRE(waits.begin() == 1);
+  waits.wait_for_room();
+  // Begun later, so it is over its time later.
+  REQUIRE(spins.begin() == 2);
+  REQUIRE(place.wait_until([&] { return spins.is_wanted_dead(); }));
+  CHECK_FALSE(waits.is_wanted_dead());
+  waits.finish();
+  spins.die_of(SIGKILL);
+  const auto told = place.told(session);
+  CHECK(told.values == Ids{1});
+  CHECK(told.timed_out == Ids{2});
+}
+
+TEST_CASE("what a worker has begun is not begun again when its outcomes cannot be read") {
+  Place place;
+  auto& session = place.open();
+  place.send(session, {.tasks = {1, 2, 3}});
+  auto& worker = place.ready(0);
+  REQUIRE(worker.begin() == 1);
+  worker.finish_without_value();
+  SECTION("the next one had begun") {
+    REQUIRE(worker.begin() == 2);
+    REQUIRE(place.wait_until([&] { return worker.is_wanted_dead(); }));
+    worker.die_of(SIGKILL);
+    place.settle();
+    CHECK(place.told(session).crashed == Ids{1, 2});
+    CHECK(place.run_all(place.ready(1)) == Ids{3});
+  }
+  SECTION("it was between two tasks") {
+    REQUIRE(place.wait_until([&] { return worker.is_wanted_dead(); }));
+    worker.die_of(SIGKILL);
+    place.settle();
+    CHECK(place.told(session).crashed == Ids{1});
+    CHECK(place.run_all(place.ready(1)) == Ids{2, 3});
+  }
+}
+
 TEST_CASE("a death costs the task that had begun, not those behind it nor those before") {
   Place place;
   auto& session = place.open();
@@ -263,6 +308,30 @@ TEST_CASE("a machine that has no more processes refuses the task and keeps no fo
   CHECK(place.told(session).refused == Ids{1});
   CHECK(place.busy() == 0);
   CHECK(place.wait_until([&] { return place.working_folders() == 0; }));
+}
+
+TEST_CASE("a task whose functions find no descriptor waits for one, and the slave goes on") {
+  Place place;
+  auto& session = place.open();
+  place.send(session, {.tasks = {1}});
+  auto& worker = place.ready(0);
+  CHECK(place.run_all(worker) == Ids{1});
+  {
+    const FewDescriptors none(0);
+    place.send(session, {.tasks = {2}, .with_function = true});
+    place.send(session, {.tasks = {3}});
+    CHECK_FALSE(worker.begin());
+    const auto told = place.told(session);
+    REQUIRE(told.notes.size() == 1);
+    CHECK_THAT(told.notes.front(), Catch::Contains("Too many open files"));
+    CHECK(place.busy() == 0);
+  }
+  Ids done;
+  REQUIRE(place.wait_until([&] {
+    for (const auto task : place.run_all(worker)) done.push_back(task);
+    return done.size() == 2;
+  }));
+  CHECK(done == Ids{2, 3});
 }
 
 TEST_CASE("a worker's folder goes with it") {
