@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,6 +25,9 @@ constexpr std::uint64_t kSmallFile = std::uint64_t{64} * 1024;
 constexpr std::uint64_t kSmallFiles = std::uint64_t{4} * 1024 * 1024;
 /// Each large one costs a descriptor until it was fetched.
 constexpr std::size_t kMostLargeFiles = 10'000;
+/// Of the process's descriptors, one in so many is left to workers, connections ... whatever
+/// outputs of all commands wait to be fetched.
+constexpr rlim_t kLeftToOthers = 4;
 /// All of them are named in one message, and so is what is missing.
 constexpr std::size_t kMostFiles = 20'000;
 constexpr std::size_t kMostMissing = 10'000;
@@ -114,9 +118,21 @@ std::string read_whole(int fd, std::size_t size) {
   return content;
 }
 
+/// Whether it says nothing about the file.
+bool is_shortage(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOMEM;
+}
+
+rlim_t most_descriptors() {
+  rlimit files{};
+  check(::getrlimit(RLIMIT_NOFILE, &files), "cannot ask for the limit of open files");
+  return files.rlim_cur;
+}
+
 class Collector {
  public:
-  explicit Collector(fs::path folder) : folder_(std::move(folder)) {}
+  explicit Collector(fs::path folder)
+      : folder_(std::move(folder)), most_descriptors_(most_descriptors()) {}
 
   void collect(const std::string& name) {
     std::error_code error;
@@ -129,15 +145,22 @@ class Collector {
 
  private:
   void collect_below(const std::string& name) {
+    const fs::path top = folder_ / name;
     std::error_code error;
     std::vector<std::string> names;
-    for (fs::recursive_directory_iterator at(folder_ / name, error), end; !error && at != end;
-         at.increment(error))
-      if (at->is_regular_file(error))
-        names.push_back(fs::path(name) / fs::relative(at->path(), folder_ / name, error));
+    for (fs::recursive_directory_iterator at(top, error), end; !error && at != end;
+         at.increment(error)) {
+      std::error_code broken;  // a link that leads nowhere is no file
+      // Not fs::relative, which gives the name of what a link leads to.
+      if (at->is_regular_file(broken))
+        names.push_back(fs::path(name) / at->path().lexically_relative(top));
+    }
+    if (is_shortage(error.value()))
+      throw_errno("cannot read the output folder '" + name + "'", error.value());
     std::sort(names.begin(), names.end());
     for (const auto& one : names)
       if (!add(one)) miss(one);
+    if (error) miss(name);
   }
 
   void miss(const std::string& name) {
@@ -151,6 +174,7 @@ class Collector {
     if (outputs.files.size() >= kMostFiles) return false;
     // A pipe or a device among the outputs must not hold up the thread.
     UniqueFd file(::open((folder_ / name).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    if (!file && is_shortage(errno)) throw_errno("cannot open the output '" + name + "'");
     struct stat status {};
     if (!file || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) return false;
     CommandOutput output;
@@ -163,13 +187,25 @@ class Collector {
       output.size = output.content.size();
     } else {
       if (++large_ > kMostLargeFiles) return false;
+      check_descriptor(file.get(), name);
       output.file = std::move(file);
     }
     outputs.files.push_back(std::move(output));
     return true;
   }
 
-  fs::path folder_;
+  /// The kernel gives the lowest free number: all below are in use, whoever has them.
+  void check_descriptor(int fd, const std::string& name) const {
+    if (static_cast<rlim_t>(fd) < most_descriptors_ - most_descriptors_ / kLeftToOthers) return;
+    throw std::runtime_error(
+        "cannot keep the output '" + name + "' until it is fetched: of the " +
+        std::to_string(most_descriptors_) +
+        " files that the slave may have open, only a quarter is left; let fewer outputs be longer "
+        "than 64 KiB, or start knee-slave with a higher limit (ulimit -n)");
+  }
+
+  const fs::path folder_;
+  const rlim_t most_descriptors_;
   std::uint64_t small_ = 0;
   std::size_t large_ = 0;
   std::size_t missing_ = 0;

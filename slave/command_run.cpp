@@ -223,8 +223,13 @@ kj::Promise<void> CommandRun::collect() {
         // Shared, since some of the threads' plumbing copies what it carries.
         return std::make_shared<CommandOutputs>(collect_outputs(folder, order->outputs));
       })
-      .then(
-          [this](std::shared_ptr<CommandOutputs> outputs) { end_.outputs = std::move(*outputs); });
+      .then([this](std::shared_ptr<CommandOutputs> outputs) { end_.outputs = std::move(*outputs); },
+            [](kj::Exception&& error) {
+              const std::string why =
+                  "the command has ended, but its outputs cannot be collected: " +
+                  rpc::text_of(error);
+              throw kj::Exception(kj::Exception::Type::FAILED, "", 0, kj::heapString(why));
+            });
 }
 
 void CommandRun::printed(bool error, std::string text) {

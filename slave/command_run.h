@@ -38,7 +38,7 @@ struct CommandEnd {
 class CommandRunOwner {
  public:
   virtual void command_printed(CommandRun& run, bool error, std::string text) = 0;
-  /// The last word.
+  /// The last word. Must not throw: nobody would hear of it.
   virtual void command_ended(CommandRun& run, CommandEnd end) = 0;
   /// Whether output may be taken in now; if not, `resume` comes later.
   virtual bool may_read() = 0;

@@ -28,6 +28,58 @@ channel::SharedMemory memory_with(kj::ArrayPtr<const kj::byte> bytes) {
   return memory;
 }
 
+/// Puts a command's result into its message, and what is long into the session's values. What is
+/// there when this is destroyed without `keep` is dropped again: no driver would ever hear of it.
+class ResultParts {
+ public:
+  explicit ResultParts(ValueTable& values) : values_(values) {}
+  ~ResultParts() {
+    for (const auto id : put_) values_.drop_result(id);
+  }
+  ResultParts(const ResultParts&) = delete;
+
+  void fill(proto::CommandResult::Builder result, CommandEnd& end) {
+    const auto& record = *end.record;
+    result.setExitCode(record.signal == 0 ? record.exit_code : 128 + record.signal);
+    result.setSignal(record.signal);
+    auto files = result.initFiles(static_cast<unsigned>(end.outputs.files.size()));
+    for (unsigned i = 0; i < files.size(); ++i) fill_file(files[i], end.outputs.files[i]);
+    auto missing = result.initMissing(static_cast<unsigned>(end.outputs.missing.size()));
+    for (unsigned i = 0; i < missing.size(); ++i) missing.set(i, end.outputs.missing[i]);
+    fill_text(result.initStdout(), end.out);
+    fill_text(result.initStderr(), end.err);
+    result.setCut(end.cut);
+  }
+  void keep() { put_.clear(); }
+
+ private:
+  void fill_file(proto::OutputFile::Builder out, CommandOutput& file) {
+    out.setName(file.name);
+    out.setExecutable(file.executable);
+    auto content = out.initContent();
+    content.setSize(file.size);
+    if (file.file)
+      content.setValue(put(FileValue{std::move(file.file), file.size}));
+    else
+      content.setInline(bytes_of(file.content));
+  }
+
+  void fill_text(proto::Payload::Builder payload, const std::string& text) {
+    payload.setSize(text.size());
+    if (text.size() <= kSmallText)
+      payload.setInline(bytes_of(text));
+    else
+      payload.setValue(put(memory_with(bytes_of(text))));
+  }
+
+  std::uint64_t put(ResultValue value) {
+    return put_.emplace_back(values_.put_result(std::move(value)));
+  }
+
+  ValueTable& values_;
+  std::vector<std::uint64_t> put_;
+};
+
 }  // namespace
 
 void Commands::start(QueuedTask task, std::uint32_t slot) {
@@ -81,7 +133,13 @@ void Commands::command_printed(CommandRun& run, bool error, std::string text) {
 void Commands::command_ended(CommandRun& run, CommandEnd end) {
   const QueuedTask& task = run.task();
   const std::uint32_t cores = task.cores;
-  report(task, std::move(end));
+  const auto ran = end.ran;
+  try {
+    report(task, std::move(end));
+  } catch (const std::exception& error) {
+    // The session waits for the command until it is reported, and so do its slots.
+    report_failure(task, ran, error.what());
+  }
   if (task.value) values_.drop_argument(*task.value);
   const auto found = runs_.find(task.id);
   dead_.push_back(std::move(found->second));
@@ -93,6 +151,7 @@ void Commands::command_ended(CommandRun& run, CommandEnd end) {
 void Commands::report(const QueuedTask& task, CommandEnd end) {
   using How = CommandEnd::How;
   const DeathFacts facts{end.record, end.explanation, end.stderr_tail};
+  ResultParts parts(values_);
   outbox_.add_long_outcome([&](proto::Outcome::Builder outcome) {
     outcome.setId(task.id);
     outcome.setAttempt(task.attempt);
@@ -100,7 +159,7 @@ void Commands::report(const QueuedTask& task, CommandEnd end) {
     switch (end.how) {
       case How::ended:
         fill_death(outcome.initCommandEnded().initDeath(), facts);
-        return fill_result(outcome.getCommandEnded(), end);
+        return parts.fill(outcome.getCommandEnded(), end);
       case How::timed_out:
         return fill_death(outcome.initTimedOut(), facts);
       case How::cancelled:
@@ -115,38 +174,17 @@ void Commands::report(const QueuedTask& task, CommandEnd end) {
         return outcome.setNotStarted(end.explanation);
     }
   });
+  parts.keep();
 }
 
-void Commands::fill_result(proto::CommandResult::Builder result, CommandEnd& end) {
-  const auto& record = *end.record;
-  result.setExitCode(record.signal == 0 ? record.exit_code : 128 + record.signal);
-  result.setSignal(record.signal);
-  auto files = result.initFiles(static_cast<unsigned>(end.outputs.files.size()));
-  for (unsigned i = 0; i < files.size(); ++i) fill_file(files[i], end.outputs.files[i]);
-  auto missing = result.initMissing(static_cast<unsigned>(end.outputs.missing.size()));
-  for (unsigned i = 0; i < missing.size(); ++i) missing.set(i, end.outputs.missing[i]);
-  fill_text(result.initStdout(), end.out);
-  fill_text(result.initStderr(), end.err);
-  result.setCut(end.cut);
-}
-
-void Commands::fill_file(proto::OutputFile::Builder out, CommandOutput& file) {
-  out.setName(file.name);
-  out.setExecutable(file.executable);
-  auto content = out.initContent();
-  content.setSize(file.size);
-  if (file.file)
-    content.setValue(values_.put_result(FileValue{std::move(file.file), file.size}));
-  else
-    content.setInline(bytes_of(file.content));
-}
-
-void Commands::fill_text(proto::Payload::Builder payload, const std::string& text) {
-  payload.setSize(text.size());
-  if (text.size() <= kSmallText)
-    payload.setInline(bytes_of(text));
-  else
-    payload.setValue(values_.put_result(memory_with(bytes_of(text))));
+void Commands::report_failure(const QueuedTask& task, std::chrono::nanoseconds ran,
+                              const std::string& why) {
+  outbox_.add_outcome([&](proto::Outcome::Builder outcome) {
+    outcome.setId(task.id);
+    outcome.setAttempt(task.attempt);
+    outcome.setRunTime(static_cast<std::uint64_t>(ran.count()));
+    outcome.setRefused("the command has ended, but its result cannot be reported: " + why);
+  });
 }
 
 }  // namespace knee::slave

@@ -27,7 +27,8 @@ class CommandsOwner {
 };
 
 /// The commands a session runs now. What they print and how they end goes to its outbox, large
-/// outputs to its values. Lives on the loop; destruction kills them.
+/// outputs to its values; what cannot be told of a command's end is told to be so. Lives on the
+/// loop; destruction kills them.
 class Commands final : public CommandRunOwner {
  public:
   Commands(CommandsOwner& owner, SlaveContext& slave, Outbox& outbox, ValueTable& values)
@@ -58,10 +59,9 @@ class Commands final : public CommandRunOwner {
   void command_ended(CommandRun& run, CommandEnd end) override;
   bool may_read() override { return owner_.may_read(); }
 
+  /// Throws when memory or descriptors for it are short; then nothing was reported.
   void report(const QueuedTask& task, CommandEnd end);
-  void fill_result(proto::CommandResult::Builder result, CommandEnd& end);
-  void fill_file(proto::OutputFile::Builder out, CommandOutput& file);
-  void fill_text(proto::Payload::Builder payload, const std::string& text);
+  void report_failure(const QueuedTask& task, std::chrono::nanoseconds ran, const std::string& why);
 
   CommandsOwner& owner_;
   SlaveContext& slave_;

@@ -42,11 +42,18 @@ InputBlob describe_file(const std::string& path, const std::string& name,
   return blob;
 }
 
+/// Also a link to one. A link that leads nowhere, or round in a circle, is none.
+bool is_regular_file(const fs::directory_entry& member) {
+  std::error_code broken;
+  return member.is_symlink() ? member.is_regular_file(broken) : member.is_regular_file();
+}
+
 void describe_folder(const InputFile& folder, program::DigestCache& digests,
                      std::vector<InputBlob>& into) {
   for (const auto& member : fs::recursive_directory_iterator(folder.path)) {
-    if (!member.is_regular_file()) continue;
-    const auto name = fs::path(folder.name) / fs::relative(member.path(), folder.path);
+    if (!is_regular_file(member)) continue;
+    // Not fs::relative, which gives the name of what a link leads to.
+    const auto name = fs::path(folder.name) / member.path().lexically_relative(folder.path);
     into.push_back(describe_file(member.path(), name, digests));
   }
 }

@@ -1,5 +1,6 @@
 #include <knee/knee.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <catch2/catch.hpp>
@@ -142,6 +143,32 @@ TEST_CASE("input files and folders are there with their modes, and outputs come 
   CHECK(result.missing == std::vector<std::string>{"not/there"});
 }
 
+TEST_CASE("links in folders travel as copies of the files they lead to") {
+  Place place;
+  const TemporaryFolder here;
+  write_file(here / "in/libx.so.1", "library ");
+  write_file(here / "else/data", "outside ");
+  fs::create_symlink("libx.so.1", here / "in/libx.so");
+  fs::create_symlink("../else/data", here / "in/data");
+  fs::create_symlink("nowhere", here / "in/broken");
+  Command command = shell(
+      "cat in/libx.so in/libx.so.1 in/data; ls in; mkdir out; echo one > out/run1; "
+      "ln -s run1 out/latest; echo outside > data; ln -s ../data out/up; ln -s nowhere out/broken");
+  command.inputs = {{.path = here / "in", .name = ""}};
+  command.outputs = {"out"};
+  const auto result = place.cluster.run(command).get();
+  CHECK(result.err == "");
+  CHECK(result.out == "library library outside data\nlibx.so\nlibx.so.1\n");
+  REQUIRE(result.files.size() == 3);
+  CHECK(result.files[0].name == "out/latest");
+  CHECK(result.files[0].content == "one\n");
+  CHECK(result.files[1].name == "out/run1");
+  CHECK(result.files[1].content == "one\n");
+  CHECK(result.files[2].name == "out/up");
+  CHECK(result.files[2].content == "outside\n");
+  CHECK(result.missing.empty());
+}
+
 TEST_CASE("an input named like the command is the command") {
   Place place;
   const TemporaryFolder here;
@@ -178,6 +205,50 @@ TEST_CASE("an output of 100 MB arrives whole") {
   CHECK(result.files[0].content.ends_with(std::string("\0end", 4)));
   // It went past the slave's memory.
   CHECK(resident_memory_of(place.slave.pid()) < 80'000'000 * kMemorySlack);
+}
+
+TEST_CASE("a command with more large outputs than the slave has descriptors fails and says so") {
+  SlaveProcess slave({.slots = 1, .around = {"sh", "-c", R"(ulimit -n 128; exec "$0" "$@")"}});
+  auto options = reaching(slave);
+  options.commands_only = true;
+  knee::Cluster cluster(options);
+  Command command = shell(
+      "mkdir out; i=0; while [ $i -lt 200 ]; do head -c 70000 /dev/zero > out/$i; i=$((i+1)); "
+      "done; "
+      "head -c 100000 /dev/zero");
+  command.outputs = {"out"};
+  const auto error = error_of(cluster.run(command, {.attempts = 1}));
+  CHECK(error.kind() == Error::Kind::refused);
+  CHECK_THAT(error.what(),
+             Contains("gandalf") && Contains("'out/") && Contains("128") && Contains("ulimit -n"));
+  command = shell("head -c 70000 /dev/zero > big; head -c 100000 /dev/zero");
+  command.outputs = {"big"};
+  const auto result = cluster.run(command).get();
+  CHECK(result.out.size() == 100'000);
+  REQUIRE(result.files.size() == 1);
+  CHECK(result.files[0].content.size() == 70'000);
+}
+
+TEST_CASE("a command whose result the slave has no descriptor for fails and gives its slot back") {
+  Place place(1);
+  const TemporaryFolder here;
+  auto promise =
+      place.cluster.run(shell("head -c 100000 /dev/zero; echo started >> " + here / "marks" +
+                              "; until [ -e " + here / "go" + " ]; do sleep 0.02; done"),
+                        {.attempts = 1});
+  wait_for_marks(here / "marks");
+  rlimit before{};
+  REQUIRE(::prlimit(place.slave.pid(), RLIMIT_NOFILE, nullptr, &before) == 0);
+  // What it has stays open.
+  const rlimit none{1, before.rlim_max};
+  REQUIRE(::prlimit(place.slave.pid(), RLIMIT_NOFILE, &none, nullptr) == 0);
+  write_file(here / "go", "");
+  const auto error = error_of(std::move(promise));
+  CHECK(error.kind() == Error::Kind::refused);
+  CHECK_THAT(error.what(), Contains("gandalf") && Contains("the command has ended") &&
+                               Contains("Too many open files"));
+  REQUIRE(::prlimit(place.slave.pid(), RLIMIT_NOFILE, &before, nullptr) == 0);
+  CHECK(place.cluster.run(shell("echo next")).get().out == "next\n");
 }
 
 TEST_CASE("output that is kept is cut at 16 MiB, and said to be") {

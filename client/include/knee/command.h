@@ -42,7 +42,9 @@ class KNEE_EXPORT LiveInput {
 
 /// A file that goes with a command.
 struct InputFile {
-  std::string path;  ///< here; of a folder everything below it goes
+  /// Here. Of a folder all regular files below it go, and links to files as copies of these; empty
+  /// folders and linked folders do not.
+  std::string path;
   std::string name;  ///< there, relative to the working folder; empty: path's last part
 };
 
