@@ -83,6 +83,7 @@ void CallbackThread::run() {
       }
       if (waiting_.empty()) return;
       batch.swap(waiting_);
+      if (ending_) ++last_rounds_;
       called = false;
     }
     run(batch);

@@ -22,7 +22,7 @@ struct Caller {
 };
 
 /// Runs the continuations of finished tasks, one after the other, on a thread of its own.
-/// Destruction runs what is left and joins; not from a continuation.
+/// Destruction runs what is left, and what comes of that, and joins; not from a continuation.
 class CallbackThread {
  public:
   /// `relieved`: called on this thread when `congested` has said yes and half of what waited then
@@ -65,6 +65,10 @@ class CallbackThread {
   /// Whether the caller is in a continuation.
   bool is_here() const { return std::this_thread::get_id() == thread_.get_id(); }
 
+  /// Whether the caller is in a continuation that runs at the end and was led to by a long line of
+  /// others, each of which has run at the end already.
+  bool has_ended_long_ago() const { return is_here() && last_rounds_ > kMostLastRounds; }
+
   /// Whether so many results wait for their continuations that no more should be fetched. On the
   /// RPC loop.
   bool congested();
@@ -72,6 +76,9 @@ class CallbackThread {
  private:
   /// Of waiting results, in bytes: what a driver may spend so that slaves need not wait for it.
   static constexpr std::size_t kMostWaiting = std::size_t{64} * 1024 * 1024;
+
+  /// Long for handlers that have another plan when one fails; short, as one may lead to several.
+  static constexpr unsigned kMostLastRounds = 10;
 
   /// Of calls that wait, on its stack.
   static constexpr unsigned kDeepest = 200;
@@ -95,6 +102,7 @@ class CallbackThread {
   std::deque<Call> calls_;
   std::vector<std::uint64_t> running_;  ///< numbers of calls, on the stack
   bool ending_ = false;
+  unsigned last_rounds_ = 0;  ///< batches begun since then; of the thread
   std::atomic<bool> paused_{false};
   bool sleeping_ = false;
   struct Wait {

@@ -49,8 +49,9 @@ Dispatcher::Dispatcher(Driver& driver, kj::AsyncIoContext& io)
                 complete(std::move(task));
                 flush_completions();
               },
-          .run = [this](const Caller& caller,
-                        std::function<void()> run) { driver_.post_call(caller, std::move(run)); },
+          // What was offered is let go of when this has ended.
+          .run = [&driver](const Caller& caller,
+                           std::function<void()> run) { driver.post_call(caller, std::move(run)); },
           .check =
               [this](const detail::ObjectRef& object) {
                 driver_.object_owner().check(std::vector{object});

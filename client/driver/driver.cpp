@@ -2,8 +2,6 @@
 
 #include <knee/error.h>
 
-#include <future>
-
 #include "client/call/call_chain.h"
 #include "client/call/task_access.h"
 #include "client/driver/bag_state.h"
@@ -23,19 +21,32 @@ Driver::Driver(ClusterOptions options)
   try {
     listen();
   } catch (...) {
-    loop_.run([this](kj::AsyncIoContext&) { dispatcher_.reset(); });
+    end_dispatcher();
     throw;
   }
 }
 
 Driver::~Driver() {
   object_owner_->leave();
-  loop_.run([this](kj::AsyncIoContext&) {
-    dispatcher_->submissions();
-    dispatcher_.reset();
-  });
+  end_dispatcher();
   std::unique_lock lock(mutex_);
   attendants_left_.wait(lock, [this] { return attendants_ == 0; });
+}
+
+void Driver::end_dispatcher() {
+  std::promise<void> left;
+  loop_.run([this, &left](kj::AsyncIoContext&) {
+    {
+      const std::lock_guard lock(mutex_);
+      over_ = true;
+    }
+    dispatcher_->submissions();
+    dispatcher_.reset();
+    // What slaves had of this driver is let go of in turns of the loop that follow, and ends on the
+    // callback thread, which must still be there.
+    kj::evalLast([&left] { left.set_value(); }).detach([](kj::Exception&&) {});
+  });
+  left.get_future().get();
 }
 
 template <class Question>
@@ -43,6 +54,19 @@ void Driver::ask(Question question) {
   loop_.run([&](kj::AsyncIoContext&) {
     if (dispatcher_) question(*dispatcher_);
   });
+}
+
+template <class Result, class Question>
+Result Driver::answer_of(Question question) {
+  auto answer = std::make_shared<std::promise<Result>>();
+  auto answered = answer->get_future();
+  ask([&](Dispatcher& dispatcher) { question(dispatcher, std::move(answer)); });
+  answer = nullptr;
+  try {
+    return answered.get();
+  } catch (const std::future_error&) {  // nobody is left who would give it
+    return {};
+  }
 }
 
 void Driver::listen() {
@@ -65,17 +89,18 @@ void Driver::submit(detail::TaskRef task) {
   bool first = false;
   bool alone = false;
   {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
+    if (over_) {
+      lock.unlock();
+      return refuse(std::move(task));
+    }
     first = submissions_.empty();
     submissions_.push_back(std::move(task));
     alone = ++submitted_ == ended_.load(std::memory_order_relaxed) + 1;
   }
   if (!first) return;
   rpc::RpcLoop::Job job = [this](kj::AsyncIoContext&) {
-    if (dispatcher_)
-      dispatcher_->submissions();
-    else
-      refuse_submissions();
+    if (dispatcher_) dispatcher_->submissions();
   };
   if (alone)
     loop_.post_here(std::move(job));
@@ -120,18 +145,17 @@ void Driver::attendant_left() {
   attendants_left_.notify_all();
 }
 
-void Driver::refuse_submissions() {
-  // Of callbacks that run while the cluster ends.
-  std::vector<detail::TaskRef> late;
-  take_submissions(late);
-  BagTally ended;
-  std::vector<detail::TaskRef> callbacks;
-  for (auto& task : late) {
-    Access::set_error(*task, cancelled_error(*task));
-    count_ended();
+/// Here and now: the callback thread, which most likely this is, ends when it finds nothing to do.
+void Driver::refuse(detail::TaskRef task) {
+  const auto error = cancelled_error(*task);
+  Access::set_error(*task, error);
+  {
+    BagTally ended;
+    std::vector<detail::TaskRef> callbacks;
     complete(std::move(task), callbacks, ended);
+    callbacks_.post(callbacks);
   }
-  callbacks_.post(callbacks);
+  if (callbacks_.has_ended_long_ago()) std::rethrow_exception(error);
 }
 
 void Driver::take_submissions(std::vector<detail::TaskRef>& into) {
@@ -211,32 +235,23 @@ void Driver::end_home(std::uint64_t object, detail::ObjectRef reference) {
 }
 
 std::uint64_t Driver::count_objects(std::uint32_t slave) {
-  std::promise<std::uint64_t> counted;
-  bool asked = false;
-  ask([&](Dispatcher& dispatcher) {
-    asked = true;
+  return answer_of<std::uint64_t>([slave](Dispatcher& dispatcher, Answer<std::uint64_t> counted) {
     dispatcher.submissions();
     dispatcher.keep(dispatcher.objects().count(slave).then(
-        [&counted](std::uint64_t count) { counted.set_value(count); },
-        [&counted](kj::Exception&&) { counted.set_value(0); }));
+        [counted](std::uint64_t count) { counted->set_value(count); },
+        [counted](kj::Exception&&) { counted->set_value(0); }));
   });
-  return asked ? counted.get_future().get() : 0;
 }
 
 std::vector<SlaveInfo> Driver::describe(std::optional<std::uint32_t> index,
                                         std::chrono::nanoseconds patience) {
-  std::promise<std::vector<SlaveInfo>> described;
-  bool asked = false;
-  ask([&](Dispatcher& dispatcher) {
-    asked = true;
-    auto answered = dispatcher.survey_all(index, patience)
-                        .then([&described](std::shared_ptr<std::vector<SlaveInfo>> all) {
-                          described.set_value(std::move(*all));
-                        });
-    dispatcher.keep(kj::mv(answered));
+  using Infos = std::vector<SlaveInfo>;
+  return answer_of<Infos>([&](Dispatcher& dispatcher, Answer<Infos> described) {
+    dispatcher.keep(
+        dispatcher.survey_all(index, patience).then([described](std::shared_ptr<Infos> all) {
+          described->set_value(std::move(*all));
+        }));
   });
-  if (!asked) return {};
-  return described.get_future().get();
 }
 
 void Driver::wait(detail::BagState& bag) {

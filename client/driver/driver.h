@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -30,10 +31,13 @@ class Driver {
  public:
   /// Throws Error (setup) if it cannot listen where the options say.
   explicit Driver(ClusterOptions options);
-  /// Cancels everything, runs the callbacks, leaves the slaves.
+  /// Cancels everything, leaves the slaves, runs the callbacks. What these submit ends as cancelled
+  /// too.
   ~Driver();
   Driver(const Driver&) = delete;
 
+  /// While the driver ends the task ends here, as cancelled. Throws that error as well if callbacks
+  /// submit again and again what is refused, as then they would never end.
   void submit(detail::TaskRef task);
   /// Waits for the task on the loop itself if it is the only one there is: that saves two wake-ups.
   /// If it is not, returns at once.
@@ -50,14 +54,14 @@ class Driver {
   /// The process that an object lives in: interrupts it, or ends it. Any thread; does not wait.
   void interrupt_home(std::uint64_t object, detail::ObjectRef reference);
   void end_home(std::uint64_t object, detail::ObjectRef reference);
-  /// How many objects this driver has on the slave with that index.
+  /// How many objects this driver has on the slave with that index. None if it ends meanwhile.
   std::uint64_t count_objects(std::uint32_t slave);
 
   /// Index for TaskState::pinned of the slave with this name, which need not be there.
   std::uint32_t slave_index(const std::string& name);
   std::vector<std::string> slave_names();
   unsigned slots();
-  /// Of one slave, if `index` is its, else of all.
+  /// Of one slave, if `index` is its, else of all. Of none if the driver ends meanwhile.
   std::vector<SlaveInfo> describe(std::optional<std::uint32_t> index,
                                   std::chrono::nanoseconds patience);
 
@@ -135,7 +139,13 @@ class Driver {
   /// cluster ends: then there is none any more.
   template <class Question>
   void ask(Question question);
-  void refuse_submissions();
+  template <class Result>
+  using Answer = std::shared_ptr<std::promise<Result>>;  ///< kept by who will give it
+  /// The same if the answer takes time. An empty one if the cluster ends before it comes.
+  template <class Result, class Question>
+  Result answer_of(Question question);
+  void end_dispatcher();
+  void refuse(detail::TaskRef task);
   std::uint64_t outstanding();
 
   ClusterOptions options_;
@@ -145,6 +155,7 @@ class Driver {
   std::mutex mutex_;
   std::vector<detail::TaskRef> submissions_;
   std::uint64_t submitted_ = 0;
+  bool over_ = false;   ///< nothing is submitted any more
   int attendants_ = 0;  ///< to be waited for
   std::condition_variable attendants_left_;
   std::atomic<std::uint64_t> ended_{0};    ///< written on the loop only

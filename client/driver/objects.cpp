@@ -128,7 +128,7 @@ Objects::Objects(kj::Timer& timer, Shipment& shipment, Shipment& python, Surroun
       surroundings_(std::move(surroundings)),
       doors_{.hold = [this](proto::Object::Client object) { return hold(kj::mv(object), nullptr); },
              .offer = [this](const detail::ObjectRef& object) { return client_of(object); }},
-      offering_(std::make_shared<OfferedObject::Surroundings>(OfferedObject::Surroundings{
+      offering_(new OfferedObject::Surroundings{
           .find =
               [this](proto::Call::Reader call) {
                 return reinterpret_cast<detail::Method::Thunk>(
@@ -140,7 +140,7 @@ Objects::Objects(kj::Timer& timer, Shipment& shipment, Shipment& python, Surroun
                 // Most likely it lives where the call comes from.
                 return hold(kj::mv(object), home_of_chain(chain));
               },
-          .offer = doors_.offer})),
+          .offer = doors_.offer}),
       circles_(timer, {.held_up = surroundings_.held_up,
                        .fail =
                            [this](detail::TaskState& task, std::exception_ptr why) {
@@ -152,6 +152,8 @@ Objects::Objects(kj::Timer& timer, Shipment& shipment, Shipment& python, Surroun
       calls_(kj::heap<kj::TaskSet>(*this)) {}
 
 Objects::~Objects() {
+  // Others hold what was offered to them until a later turn of the loop.
+  offering_->end();
   calls_ = nullptr;
   for (auto& [id, entry] : entries_) end_later(std::move(entry.maker));
   while (!open_.empty()) fail(open_.front(), cancelled_error(*open_.front().task));

@@ -71,7 +71,8 @@ class Objects final : public kj::TaskSet::ErrorHandler {
     std::function<std::uint32_t(std::uint32_t index)> settled;
     /// The call's task has its result or its error.
     std::function<void(detail::TaskRef)> complete;
-    /// Runs that on the callback thread, for whoever called.
+    /// Runs that on the callback thread, for whoever called. Outlives this: what was offered to
+    /// others is let go of by that.
     std::function<void(const Caller&, std::function<void()>)> run;
     /// Throws, in words, if that is a reference of another driver in this process.
     std::function<void(const detail::ObjectRef&)> check;
@@ -82,7 +83,8 @@ class Objects final : public kj::TaskSet::ErrorHandler {
     /// A new reference to an object on a slave, and its id.
     std::function<std::pair<detail::ObjectRef, std::uint64_t>(std::uint32_t slave)> new_reference;
   };
-  /// `python`: the program of Python sessions.
+  /// `python`: the program of Python sessions. Destruction cancels all calls; those of others on
+  /// what was offered to them fail.
   Objects(kj::Timer& timer, Shipment& shipment, Shipment& python, Surroundings surroundings);
   ~Objects();
 
@@ -258,7 +260,7 @@ class Objects final : public kj::TaskSet::ErrorHandler {
   Shipment& python_;
   Surroundings surroundings_;
   detail::ObjectDoors doors_;
-  std::shared_ptr<const OfferedObject::Surroundings> offering_;
+  std::shared_ptr<OfferedObject::Surroundings> offering_;  ///< shared with what was offered
   capnp::CapabilityServerSet<proto::Object> offered_;
   std::unordered_map<std::uint64_t, Entry> entries_;
   std::map<Place, Root> roots_;

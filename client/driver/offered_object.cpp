@@ -14,6 +14,8 @@
 namespace knee::driver {
 namespace {
 
+constexpr const char* kEnded = "the driver that it lives in has ended";
+
 /// A call on its way to the callback thread.
 struct Asked {
   detail::ObjectRef object;
@@ -80,9 +82,18 @@ kj::Promise<void> take_in(Asked& asked, proto::Call::Reader call,
 
 }  // namespace
 
+void OfferedObject::Surroundings::end() {
+  ended = true;
+  calls.cancel(kEnded);
+}
+
 OfferedObject::~OfferedObject() noexcept(false) {
   // What the user's functions hold ends where they run, since its destructors may wait.
   surroundings_->run({}, [object = std::move(object_)] {});
+}
+
+void OfferedObject::check() const {
+  if (surroundings_->ended) kj::throwFatalException(rpc::failure(kEnded));
 }
 
 detail::ObjectDoors OfferedObject::doors(std::uint64_t chain) const {
@@ -126,6 +137,7 @@ auto OfferedObject::run(const Caller& caller, Work work) {
 }
 
 kj::Promise<void> OfferedObject::call(CallContext context) {
+  check();  // it may have been on its way while the driver ended
   const auto wire = context.getParams().getCall();
   auto asked = std::make_shared<Asked>();
   asked->object = object_;
@@ -137,41 +149,46 @@ kj::Promise<void> OfferedObject::call(CallContext context) {
              "what was called is no function of such an object");
   asked->caller = caller_of(wire);
   context.allowCancellation();
-  return in_turn(take_in(*asked, wire, doors(asked->caller.chain)))
-      .then([this, context, asked]() mutable {
-        context.releaseParams();
-        return run(asked->caller, [asked] { return carry_out(*asked); });
-      })
-      .then([this, context](Answer answer) mutable {
-        auto results = context.getResults(detail::size_of_result(answer.result));
-        if (answer.failed) {
-          auto exception = results.initResult().initException();
-          exception.setType(answer.failed->type);
-          exception.setWhat(answer.failed->what);
-          // For calls that were given what this was to return.
-          results.setObject(rpc::failure(answer.failed->what));
-          return;
-        }
-        detail::write_result(results.initResult(), std::move(answer.result));
-        if (answer.returned) results.setObject(surroundings_->offer(answer.returned));
-      });
+  auto answered = in_turn(take_in(*asked, wire, doors(asked->caller.chain)))
+                      .then([this, context, asked]() mutable {
+                        context.releaseParams();
+                        return run(asked->caller, [asked] { return carry_out(*asked); });
+                      })
+                      .then([this, context](Answer answer) mutable {
+                        auto results = context.getResults(detail::size_of_result(answer.result));
+                        if (answer.failed) {
+                          auto exception = results.initResult().initException();
+                          exception.setType(answer.failed->type);
+                          exception.setWhat(answer.failed->what);
+                          // For calls that were given what this was to return.
+                          results.setObject(rpc::failure(answer.failed->what));
+                          return;
+                        }
+                        detail::write_result(results.initResult(), std::move(answer.result));
+                        if (answer.returned)
+                          results.setObject(surroundings_->offer(answer.returned));
+                      });
+  return surroundings_->calls.wrap(kj::mv(answered));
 }
 
 kj::Promise<void> OfferedObject::use(UseContext context) {
+  check();
   context.allowCancellation();
   const auto wire = context.getParams().getUse();
   const auto use = std::make_shared<detail::Use>();
   const auto caller = caller_of(wire);
-  return in_turn(detail::read_use(wire, doors(caller.chain))
-                     .then([use](std::shared_ptr<detail::Use> read) { *use = std::move(*read); }))
-      .then([this, context, use, caller]() mutable {
-        context.releaseParams();
-        return run(caller,
-                   [object = object_, use, caller] { return carry_out(object, *use, caller); });
-      })
-      .then([this, context, use, caller](detail::UseAnswer answer) mutable {
-        detail::write_answer(context, std::move(answer), use->wanted, doors(caller.chain));
-      });
+  auto answered =
+      in_turn(detail::read_use(wire, doors(caller.chain))
+                  .then([use](std::shared_ptr<detail::Use> read) { *use = std::move(*read); }))
+          .then([this, context, use, caller]() mutable {
+            context.releaseParams();
+            return run(caller,
+                       [object = object_, use, caller] { return carry_out(object, *use, caller); });
+          })
+          .then([this, context, use, caller](detail::UseAnswer answer) mutable {
+            detail::write_answer(context, std::move(answer), use->wanted, doors(caller.chain));
+          });
+  return surroundings_->calls.wrap(kj::mv(answered));
 }
 
 }  // namespace knee::driver

@@ -21,19 +21,27 @@ namespace knee::driver {
 /// is gone, or the loan has ended. Lives on the RPC loop.
 class OfferedObject final : public proto::Object::Server {
  public:
+  /// What the objects of one driver share. `run` may be called until the callback thread ends, the
+  /// others until `end`.
   struct Surroundings {
     /// The function that a call names. Throws, in words, if there is none.
     std::function<detail::Method::Thunk(proto::Call::Reader)> find;
-    /// Runs that on the callback thread, for whoever called. May be called while the driver ends.
+    /// Runs that on the callback thread, for whoever called.
     std::function<void(const Caller&, std::function<void()>)> run;
     /// A reference to an object that came with a call of that chain.
     std::function<kj::Promise<detail::ObjectRef>(proto::Object::Client, std::uint64_t chain)> hold;
     /// The reverse. May throw.
     std::function<proto::Object::Client(const detail::ObjectRef&)> offer;
+    /// Those that have come and have no answer.
+    kj::Canceler calls{};
+    bool ended = false;
+
+    /// The driver ends: calls that are under way fail at once, and so does each that comes yet.
+    void end();
   };
   /// `holds`: of the loan; null: it is none. `counted`: let go of at its end.
-  OfferedObject(std::shared_ptr<const Surroundings> surroundings, detail::ObjectRef object,
-                Holds holds, std::shared_ptr<const void> counted)
+  OfferedObject(std::shared_ptr<Surroundings> surroundings, detail::ObjectRef object, Holds holds,
+                std::shared_ptr<const void> counted)
       : surroundings_(std::move(surroundings)),
         object_(std::move(object)),
         holds_(std::move(holds)),
@@ -51,6 +59,8 @@ class OfferedObject final : public proto::Object::Server {
     kj::Own<kj::PromiseFulfiller<void>> go;
   };
 
+  /// Throws, in words, if the driver has ended.
+  void check() const;
   /// For the objects that arrive with a call, and those that leave.
   detail::ObjectDoors doors(std::uint64_t chain) const;
   kj::Promise<void> in_turn(kj::Promise<void> ready);
@@ -58,7 +68,7 @@ class OfferedObject final : public proto::Object::Server {
   template <class Work>
   auto run(const Caller& caller, Work work);
 
-  std::shared_ptr<const Surroundings> surroundings_;
+  std::shared_ptr<Surroundings> surroundings_;
   detail::ObjectRef object_;
   Holds holds_;
   std::shared_ptr<const void> counted_;

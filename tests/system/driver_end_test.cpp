@@ -87,6 +87,70 @@ TEST_CASE("a driver may be stopped for ten seconds", "[.slow]") {
   stop_for(10s, GENERATE(false, true));
 }
 
+TEST_CASE("a cluster ends while a callback runs that an object or a task waits for") {
+  for (const char* by : {"object", "task"}) {
+    INFO("of " << by);
+    SlaveProcess slave;
+    const LeakCheck leaks({&slave});
+    const TemporaryFolder folder;
+    // What is used after its end looks like nothing that works then.
+    DriverProcess driver({.part = "end_in_callback",
+                          .arguments = {by, folder / "started", folder / "go"},
+                          .slaves = {slave.address()},
+                          .environment = {{"MALLOC_PERTURB_", "165"}}});
+    wait_for_marks(folder / "started");
+    // It has left the slave, and what it offered there is let go of, while the callback runs.
+    REQUIRE(wait_until([&] { return slave.family().empty(); }));
+    leave_mark(folder / "go", "");
+    CHECK(driver.wait() == 0);
+    CHECK(driver.err() == "");
+    CHECK(leaks.found() == "");
+  }
+}
+
+TEST_CASE("what a callback submits while its cluster ends has an end too") {
+  const SlaveProcess away({.start = false});
+  for (int round = 0; round < 50; ++round) {
+    int cancelled = 0;  // each by its own callback, until the cluster has ended
+    {
+      knee::Cluster cluster(reaching(away));
+      const auto count = [&cancelled](const Error& error) {
+        if (error.kind() == Error::Kind::cancelled) ++cancelled;
+      };
+      cluster.call<twice>(1).then([](int) {},
+                                  [&](const Error& error) {
+                                    count(error);
+                                    cluster.call<twice>(2).then([](int) {}, count);
+                                    count(error_of(cluster.call<twice>(3)));
+                                  });
+    }
+    REQUIRE(cancelled == 3);
+  }
+}
+
+TEST_CASE("a cluster ends though a callback submits its task again whenever that fails") {
+  const SlaveProcess away({.start = false});
+  DriverProcess driver({.part = "submit_for_ever", .slaves = {away.address()}});
+  CHECK(driver.wait() == 0);
+  CHECK_THAT(driver.err(), Contains("unhandled") && Contains("twice") && Contains("cancelled"));
+}
+
+TEST_CASE("a cluster ends while a callback asks for a slave's objects, or for what it is") {
+  const bool objects = GENERATE(true, false);
+  INFO((objects ? "objects" : "description"));
+  SlaveProcess slave;
+  const TemporaryFolder folder;
+  DriverProcess driver({.part = "end_while_asking",
+                        .arguments = {objects ? "objects" : "description", folder / "started",
+                                      folder / "go", folder / "asking"},
+                        .slaves = {slave.address()}});
+  wait_for_marks(folder / "started", 2);  // the method and the callback
+  if (!objects) slave.process().stop();   // it would answer at once
+  leave_mark(folder / "go", "");
+  CHECK(driver.wait() == 0);
+  CHECK(driver.out() == (objects ? "0 objects\n" : "0 descriptions\n"));
+}
+
 TEST_CASE("a driver without slaves says so, with the last error of each address") {
   DriverProcess driver(
       {.part = "call_one", .slaves = {"unix:/nonexistent/slave.sock", "127.0.0.1:1"}});

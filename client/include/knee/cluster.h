@@ -26,11 +26,14 @@ KNEE_EXPORT void serve_if_worker();
 /// returns. It takes its own options out of argv (`--knee-help` lists them).
 ///
 /// Thread-safe. Destruction cancels all tasks, runs their callbacks, ends the workers and the local
-/// slave.
+/// slave. What these callbacks submit ends as cancelled; one that does so again and again gets that
+/// error thrown.
 class KNEE_EXPORT Cluster {
  public:
-  /// Throws Error::setup, or for `--knee-help` and bad options prints a text and ends the process.
+  /// For a program's main: what cannot be is said on stderr, and ends the process with 2;
+  /// `--knee-help` prints a text and ends it with 0.
   Cluster(int& argc, char** argv);
+  /// Throws Error::setup.
   explicit Cluster(ClusterOptions options);
   ~Cluster();
   Cluster(const Cluster&) = delete;
