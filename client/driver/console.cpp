@@ -5,9 +5,13 @@
 
 #include <boost/asio/post.hpp>
 #include <cerrno>
+#include <utility>
 
 namespace knee::driver {
 namespace {
+
+/// What a piece takes beside its text, in bytes: there may be very many of one character.
+constexpr std::size_t kOfOnePiece = 128;
 
 /// False: nobody reads it any more.
 bool write_all(int fd, const std::string& text) {
@@ -59,14 +63,45 @@ Console::~Console() {
   writer_.join();
 }
 
+template <class Write>
+void Console::post(std::size_t bytes, Write write) {
+  bytes += kOfOnePiece;
+  waiting_ += bytes;
+  boost::asio::post(writer_, [this, bytes, write = std::move(write)] {
+    write();
+    written(bytes);
+  });
+}
+
 void Console::print(bool error, std::string prefix, std::string lines) {
-  boost::asio::post(writer_, [this, error, prefix = std::move(prefix), lines = std::move(lines)] {
+  const auto bytes = prefix.size() + lines.size();
+  post(bytes, [this, error, prefix = std::move(prefix), lines = std::move(lines)] {
     write(error, with_prefix(prefix, lines));
   });
 }
 
 void Console::pass(bool error, std::string bytes) {
-  boost::asio::post(writer_, [this, error, bytes = std::move(bytes)] { write(error, bytes); });
+  const auto size = bytes.size();
+  post(size, [this, error, bytes = std::move(bytes)] { write(error, bytes); });
+}
+
+void Console::when_relieved(std::function<void()> relieved) {
+  const std::lock_guard lock(mutex_);
+  // What is written from now on is counted before `written` looks for these.
+  if (waiting_ > kMostWaiting / 2)
+    reliefs_.push_back(std::move(relieved));
+  else
+    boost::asio::post(writer_, std::move(relieved));
+}
+
+void Console::written(std::size_t bytes) {
+  waiting_ -= bytes;
+  std::vector<std::function<void()>> reliefs;
+  {
+    const std::lock_guard lock(mutex_);
+    if (waiting_ <= kMostWaiting / 2) reliefs.swap(reliefs_);
+  }
+  for (const auto& relieved : reliefs) relieved();
 }
 
 void Console::status(std::string line) {

@@ -327,7 +327,7 @@ void Dispatcher::turn() {
   if (waits_for_name_) refuse_unknown_names();
   const Time now = Clock::now();
   // A slave answers the exchange that brings it tasks: who wants no results sends none.
-  if (!driver_.congested())
+  if (!congested())
     while (const auto slave = scheduler_.next_ready(now)) send_to(*slave);
   std::vector<TakeBack> requests;
   scheduler_.take_backs(now, requests);
@@ -371,7 +371,7 @@ void Dispatcher::send_batch(SlaveLink& link) {
 void Dispatcher::set_alarm() {
   const auto now = Clock::now();
   // While nothing is given out, what is due stays due: `resume` comes first.
-  const auto next = driver_.congested() ? std::nullopt : scheduler_.next_deadline(now);
+  const auto next = congested() ? std::nullopt : scheduler_.next_deadline(now);
   if (next == alarm_at_) return;
   alarm_at_ = next;
   alarm_ = nullptr;
@@ -397,6 +397,7 @@ void Dispatcher::cancel(std::uint64_t id) {
       fail(TaskId::unpack(id), cancelled_error(*task));
       break;
     case Cancellation::Found::sent:
+      cancelling_.insert(id);
       revoke_loans(*task, "the task it was given to was cancelled");
       for (const auto slave : cancellation.slaves)
         if (auto* link = link_of(slave))

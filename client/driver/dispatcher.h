@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "client/driver/bag_state.h"
@@ -117,6 +118,10 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   struct Fetch;
   std::uint32_t& fetches_of(SlaveId slave);
   bool has_room_for_results_of(SlaveId slave);
+  /// Whether results and output should stay at the slaves: callbacks, or who reads what this
+  /// process prints, do not keep up. A turn follows when they do.
+  bool congested();
+  bool is_console_full();
   template <class Finish>
   void when_fetched(kj::Promise<void> fetched, SlaveLink& link, std::shared_ptr<Fetch> fetch,
                     Finish finish);
@@ -156,9 +161,11 @@ class Dispatcher final : public LinkOwner, public kj::TaskSet::ErrorHandler {
   std::optional<Time> alarm_at_;
   kj::Promise<void> turn_promise_ = nullptr;
   kj::Promise<void> alarm_ = nullptr;
-  std::map<std::uint64_t, float> fractions_;  ///< how far running tasks say they are
-  std::uint64_t fetching_ = 0;                ///< bytes of large results on their way
-  std::vector<std::uint32_t> fetches_;        ///< by index of the slave: of how many attempts
+  std::map<std::uint64_t, float> fractions_;      ///< how far running tasks say they are
+  std::uint64_t fetching_ = 0;                    ///< bytes of large results on their way
+  std::vector<std::uint32_t> fetches_;            ///< by index of the slave: of how many attempts
+  std::unordered_set<std::uint64_t> cancelling_;  ///< tasks that slaves were told to end
+  bool console_is_full_ = false;
   kj::Own<kj::TaskSet> background_;
 };
 

@@ -23,6 +23,11 @@ using Clock = std::chrono::steady_clock;
 /// Of large results on their way, in bytes. While one more is fetched the next tasks compute.
 constexpr std::uint64_t kMostFetching = std::uint64_t{128} * 1024 * 1024;
 
+/// Of output that waits for the console, in bytes, while something that was cancelled has not
+/// ended: its end comes behind what its slave has kept of output, and not even a stdout that nobody
+/// reads is to keep it from the user.
+constexpr std::size_t kMostPrintedToCancel = std::size_t{64} * 1024 * 1024;
+
 /// Whether an attempt that was sent has ended before it started.
 bool never_ran(Duration run_time, AttemptEnd end) {
   return end == AttemptEnd::given_back || end == AttemptEnd::lost_uncharged ||
@@ -178,6 +183,7 @@ void Dispatcher::when_fetched(kj::Promise<void> fetched, SlaveLink& link,
 }
 
 void Dispatcher::deliver(TaskId id) {
+  if (!cancelling_.empty()) cancelling_.erase(id.packed());
   complete(std::move(tasks_[id.index]));
 }
 
@@ -289,7 +295,24 @@ void Dispatcher::link_progressed(SlaveLink&) {
 }
 
 bool Dispatcher::may_receive(SlaveLink& link) {
-  return has_room_for_results_of(link.id()) && !driver_.congested();
+  if (!has_room_for_results_of(link.id()) || driver_.congested()) return false;
+  return !is_console_full() || (!cancelling_.empty() && console_.waiting() < kMostPrintedToCancel);
+}
+
+bool Dispatcher::congested() {
+  return driver_.congested() || is_console_full();
+}
+
+bool Dispatcher::is_console_full() {
+  if (console_is_full_) return true;
+  if (console_.waiting() <= Console::kMostWaiting) return false;
+  console_is_full_ = true;
+  const auto when_relieved = [this](auto tell) { console_.when_relieved(std::move(tell)); };
+  background_->add(rpc::offload(when_relieved, [] {}).then([this] {
+    console_is_full_ = false;
+    turn_soon();
+  }));
+  return true;
 }
 
 /// One of each slave always: those of a slow one must not stop the others.

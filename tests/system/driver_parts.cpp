@@ -1,5 +1,6 @@
 #include "driver_parts.h"
 
+#include <fcntl.h>
 #include <knee/knee.h>
 #include <signal.h>
 #include <unistd.h>
@@ -163,6 +164,55 @@ void lend(Cluster& cluster, const Arguments& arguments) {
       .get();
 }
 
+/// `end_in_callback BY STARTED GO`: the cluster ends while a callback of an object, or of a task,
+/// runs, which returns when there is something in GO.
+void end_in_callback(Cluster& cluster, const Arguments& arguments) {
+  const auto& started = arguments.at(1);
+  const Function<int(int)> slow = [started, go = arguments.at(2)](int number) {
+    return hold(number, started, go);
+  };
+  const auto ignore = [](const Error&) {};
+  if (arguments.at(0) == "object")
+    cluster.slave("gandalf").make<Asker>().call<&Asker::ask>(slow).then([](int) {}, ignore);
+  else
+    cluster.call<ask>(slow).then([](int) {}, ignore);
+  wait_for_marks(started);
+}
+
+/// `submit_for_ever`: a callback that submits its task again whenever that fails, also when it does
+/// because the cluster ends.
+void submit_for_ever(Cluster& cluster, const Arguments&) {
+  static std::function<void()> again;
+  again = [&cluster] { cluster.call<twice>(1).then([](int) {}, [](const Error&) { again(); }); };
+  again();
+}
+
+struct Hanger {
+  void hang(std::string started) { knee::test::hang(std::move(started)); }
+};
+
+/// `end_while_asking WHAT STARTED GO ASKING`: when there is something in GO a callback asks for the
+/// objects of a slave, in whose process a method runs, or for a description of it. Then the cluster
+/// ends.
+void end_while_asking(Cluster& cluster, const Arguments& arguments) {
+  const auto gandalf = cluster.slave("gandalf");
+  const auto hanger = gandalf.make<Hanger>();
+  hanger.call<&Hanger::hang>(arguments.at(1)).then([] {}, [](const Error&) {});
+  wait_for_marks(arguments.at(1));
+  cluster.call<twice>(1).then([&cluster, gandalf, arguments](int) {
+    leave_mark(arguments.at(1), "");
+    wait_for_marks(arguments.at(2));
+    leave_mark(arguments.at(3), "");
+    if (arguments.at(0) == "objects")
+      std::cout << gandalf.objects() << " objects\n";
+    else
+      std::cout << cluster.describe(std::chrono::hours(1)).size() << " descriptions\n";
+  });
+  wait_for_marks(arguments.at(3));
+  // Time for the question to come; without it the test cannot fail.
+  (void)cluster.describe(std::chrono::milliseconds(100));
+}
+
 int hold_halfway(const std::vector<std::string>& marks) {
   this_task::progress(0.5);
   return hold_number(marks);
@@ -257,11 +307,35 @@ void black_hole(Cluster& cluster, const Arguments& arguments) {
   std::cout << results.complaints() << count << " results\n";
 }
 
+/// `pass_into FIFO SCRIPT [CANCEL CANCELLED]`: a command whose output this process passes on to
+/// FIFO; it is cancelled when there is a mark in CANCEL.
+void pass_into(Cluster& cluster, const Arguments& arguments) {
+  const int fifo = ::open(arguments.at(0).c_str(), O_WRONLY | O_CLOEXEC);
+  if (fifo < 0 || ::dup2(fifo, STDOUT_FILENO) < 0 || ::close(fifo) != 0)
+    throw std::runtime_error("cannot print into " + arguments.at(0));
+  Command command;
+  command.arguments = {"sh", "-c", arguments.at(1)};
+  command.output = Command::Output::pass;
+  auto ended = cluster.run(command, {.attempts = 1});
+  if (arguments.size() > 2) {
+    wait_for_marks(arguments.at(2));
+    ended.cancel();
+  }
+  try {
+    ended.get();
+  } catch (const Error& error) {
+    if (error.kind() != Error::Kind::cancelled) throw;
+    leave_mark(arguments.at(3), error.what());
+  }
+}
+
 const std::map<std::string, std::function<void(Cluster&, const Arguments&)>>& parts() {
   static const std::map<std::string, std::function<void(Cluster&, const Arguments&)>> all{
       {"black_hole", black_hole},
       {"call_back", call_back},
       {"call_one", call_one},
+      {"end_in_callback", end_in_callback},
+      {"end_while_asking", end_while_asking},
       {"hang", hang_all},
       {"halfway", halfway},
       {"hold", hold_one},
@@ -271,11 +345,13 @@ const std::map<std::string, std::function<void(Cluster&, const Arguments&)>>& pa
       {"ignore_failures", ignore_failures},
       {"lend", lend},
       {"map", map},
+      {"pass_into", pass_into},
       {"print", print},
       {"print_and_hold", print_and_hold},
       {"print_by_object", print_by_object},
       {"rest_and_mark", rest_and_mark_all},
       {"share", share},
+      {"submit_for_ever", submit_for_ever},
       {"tally", tally},
       {"shell", shell},
       {"wait_in_callback", wait_in_callback},
