@@ -20,7 +20,9 @@
 namespace knee::slave {
 namespace {
 
-constexpr int kMostLastTurns = 1000;
+constexpr auto kLastTurn = 1 * kj::MILLISECONDS;
+/// A minute: the disk may be slow, and its pool waits for what runs there anyway.
+constexpr int kMostLastTurns = 60'000;
 constexpr auto kReapEvery = 5 * kj::SECONDS;
 constexpr auto kShortestRedial = 100 * kj::MILLISECONDS;
 constexpr auto kLongestRedial = 10 * kj::SECONDS;
@@ -51,19 +53,21 @@ void say(const std::string& line) {
 
 Daemon::Daemon(Options options, std::uint64_t open_files)
     : options_(std::move(options)),
-      io_(kj::setupAsyncIo()),
       store_(store_folder(options_), store_size(options_)),
       slots_(options_.slots),
       state_{SlaveContext{options_.name, slots_, keepers_, io_, disk_, store_, scratch_.path(),
                           open_files, [this] { grant(); }},
              disk_, store_},
+      io_(kj::setupAsyncIo()),
       tasks_(kj::heap<kj::TaskSet>(*this)) {}
 
 Daemon::~Daemon() {
   tasks_ = nullptr;
-  // What is left of the connections lets go of its sessions in later turns of the loop; they need
-  // the store and the slots, which end before the loop does.
-  for (int i = 0; i < kMostLastTurns && !state_.sessions.empty(); ++i) io_.waitScope.poll();
+  // What is left of the connections lets go of its sessions in later turns of the loop, and calls
+  // that wait for the disk do when that is done. A session needs a loop that runs to end its
+  // processes by, which it would not have as a part of what the loop takes with it.
+  for (int i = 0; i < kMostLastTurns && !state_.sessions.empty(); ++i)
+    io_.provider->getTimer().afterDelay(kLastTurn).wait(io_.waitScope);
 }
 
 int Daemon::run() {
@@ -285,6 +289,7 @@ kj::Promise<void> Daemon::drained() {
 void Daemon::grant() {
   // granted() may ask again; one loop is enough.
   if (std::exchange(granting_, true)) return;
+  KJ_DEFER(granting_ = false);
   while (const auto client = slots_.grant(std::chrono::steady_clock::now())) {
     for (auto* session : state_.sessions) {
       if (session->client() != *client) continue;
@@ -292,7 +297,6 @@ void Daemon::grant() {
       break;
     }
   }
-  granting_ = false;
 }
 
 }  // namespace knee::slave

@@ -52,14 +52,16 @@ class Daemon final : public kj::TaskSet::ErrorHandler {
   void grant();
 
   Options options_;
-  kj::AsyncIoContext io_;
+  // The loop takes calls with it that no driver waits for any more: sessions, pins and unfinished
+  // blobs. So it ends before what these use, and after the jobs of `disk_`, which use the calls.
   BlobStore store_;
-  DiskPool disk_;  ///< ends before the store its jobs use
   process::Keepers keepers_;
   FairShare slots_;
   ScratchFolder scratch_;
   SlaveState state_;
   bool granting_ = false;
+  kj::AsyncIoContext io_;
+  DiskPool disk_;
   std::chrono::steady_clock::time_point given_back_{};  ///< `last_used` when that was done
   std::set<rpc::Connection*> connections_;
   kj::Own<kj::PromiseFulfiller<void>> end_;

@@ -195,9 +195,10 @@ kj::Promise<void> SessionServer::openHome(OpenHomeContext context) {
   }
   return disk_.run([this, files = std::move(files)] { return prepare_program(store_, files); })
       .then([this, context](std::shared_ptr<PreparedProgram> program) mutable {
-        // Those of one session are the same few: each stays as long as the session.
-        other_programs_.push_back(program);
-        answer(context, session_.open_home(worker_program(*program, {}, environment_)));
+        // The same as before is let go of again: a session may open any number of homes.
+        const auto key = program->folder.digest();
+        const auto& kept = *other_programs_.try_emplace(key, std::move(program)).first->second;
+        answer(context, session_.open_home(worker_program(kept, {}, environment_)));
       });
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 #include <deque>
+#include <map>
 #include <memory>
 
 #include "proto/slave.capnp.h"
@@ -46,7 +47,8 @@ class SessionServer final : public proto::Session::Server {
   BlobStore& store_;
   std::shared_ptr<PreparedProgram> prepared_;
   std::vector<std::string> environment_;  ///< what the session adds to the slave's
-  std::vector<std::shared_ptr<PreparedProgram>> other_programs_;  ///< of homes
+  /// Of homes, by what they are made of: each stays as long as the session.
+  std::map<Digest, std::shared_ptr<PreparedProgram>> other_programs_;
   std::vector<BlobPin> shared_pins_;
   std::deque<Pending> pending_;
   Session session_;
