@@ -170,7 +170,7 @@ struct Death {
 }
 
 struct CommandResult {
-  exitCode @0 :Int32;  # as of exit(); 0 if a signal ended it
+  exitCode @0 :Int32;  # as of exit(); 128 + signal if one ended it
   signal @1 :Int32;  # 0: it exited by itself
   files @2 :List(OutputFile);  # the outputs that were there
   missing @3 :List(Text);    # outputs that were not there

@@ -26,10 +26,10 @@ struct SchedulerOptions {
 
 /// Decides which slave runs which task, and what becomes of a task whose attempt ended.
 ///
-/// Slaves schedule themselves by credit: a slave may hold the tasks it runs and some milliseconds
-/// of work more, one task more per slot when tasks are long. Results free credit. When the queue
-/// is empty and slots are idle, tasks not started are taken back from busy slaves, and repeatable
-/// tasks that lag get one twin.
+/// Slaves schedule themselves by credit: a slave may hold the tasks it runs and as much work more
+/// as it does in `ahead` and while a message goes there and back, or one task more per slot.
+/// Results free credit. When the queue is empty and slots are idle, tasks not started are taken
+/// back from busy slaves, and repeatable tasks that lag get one twin.
 ///
 /// Pure: it does no I/O, knows no clock and starts no thread. It belongs to one thread. Times
 /// passed in never decrease. One turn of the caller:

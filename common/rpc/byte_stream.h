@@ -30,7 +30,8 @@ inline constexpr std::size_t kOnTheirWay = 16;
 /// has freed a larger one (mallopt(3), M_MMAP_THRESHOLD). Any thread.
 void keep_freed_chunks();
 
-/// Called for each write that the sink has answered: a sign of life long before the last of them.
+/// Called for each write that was answered, or found room behind those that are on their way: a
+/// sign of life long before the last of them is answered.
 using Heard = std::function<void()>;
 
 /// Writes `bytes` and says `done`. They must stay as long as the promise; dropping it stops. Of at

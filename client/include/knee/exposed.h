@@ -61,12 +61,12 @@ std::function<NextItem()> items_by_values(F function) {
 /// What the functions take and give are types that a Value can be turned into and made from. They
 /// run where the object was made, as callbacks do: in a driver on the callback thread of its
 /// cluster; but what uses it in its own process runs them at once, on the thread that does so. What
-/// they throw is thrown there; a name that it does not have is an AttributeError, a use for which
-/// it has no function, and arguments that a function does not take, a TypeError. What they refer to
-/// must live as long as others hold the object or go through its items.
+/// they throw is thrown there; a name that it does not have, or cannot set, is an AttributeError, a
+/// use for which it has no function, and arguments that a function does not take, a TypeError. What
+/// they refer to must live as long as others hold the object or go through its items.
 class KNEE_EXPORT Exposed {
  public:
-  /// `text`: what `str` gives there.
+  /// `str` gives `<text>` there.
   explicit Exposed(std::string text) : text_(std::move(text)) {}
 
   template <class F>

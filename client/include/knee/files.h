@@ -128,7 +128,7 @@ class KNEE_EXPORT Files {
 
   /// Also those above it. It may be there already.
   void make_folder(const std::string& path) const;
-  /// What is at `to` is replaced, unless it is a folder.
+  /// A file at `to` is replaced, and an empty folder by a folder.
   void rename(const std::string& from, const std::string& to) const;
   /// A file, a link or an empty folder.
   void remove(const std::string& path) const;

@@ -19,7 +19,7 @@ struct TaskOptions {
   /// twice.
   std::optional<unsigned> attempts = std::nullopt;
   /// It does no harm to run it twice at once: a task that lags gets a twin elsewhere, the first
-  /// result wins. Default: no.
+  /// result wins; not with one attempt, nor a task of one slave. Default: no.
   std::optional<bool> repeatable = std::nullopt;
   /// What to call it in messages. Default: the function's name.
   std::string name = {};

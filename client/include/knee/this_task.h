@@ -14,11 +14,11 @@ KNEE_EXPORT bool cancelled() noexcept;
 /// Stop requested as soon as the task is cancelled. The first call in a worker starts a thread.
 KNEE_EXPORT std::stop_token stop_token();
 
-/// Name of the slave the task runs on. Outside: empty.
+/// Name of the slave this process runs on. In a process that is no worker: empty.
 KNEE_EXPORT const std::string& slave() noexcept;
 
 /// Number of the slot, from 0; no two tasks of one session run in one slot at once. Where tasks run
-/// beside the slots, for which those that hold them wait, there are more numbers. Outside: 0.
+/// beside the slots, for which those that hold them wait, there are more numbers. No worker: 0.
 KNEE_EXPORT unsigned slot() noexcept;
 
 /// 1 for the first start of the task. Outside: 0.
