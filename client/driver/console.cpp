@@ -1,5 +1,6 @@
 #include "console.h"
 
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -17,8 +18,15 @@ constexpr std::size_t kOfOnePiece = 128;
 bool write_all(int fd, const std::string& text) {
   for (std::size_t done = 0; done < text.size();) {
     const ssize_t count = ::write(fd, text.data() + done, text.size() - done);
-    if (count < 0 && errno != EINTR) return errno != EPIPE;
-    if (count > 0) done += static_cast<std::size_t>(count);
+    if (count >= 0) {
+      done += static_cast<std::size_t>(count);
+    } else if (errno == EAGAIN) {
+      // Whoever shares the terminal or pipe has made it so that it does not block.
+      pollfd writable{fd, POLLOUT, 0};
+      ::poll(&writable, 1, -1);
+    } else if (errno != EINTR) {
+      return errno != EPIPE;
+    }
   }
   return true;
 }

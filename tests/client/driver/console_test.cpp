@@ -91,6 +91,15 @@ TEST_CASE("a console counts what surrounds the text of very small pieces") {
   CHECK(output.read(kMiB + 1000) == std::string(kMiB, 'x') + std::string(1000, 'y'));
 }
 
+TEST_CASE("a console waits for an output that does not block, and loses nothing") {
+  UnreadOutput output;
+  REQUIRE(::fcntl(STDOUT_FILENO, F_SETFL, O_NONBLOCK) == 0);
+  Console console;
+  const std::string text(3 * kMiB, 'x');
+  console.pass(false, text);
+  CHECK(output.read(text.size()) == text);
+}
+
 TEST_CASE("a console whose reader has gone holds nothing") {
   const auto before = ::signal(SIGPIPE, SIG_IGN);  // as KJ does in every driver
   {
