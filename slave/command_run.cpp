@@ -225,10 +225,8 @@ kj::Promise<void> CommandRun::collect() {
       })
       .then([this](std::shared_ptr<CommandOutputs> outputs) { end_.outputs = std::move(*outputs); },
             [](kj::Exception&& error) {
-              const std::string why =
-                  "the command has ended, but its outputs cannot be collected: " +
-                  rpc::text_of(error);
-              throw kj::Exception(kj::Exception::Type::FAILED, "", 0, kj::heapString(why));
+              throw rpc::failure("the command has ended, but its outputs cannot be collected: " +
+                                 rpc::text_of(error));
             });
 }
 

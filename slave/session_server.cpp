@@ -195,10 +195,13 @@ kj::Promise<void> SessionServer::openHome(OpenHomeContext context) {
   }
   return disk_.run([this, files = std::move(files)] { return prepare_program(store_, files); })
       .then([this, context](std::shared_ptr<PreparedProgram> program) mutable {
-        // The same as before is let go of again: a session may open any number of homes.
         const auto key = program->folder.digest();
-        const auto& kept = *other_programs_.try_emplace(key, std::move(program)).first->second;
-        answer(context, session_.open_home(worker_program(kept, {}, environment_)));
+        const auto [kept, is_new] = other_programs_.try_emplace(key, program);
+        // The same as before is let go of: a session may open any number of homes. Not here, since
+        // its pins wait for the store's lock.
+        if (!is_new)
+          auto released = disk_.run([again = std::move(program)]() mutable { again.reset(); });
+        answer(context, session_.open_home(worker_program(*kept->second, {}, environment_)));
       });
 }
 

@@ -370,7 +370,7 @@ void Dispatcher::send_batch(SlaveLink& link) {
 
 void Dispatcher::set_alarm() {
   const auto now = Clock::now();
-  // While nothing is given out, what is due stays due: `resume` comes first.
+  // While nothing is given out, what is due stays due: a turn comes first.
   const auto next = congested() ? std::nullopt : scheduler_.next_deadline(now);
   if (next == alarm_at_) return;
   alarm_at_ = next;

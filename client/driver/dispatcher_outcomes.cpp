@@ -24,8 +24,8 @@ using Clock = std::chrono::steady_clock;
 constexpr std::uint64_t kMostFetching = std::uint64_t{128} * 1024 * 1024;
 
 /// Of output that waits for the console, in bytes, while something that was cancelled has not
-/// ended: its end comes behind what its slave has kept of output, and not even a stdout that nobody
-/// reads is to keep it from the user.
+/// ended: its end comes behind what its slave has kept of output, some 5 MiB, and a stdout that
+/// nobody reads should not keep it from the user. What goes on printing may use it up.
 constexpr std::size_t kMostPrintedToCancel = std::size_t{64} * 1024 * 1024;
 
 /// Whether an attempt that was sent has ended before it started.

@@ -147,15 +147,15 @@ class Server {
         call_with_objects(task, result);
       else
         call(task, result);
-      channel_.finish();
-      if (result.size() > channel::kMaxInline) pass(result);
     } catch (...) {
       failed = detail::describe_current_exception();
-      channel_.finish();
     }
     const std::uint64_t run_time = monotonic_now() - start;
     const bool looked = run_time > kNoSystemCall;
     const bool printed = looked && output_.flush();
+    // The user's code has run. What follows may have to wait for the slave.
+    channel_.finish();
+    if (!failed && result.size() > channel::kMaxInline) failed = pass(result);
     current_task().end();
     if (run_time > kFreesLittle) channel_.when_idle(give_back_freed_memory);
     if (looked && home_) (void)!::fchdir(home_.get());
@@ -218,11 +218,16 @@ class Server {
     }
   }
 
-  /// A result too long for a record goes before it, as a value.
-  void pass(const detail::Bytes& result) {
-    const UniqueFd memory = memory_for(result.size());
-    channel::write_at(memory.get(), result.view(), 0);
-    if (!channel_.send_value(++last_value_, memory.get())) leave();
+  /// A result too long for a record goes before it, as a value. Returns what went wrong.
+  std::optional<detail::ExceptionText> pass(const detail::Bytes& result) {
+    try {
+      const UniqueFd memory = memory_for(result.size());
+      channel::write_at(memory.get(), result.view(), 0);
+      if (!channel_.send_value(++last_value_, memory.get())) leave();
+      return std::nullopt;
+    } catch (...) {
+      return detail::describe_current_exception();
+    }
   }
 
   void fill(proto::Payload::Builder payload, const detail::Bytes& result) const {

@@ -209,7 +209,7 @@ void end_while_asking(Cluster& cluster, const Arguments& arguments) {
       std::cout << cluster.describe(std::chrono::hours(1)).size() << " descriptions\n";
   });
   wait_for_marks(arguments.at(3));
-  // Time for the question to come; without it the test cannot fail.
+  // Gives the question time to come, as long as the slave is stopped.
   (void)cluster.describe(std::chrono::milliseconds(100));
 }
 

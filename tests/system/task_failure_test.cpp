@@ -4,6 +4,7 @@
 #include <unistd.h>
 #include <catch2/catch.hpp>
 
+#include <array>
 #include <cstdio>
 #include <optional>
 #include <stdexcept>
@@ -57,6 +58,15 @@ void kill_itself() {
 void spin() {
   for (volatile bool on = true; on;) {
   }
+}
+
+/// Leaves more in its buffer than the pipe takes, which nobody reads.
+void print_to_nobody() {
+  int ends[2];
+  if (::pipe(ends) != 0 || ::dup2(ends[1], STDOUT_FILENO) < 0) throw std::runtime_error("no pipe");
+  static std::array<char, 1'000'000> buffer;
+  std::setvbuf(stdout, buffer.data(), _IOFBF, buffer.size());
+  std::fputs(std::string(200'000, 'x').c_str(), stdout);
 }
 
 /// Runs `task` among others on a slave of its own; every other result must arrive.
@@ -153,6 +163,11 @@ TEST_CASE("a worker killed with SIGKILL costs its task an attempt") {
   CHECK(plausible);
   CHECK(error.attempt() == 3);
   CHECK_THAT(error.what(), Contains("SIGKILL"));
+}
+
+TEST_CASE("a task whose output goes nowhere is killed when its time is over") {
+  const Error error = failure_among_others<print_to_nobody>({.timeout = 100ms});
+  CHECK(error.kind() == Error::Kind::timeout);
 }
 
 TEST_CASE("a task that runs past its timeout is killed and not tried again") {

@@ -18,7 +18,7 @@ class KNEE_EXPORT Error : public std::runtime_error {
     timeout,        ///< it ran longer than TaskOptions::timeout
     out_of_memory,  ///< its worker was killed for want of memory
     cancelled,      ///< by cancel(), or by the end of its bag or cluster
-    refused,        ///< no slave could run it
+    refused,        ///< no slave could run it, or keep what its command has left
     slave_lost,     ///< the slave went away in the last attempt it had, or lost its result
     usage,          ///< the library was used in a way that cannot work
     setup           ///< options, files, the local slave: the cluster cannot be had as asked
