@@ -229,6 +229,9 @@ TEST_CASE("a command with more large outputs than the slave has descriptors fail
   CHECK(result.files[0].content.size() == 70'000);
 }
 
+// UndefinedBehaviorSanitizer looks at types with the help of a pipe, and ends a slave that has
+// none.
+#ifndef __SANITIZE_ADDRESS__
 TEST_CASE("a command whose result the slave has no descriptor for fails and gives its slot back") {
   Place place(1);
   const TemporaryFolder here;
@@ -250,6 +253,7 @@ TEST_CASE("a command whose result the slave has no descriptor for fails and give
   REQUIRE(::prlimit(place.slave.pid(), RLIMIT_NOFILE, &before, nullptr) == 0);
   CHECK(place.cluster.run(shell("echo next")).get().out == "next\n");
 }
+#endif
 
 TEST_CASE("output that is kept is cut at 16 MiB, and said to be") {
   Place place;
