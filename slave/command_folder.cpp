@@ -105,13 +105,14 @@ std::string find_in_path(const std::string& name, const std::string& path,
   return {};
 }
 
-std::string read_whole(int fd, std::size_t size) {
+std::string read_whole(int fd, std::size_t size, const std::string& name) {
   std::string content(size, '\0');
   std::size_t done = 0;
   while (done < size) {
     const ssize_t got = ::read(fd, content.data() + done, size - done);
     if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) break;
+    if (got < 0) throw_errno("cannot read the output '" + name + "'");
+    if (got == 0) break;
     done += static_cast<std::size_t>(got);
   }
   content.resize(done);
@@ -183,7 +184,7 @@ class Collector {
     output.size = static_cast<std::uint64_t>(status.st_size);
     if (output.size <= kSmallFile && small_ + output.size <= kSmallFiles) {
       small_ += output.size;
-      output.content = read_whole(file.get(), output.size);
+      output.content = read_whole(file.get(), output.size, name);
       output.size = output.content.size();
     } else {
       if (++large_ > kMostLargeFiles) return false;

@@ -62,10 +62,11 @@ std::string find_executable(const CommandOrder& order, const std::string& folder
 
 /// Opens the outputs below `folder`: files, and of folders all files below them; links to files are
 /// like copies of these, links to folders below an output are not followed. What is no regular
-/// file, cannot be read, or is one of too many for a message, is missing. Throws std::runtime_error
-/// or std::system_error that names the output when descriptors or memory are short, and when large
-/// outputs, also those of other commands that were not fetched yet, would leave less than a quarter
-/// of the process's descriptors to others. Blocks on the disk.
+/// file, cannot be opened, or is one of too many for a message, is missing. Throws
+/// std::runtime_error or std::system_error that names the output when it cannot be read to its end,
+/// when descriptors or memory are short, and when large outputs, also those of other commands that
+/// were not fetched yet, would leave less than a quarter of the process's descriptors to others.
+/// Blocks on the disk.
 CommandOutputs collect_outputs(const std::string& folder, const std::vector<std::string>& names);
 
 }  // namespace knee::slave
