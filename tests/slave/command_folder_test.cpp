@@ -10,14 +10,11 @@
 #include <utility>
 #include <vector>
 
-#include "tests/slave/few_descriptors.h"
 #include "tests/slave/store/store_fixture.h"
 
 namespace fs = std::filesystem;
-using Catch::Contains;
 using knee::slave::collect_outputs;
 using knee::slave::CommandOutputs;
-using knee::slave::test::FewDescriptors;
 
 namespace {
 
@@ -28,19 +25,6 @@ Contents contents_of(const CommandOutputs& outputs) {
   Contents contents;
   for (const auto& file : outputs.files) contents.emplace_back(file.name, file.content);
   return contents;
-}
-
-/// A file too large to travel in an outcome: an output that costs a descriptor.
-void write_large(const fs::path& path) {
-  std::ofstream(path).close();
-  fs::resize_file(path, 100'000);
-}
-
-/// How many descriptors this process has, if it has closed none but its newest ones.
-rlim_t descriptors() {
-  const int next = ::dup(0);
-  ::close(next);
-  return static_cast<rlim_t>(next);
 }
 
 }  // namespace
@@ -116,47 +100,4 @@ TEST_CASE("an output folder's files are below the name it was asked for by") {
     const auto outputs = collect_outputs(folder.path(), {name});
     CHECK(contents_of(outputs) == Contents{{fs::path(name) / "deep/a", "a"}});
   }
-}
-
-TEST_CASE("an output that cannot be opened for want of descriptors is not said to be missing") {
-  const knee::slave::test::TempFolder folder;
-  fs::create_directory(folder / "out");
-  std::ofstream(folder / "out/small") << "content";
-  for (const std::string name : {"out/small", "out"}) {
-    const FewDescriptors none(descriptors());
-    CHECK_THROWS_WITH(collect_outputs(folder.path(), {name}),
-                      Contains("'" + name + "'") && Contains("Too many open files"));
-  }
-  CHECK(contents_of(collect_outputs(folder.path(), {"out"})) == Contents{{"out/small", "content"}});
-}
-
-TEST_CASE("a folder below an output folder that cannot be read for want of descriptors is told") {
-  const knee::slave::test::TempFolder folder;
-  fs::create_directories(folder / "out/deep");
-  std::ofstream(folder / "out/deep/small") << "content";
-  const FewDescriptors one(descriptors() + 1);
-  CHECK_THROWS_WITH(collect_outputs(folder.path(), {"out"}), Contains("Too many open files"));
-}
-
-TEST_CASE("large outputs leave a quarter of the descriptors to others, whoever keeps them") {
-  const knee::slave::test::TempFolder folder;
-  fs::create_directory(folder / "out");
-  for (int i = 0; i < 20; ++i) write_large(folder / ("out/" + std::to_string(i)));
-  std::ofstream(folder / "small") << "content";
-  const auto free_before = descriptors();
-  const rlim_t most = 4 * (free_before + 10);
-  const FewDescriptors few(most);
-  std::vector<CommandOutputs> kept;
-  const auto collect = [&] { kept.push_back(collect_outputs(folder.path(), {"out"})); };
-  while (descriptors() + 20 <= most / 4 * 3) collect();
-  REQUIRE(!kept.empty());
-  CHECK(kept.back().files.size() == 20);
-  const auto used = descriptors();
-  CHECK_THROWS_WITH(collect(),
-                    Contains("'out/") && Contains(std::to_string(most)) && Contains("ulimit -n"));
-  CHECK(descriptors() == used);
-  // Small ones cost none for long.
-  CHECK(contents_of(collect_outputs(folder.path(), {"small"})) == Contents{{"small", "content"}});
-  kept.pop_back();
-  CHECK_NOTHROW(collect());
 }

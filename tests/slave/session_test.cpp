@@ -9,8 +9,6 @@
 #include <string>
 #include <vector>
 
-#include "tests/slave/few_descriptors.h"
-
 using namespace knee;
 using namespace knee::slave;
 using namespace knee::slave::test;
@@ -308,30 +306,6 @@ TEST_CASE("a machine that has no more processes refuses the task and keeps no fo
   CHECK(place.told(session).refused == Ids{1});
   CHECK(place.busy() == 0);
   CHECK(place.wait_until([&] { return place.working_folders() == 0; }));
-}
-
-TEST_CASE("a task whose functions find no descriptor waits for one, and the slave goes on") {
-  Place place;
-  auto& session = place.open();
-  place.send(session, {.tasks = {1}});
-  auto& worker = place.ready(0);
-  CHECK(place.run_all(worker) == Ids{1});
-  {
-    const FewDescriptors none(0);
-    place.send(session, {.tasks = {2}, .with_function = true});
-    place.send(session, {.tasks = {3}});
-    CHECK_FALSE(worker.begin());
-    const auto told = place.told(session);
-    REQUIRE(told.notes.size() == 1);
-    CHECK_THAT(told.notes.front(), Catch::Contains("Too many open files"));
-    CHECK(place.busy() == 0);
-  }
-  Ids done;
-  REQUIRE(place.wait_until([&] {
-    for (const auto task : place.run_all(worker)) done.push_back(task);
-    return done.size() == 2;
-  }));
-  CHECK(done == Ids{2, 3});
 }
 
 TEST_CASE("a worker's folder goes with it") {
