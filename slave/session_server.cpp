@@ -199,8 +199,9 @@ kj::Promise<void> SessionServer::openHome(OpenHomeContext context) {
         const auto [kept, is_new] = other_programs_.try_emplace(key, program);
         // The same as before is let go of: a session may open any number of homes. Not here, since
         // its pins wait for the store's lock.
-        if (!is_new)
+        if (!is_new) {
           auto released = disk_.run([again = std::move(program)]() mutable { again.reset(); });
+        }
         answer(context, session_.open_home(worker_program(*kept->second, {}, environment_)));
       });
 }

@@ -53,9 +53,8 @@ struct Control {
   std::atomic<std::uint64_t> outcome_written;        ///< bytes of the outcome ring it has filled
   std::atomic<std::uint64_t>
       started_at;  ///< CLOCK_MONOTONIC ns of the claimed task's start; 0: between tasks
-  std::atomic<std::uint32_t>
-      finished;  ///< records whose work has ended: equal to `claimed` between tasks, and while an
-                 ///< outcome waits for room
+  std::atomic<std::uint32_t> finished;  ///< records whose work has ended: equal to `claimed`
+                                        ///< between tasks, and while an outcome waits for room
   std::atomic<std::uint32_t> progress;  ///< of the claimed task, in 1/1000000 plus 1; 0: not said
   std::atomic<std::uint32_t> worker_sleeps;  ///< a Sleep: what it wants to be woken for
 
