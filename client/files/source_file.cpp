@@ -14,10 +14,10 @@
 
 namespace knee::detail {
 
-SourceFile::SourceFile(std::string path)
-    : path_(std::move(path)),
-      // A pipe must not hold up the thread.
-      fd_(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
+SourceFile::SourceFile(std::string path) : path_(std::move(path)) {
+  // Here, since what makes the hasher sets errno where OpenSSL has no configuration. A pipe must
+  // not hold up the thread.
+  fd_.reset(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd_) fail_on_file("open", path_);
   if (::fstat(fd_.get(), &opened_) != 0) fail_on_file("look at", path_);
   if (!S_ISREG(opened_.st_mode))
