@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <vector>
 
 #include "slave/command_folder.h"
 #include "tests/slave/session_fixture.h"
@@ -35,6 +36,13 @@ rlim_t descriptors() {
   return static_cast<rlim_t>(next);
 }
 
+/// That there is this one file, of this name, and no other.
+void check_only(const CommandOutputs& outputs, const std::string& name) {
+  REQUIRE(outputs.files.size() == 1);
+  CHECK(outputs.files[0].name == name);
+  CHECK(outputs.files[0].content == "content");
+}
+
 }  // namespace
 
 TEST_CASE("an output that cannot be opened for want of descriptors is not said to be missing") {
@@ -46,7 +54,7 @@ TEST_CASE("an output that cannot be opened for want of descriptors is not said t
     CHECK_THROWS_WITH(collect_outputs(folder.path(), {name}),
                       Contains("'" + name + "'") && Contains("Too many open files"));
   }
-  CHECK(collect_outputs(folder.path(), {"out"}).files.at(0).content == "content");
+  check_only(collect_outputs(folder.path(), {"out"}), "out/small");
 }
 
 TEST_CASE("a folder below an output folder that cannot be read for want of descriptors is told") {
@@ -75,7 +83,7 @@ TEST_CASE("large outputs leave a quarter of the descriptors to others, whoever k
                     Contains("'out/") && Contains(std::to_string(most)) && Contains("ulimit -n"));
   CHECK(descriptors() == used);
   // Small ones cost none for long.
-  CHECK(collect_outputs(folder.path(), {"small"}).files.at(0).content == "content");
+  check_only(collect_outputs(folder.path(), {"small"}), "small");
   kept.pop_back();
   CHECK_NOTHROW(collect());
 }
